@@ -1,0 +1,1 @@
+"""The harness: from a grid file to finished runs."""

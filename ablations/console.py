@@ -1,0 +1,49 @@
+"""What the command line says, and how it tells a user what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell an error with ``problems`` on stderr, without a traceback, and exit with code 2; others pass."""
+    try:
+        yield
+    except ValueError as error:
+        problems = getattr(error, "problems", None)
+        if problems is None:
+            raise
+        tell(problems)
+        raise typer.Exit(2) from None
+
+
+def tell(problems: Sequence[str]) -> None:
+    """One problem on one line, several as a list."""
+    if len(problems) == 1:
+        say(f"error: {problems[0]}", err)
+        return
+    say(f"error: {len(problems)} problems", err)
+    for problem in problems:
+        say(f"  - {problem}", err)
+
+
+def say(text: str, console: Console = out) -> None:
+    """Text as it is: no markup, no colours, no line breaks added."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(*columns: str) -> Table:
+    """A plain table that a terminal shows and a pipe can read."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made

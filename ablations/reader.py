@@ -1,0 +1,300 @@
+"""From the text of a grid file to a ``Grid``, collecting everything that is wrong on the way.
+
+What can be said of one entry alone is checked here; what needs the cells is checked in ``ablations.grid``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablations.errors import GridError
+from ablations.spec import Axis, Grid, GridScale
+from simclr_core.config import ConfigError, EvalConfig, RunConfig, Scalar, flatten, nearest, override
+from simclr_core.config import _node_problems as field_problems
+from simclr_core.recipes import RECIPES
+
+RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
+"""Metrics that a run has without an evaluation."""
+
+_TEXTS = ("name", "title", "question", "recipe", "metric")
+_KEYS = (
+    *_TEXTS,
+    "paper",
+    "set",
+    "axes",
+    "paired",
+    "exclude",
+    "references",
+    "seeds",
+    "evaluations",
+    "scales",
+    "figure",
+    "claims",
+)
+_REQUIRED = (*_TEXTS, "paper", "seeds", "evaluations", "scales", "figure")
+_SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s")
+
+
+def load_yaml(path: Path) -> Any:
+    """The plain content of a YAML file; raises GridError naming the line that cannot be read."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
+        raise GridError([f"{shown(path)}:{line} {error.problem or error.context}"]) from None
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise GridError([f"{shown(path)}: cannot be read as YAML: {str(error).splitlines()[0]}"]) from None
+
+
+def shown(path: Path) -> str:
+    """A path as a message shows it: relative to the working directory where it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+class Reader:
+    """Reads one grid file; ``problems`` fills as it goes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+
+    def problem(self, text: str) -> None:
+        """Note one problem of this file."""
+        self.problems.append(f"{shown(self.path)}: {text}")
+
+    def read(self) -> Grid:
+        """The grid, with a stand-in wherever a problem was noted; raises GridError if the file is no mapping."""
+        raw = load_yaml(self.path)
+        if not isinstance(raw, Mapping):
+            raise GridError([f"{shown(self.path)}: expected a mapping with the keys {', '.join(_REQUIRED)}"])
+        raw = self._mapping(raw, "", _KEYS, _REQUIRED)
+        texts = {key: self._text(raw.get(key, ""), key) for key in _TEXTS}
+        if texts["name"] and texts["name"] != self.path.stem:
+            self.problem(f"name = {texts['name']!r}: expected the file's name, {self.path.stem!r}")
+        paper = self._mapping(raw.get("paper", {}), "paper", ("key", "locus", "csv"), ("key", "locus", "csv"))
+        axes = self._axes(raw)
+        overrides = self._overrides(raw.get("set", {}), "set")
+        references = self._any_mapping(raw.get("references", {}), "references")
+        return Grid(
+            path=self.path,
+            name=texts["name"],
+            title=texts["title"],
+            question=texts["question"],
+            paper={key: self._text(value, f"paper.{key}") for key, value in paper.items()},
+            recipe=texts["recipe"],
+            overrides=overrides,
+            exclude=tuple(self._list(raw.get("exclude", []), "exclude")),
+            references={name: self._overrides(values, f"references.{name}") for name, values in references.items()},
+            metric=texts["metric"],
+            scales=self._scales(raw, texts["recipe"], texts["metric"], axes),
+            figure=dict(self._any_mapping(raw.get("figure", {}), "figure")),
+            claims=tuple(
+                dict(self._any_mapping(c, f"claims[{i}]"))
+                for i, c in enumerate(self._list(raw.get("claims", []), "claims"))
+            ),
+        )
+
+    def _any_mapping(self, raw: Any, place: str) -> Mapping[str, Any]:
+        if isinstance(raw, Mapping):
+            return {str(key): value for key, value in raw.items()}
+        self.problem(f"{place} = {raw!r}: expected a mapping")
+        return {}
+
+    def _mapping(self, raw: Any, place: str, known: Sequence[str], required: Sequence[str] = ()) -> Mapping[str, Any]:
+        prefix = f"{place}." if place else ""
+        content = self._any_mapping(raw, place)
+        for key in content:
+            if key not in known:
+                self.problem(
+                    f"{prefix}{key}: no such key{nearest(key, list(known)) or '; expected ' + ', '.join(known)}"
+                )
+        for key in required:
+            if key not in content:
+                self.problem(f"{prefix}{key}: missing")
+        return {key: value for key, value in content.items() if key in known}
+
+    def _text(self, value: Any, place: str) -> str:
+        if isinstance(value, str):
+            return value
+        self.problem(f"{place} = {value!r}: expected a text")
+        return ""
+
+    def _list(self, raw: Any, place: str) -> list[Any]:
+        if isinstance(raw, list):
+            return raw
+        self.problem(f"{place} = {raw!r}: expected a list")
+        return []
+
+    def _value(self, key: str, value: Any, place: str) -> Scalar | None:
+        """The value as the setting's type; None, with the problem noted under ``place``, if it has no such reading."""
+        try:
+            config = override(RunConfig(), {key: value})
+        except ConfigError as error:
+            for problem in error.problems:
+                self.problem(f"{place}{problem.removeprefix(key)}")
+            return None
+        found = [problem for problem in field_problems(config) if problem.startswith(f"{key} = ")]
+        for problem in found:
+            self.problem(f"{place}{problem.removeprefix(key)}")
+        return None if found else dict(flatten(config))[key]
+
+    def _overrides(self, raw: Any, place: str) -> dict[str, Scalar]:
+        values = {
+            key: self._value(key, value, f"{place}.{key}") for key, value in self._any_mapping(raw, place).items()
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def _axes(self, raw: Mapping[str, Any]) -> tuple[Axis, ...]:
+        groups: list[tuple[str, Mapping[str, Any]]] = []
+        for key, levels in self._any_mapping(raw.get("axes", {}), "axes").items():
+            groups.append(("axes", {key: levels}))
+        for i, group in enumerate(self._list(raw.get("paired", []), "paired")):
+            groups.append((f"paired[{i}]", self._any_mapping(group, f"paired[{i}]")))
+        axes = [axis for place, group in groups if (axis := self._axis(group, place))]
+        if not groups:
+            self.problem("axes: missing")
+        keys, names = [key for axis in axes for key in axis.keys], [axis.name for axis in axes]
+        for doubled in sorted({key for key in keys if keys.count(key) > 1}):
+            self.problem(f"axes: {doubled} is in two axes")
+        for doubled in sorted(
+            {name for name in names if names.count(name) > 1}
+            - {key.rsplit(".", 1)[-1] for key in keys if keys.count(key) > 1}
+        ):
+            self.problem(f"axes: two axes have the short name {doubled!r}")
+        return tuple(axes)
+
+    def _axis(self, group: Mapping[str, Any], place: str) -> Axis | None:
+        columns: list[list[Scalar | None]] = []
+        for key, levels in group.items():
+            where = f"{place}.{key}"
+            if "." not in key and key not in dict(flatten(RunConfig())):
+                self.problem(f"{where}: no such setting{nearest(key, [name for name, _ in flatten(RunConfig())])}")
+                return None
+            raw = self._list(levels, where)
+            if isinstance(levels, list) and not levels:
+                self.problem(f"{where}: an empty axis; expected at least one level")
+            columns.append(self._levels(key, raw, where))
+        if len({len(column) for column in columns}) > 1:
+            self.problem(f"{place}: lists of different lengths ({', '.join(str(len(column)) for column in columns)})")
+            return None
+        levels_of_all = [level for level in zip(*columns, strict=True) if all(value is not None for value in level)]
+        return Axis(tuple(group), tuple(tuple(v for v in level if v is not None) for level in levels_of_all))
+
+    def _levels(self, key: str, raw: list[Any], place: str) -> list[Scalar | None]:
+        if key not in dict(flatten(RunConfig())):
+            self._value(key, None, place)
+            return [None] * len(raw)
+        out = [self._value(key, value, f"{place}[{i}]") for i, value in enumerate(raw)]
+        for i, value in enumerate(out):
+            if value is not None and value in out[:i]:
+                self.problem(f"{place}[{i}] = {value!r}: the same level as {place}[{out.index(value)}]")
+        return out
+
+    def _scales(self, raw: Mapping[str, Any], recipe: str, metric: str, axes: tuple[Axis, ...]) -> dict[str, GridScale]:
+        methods = sorted({name.rsplit("_", 1)[0] for name in RECIPES})
+        valid = [name.rsplit("_", 1)[1] for name in RECIPES if name.rsplit("_", 1)[0] == recipe]
+        if recipe and not valid:
+            self.problem(f"recipe = {recipe!r}: expected one of {', '.join(methods)}{nearest(recipe, methods)}")
+            valid = sorted({name.rsplit("_", 1)[1] for name in RECIPES})
+        seeds = self._seeds(raw["seeds"], "seeds") if "seeds" in raw else ()
+        evaluations = self._evaluations(raw["evaluations"], "evaluations") if "evaluations" in raw else ()
+        scales: dict[str, GridScale] = {}
+        entries = self._any_mapping(raw.get("scales", {}), "scales")
+        if "scales" in raw and not entries:
+            self.problem("scales: expected at least one scale")
+        for name, entry in entries.items():
+            place = f"scales.{name}"
+            if name not in valid:
+                self.problem(f"{place}: no such scale{nearest(name, valid)}; expected one of {', '.join(valid)}")
+                continue
+            content = self._mapping(entry, place, _SCALE_KEYS)
+            scale = GridScale(
+                name=name,
+                note=self._text(content.get("note", ""), f"{place}.note"),
+                overrides=self._overrides(content.get("set", {}), f"{place}.set"),
+                axes=self._restricted(content.get("axes", {}), f"{place}.axes", axes),
+                seeds=self._seeds(content["seeds"], f"{place}.seeds") if "seeds" in content else seeds,
+                evaluations=self._evaluations(content["evaluations"], f"{place}.evaluations")
+                if "evaluations" in content
+                else evaluations,
+                expected_core_s=self._seconds(content.get("expected_core_s"), f"{place}.expected_core_s"),
+            )
+            scales[name] = scale
+            metrics = [*(evaluation.metric for evaluation in scale.evaluations), *RUN_METRICS]
+            if metric and scale.evaluations and metric not in metrics:
+                self.problem(f"metric = {metric!r}: scale {name} has {', '.join(metrics)}{nearest(metric, metrics)}")
+        return scales
+
+    def _restricted(self, raw: Any, place: str, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        """The axes of a scale: each with the listed part of its levels, or with all of them."""
+        kept = {axis.keys[0]: axis for axis in axes}
+        for key, levels in self._any_mapping(raw, place).items():
+            if key not in kept:
+                self.problem(
+                    f"{place}.{key}: no such axis{nearest(key, list(kept))}; expected one of {', '.join(kept)}"
+                )
+                continue
+            axis, listed = kept[key], self._list(levels, f"{place}.{key}")
+            if isinstance(levels, list) and not levels:
+                self.problem(f"{place}.{key}: an empty axis; expected at least one level")
+            chosen: list[tuple[Scalar, ...]] = []
+            for i, level in enumerate(listed):
+                known = [str(label) for label in axis.labels]
+                if level not in axis.labels:
+                    self.problem(
+                        f"{place}.{key}[{i}] = {level!r}: not a level of the axis; expected one of {', '.join(known)}{nearest(level, known)}"
+                    )
+                elif (values := axis.levels[axis.labels.index(level)]) in chosen:
+                    self.problem(f"{place}.{key}[{i}] = {level!r}: listed twice")
+                else:
+                    chosen.append(values)
+            kept[key] = Axis(axis.keys, tuple(chosen))
+        return tuple(kept.values())
+
+    def _seeds(self, raw: Any, place: str) -> tuple[int, ...]:
+        seeds = self._list(raw, place)
+        if isinstance(raw, list) and not raw:
+            self.problem(f"{place}: expected at least one seed")
+        for i, seed in enumerate(seeds):
+            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+                self.problem(f"{place}[{i}] = {seed!r}: expected an integer from 0 on")
+            elif seed in seeds[:i]:
+                self.problem(f"{place}[{i}] = {seed!r}: listed twice")
+        return tuple(seed for seed in seeds if isinstance(seed, int))
+
+    def _evaluations(self, raw: Any, place: str) -> tuple[EvalConfig, ...]:
+        out: list[EvalConfig] = []
+        entries = self._list(raw, place)
+        if isinstance(raw, list) and not raw:
+            self.problem(f"{place}: expected at least one evaluation")
+        for i, entry in enumerate(entries):
+            if not isinstance(entry, Mapping):
+                self.problem(f"{place}[{i}] = {entry!r}: expected a mapping")
+                continue
+            values = {str(key): value for key, value in entry.items()}
+            try:
+                evaluation = override(EvalConfig(), values)
+            except ConfigError as error:
+                for problem in error.problems:
+                    self.problem(f"{place}[{i}].{problem}")
+                continue
+            for problem in field_problems(evaluation):
+                self.problem(f"{place}[{i}].{problem}")
+            if any(evaluation.metric == other.metric for other in out):
+                self.problem(f"{place}[{i}]: a second evaluation called {evaluation.metric}")
+            out.append(evaluation)
+        return tuple(out)
+
+    def _seconds(self, value: Any, place: str) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return float(value)
+        self.problem(f"{place} = {value!r}: expected seconds, above 0")
+        return None

@@ -1,0 +1,122 @@
+"""What a grid file says, and the runs that it asks for, as plain dataclasses."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from simclr_core.config import CONFIG_VERSION, EvalConfig, RunConfig, Scalar, canonical, eval_id, run_id
+
+Selector = Mapping[str, Any]
+"""Short axis name -> level or list of levels; ``same`` and ``different`` take a list of short axis names."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One factor. ``keys`` has several entries where several settings move together (``paired``)."""
+
+    keys: tuple[str, ...]  # dotted
+    levels: tuple[tuple[Scalar, ...], ...]  # one value a key
+
+    @property
+    def name(self) -> str:
+        """The short name: the last part of the first key."""
+        return self.keys[0].rsplit(".", 1)[-1]
+
+    @property
+    def labels(self) -> tuple[Scalar, ...]:
+        """What a level is called: its value of the first key."""
+        return tuple(level[0] for level in self.levels)
+
+
+@dataclass(frozen=True)
+class GridScale:
+    """What a grid does at one scale."""
+
+    name: str
+    note: str  # one line, shown with every figure of this scale
+    overrides: dict[str, Scalar]
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+    evaluations: tuple[EvalConfig, ...]
+    expected_core_s: float | None  # one run on one core, until finished runs tell better
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One question to a paper's figure or table: the content of one grid file."""
+
+    path: Path
+    name: str
+    title: str
+    question: str
+    paper: dict[str, str]  # key, locus, csv
+    recipe: str  # without its scale
+    overrides: dict[str, Scalar]
+    exclude: tuple[Selector, ...]
+    references: dict[str, dict[str, Scalar]]
+    metric: str
+    scales: dict[str, GridScale]
+    figure: dict[str, Any]
+    claims: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run that a grid asks for: a cell, or a reference, with one seed."""
+
+    grid: str
+    scale: str
+    role: str  # "cell" or "reference"
+    label: str
+    levels: dict[str, Scalar]  # short axis name -> level; empty for a reference
+    config: RunConfig
+    evaluations: tuple[EvalConfig, ...]
+    cell_id: str
+    seed: int
+    recipe: str  # with its scale
+    overrides: dict[str, Scalar] = field(repr=False)  # what the grid sets on the recipe, seed apart
+
+    @cached_property
+    def run_id(self) -> str:
+        """The name of the run's folder."""
+        return run_id(self.config)
+
+    @property
+    def eval_ids(self) -> tuple[str, ...]:
+        """The names of the evaluations' result files."""
+        return tuple(eval_id(evaluation) for evaluation in self.evaluations)
+
+    @property
+    def command(self) -> str:
+        """The shell command that runs this by hand, and gives the same run id."""
+        words: dict[str, Scalar] = {"recipe": self.recipe, **self.overrides, "seed": self.seed}
+        labels = {evaluation.num_labels for evaluation in self.evaluations}
+        if len(labels) == 1 and labels != {0}:
+            words["num_labels"] = labels.pop()
+        return "python -m simclr_core " + " ".join(
+            shlex.quote(f"{key}={_hydra(value)}") for key, value in words.items()
+        )
+
+    def spec_json(self) -> dict[str, Any]:
+        """The content of the run's ``spec.json``."""
+        return {"config_version": CONFIG_VERSION, "run_id": self.run_id, "config": canonical(self.config)}
+
+
+_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w./-]*", re.IGNORECASE)
+
+
+def _hydra(value: Scalar) -> str:
+    """A value as Hydra's override grammar reads it back; a string that could be taken for something else is quoted."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return repr(value)
+    if _PLAIN.fullmatch(value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,84 @@
+"""The project's chores: `nox -l` lists them, plain `nox` runs every check.
+
+All sessions share the virtual environment that nox itself was installed into, so that torch is installed once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "none"
+
+ROOT = Path(__file__).parent
+PYPROJECT = ROOT / "pyproject.toml"
+DEMO_GRIDS = ("simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient")
+
+
+def install(session: nox.Session, *groups: str, project: bool = False) -> None:
+    """Install dependency groups, and the project itself, unless that was done since pyproject.toml last changed."""
+    if sys.prefix == sys.base_prefix:
+        session.error("nox installs into its own environment: run it from a virtual one, as the README shows")
+    wanted = ["--editable", str(ROOT)] if project else []
+    wanted += nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), *groups)
+    stamp = Path(sys.prefix) / "nox-installed" / f"{session.name}.sha256"
+    digest = hashlib.sha256("\n".join([*wanted, PYPROJECT.read_text(encoding="utf-8")]).encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    python(session, "pip", "install", "--disable-pip-version-check", *wanted)
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(digest, encoding="utf-8")
+
+
+def python(session: nox.Session, module: str, *args: str, env: dict[str, str] | None = None) -> None:
+    """Run a module with the interpreter that runs nox, whatever else PATH offers."""
+    session.run(sys.executable, "-m", module, *args, env=env)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff; `-- --fix` repairs what it can."""
+    install(session, "lint")
+    python(session, "ruff", "check", *session.posargs)
+    python(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check", "--diff"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the three packages' types with mypy, strictly."""
+    install(session, "types", project=True)
+    python(session, "mypy", *session.posargs)
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check which layer may import which (import-linter)."""
+    install(session, "imports", project=True)
+    session.run(str(Path(sys.executable).with_name("lint-imports")), *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, two at a time; arguments after `--` go to pytest."""
+    install(session, "test", project=True)
+    python(session, "pytest", "--numprocesses=2", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Run both grids at the smallest scale and write site/index.html; arguments after `--` go to `ablate run`."""
+    install(session, project=True)
+    ablate = str(Path(sys.executable).with_name("ablate"))
+    start = time.monotonic()
+    session.run(ablate, "run", *DEMO_GRIDS, "--scale", "demo", *session.posargs)
+    session.run(ablate, "report", *DEMO_GRIDS, "--scale", "demo", "--out", "site")
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    page = ROOT / "site" / "index.html"
+    session.log(f"{minutes} min {seconds} s after the installation, on {os.cpu_count()} cores.")
+    session.log(f"Open {page.as_uri()}")

@@ -1,0 +1,188 @@
+"""Training curves over epochs, a mean line and one thin line a seed, beside the final numbers, as in SimSiam's Fig. 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.metrics import number, quantity
+from reports.stats import summarise
+from reports.style import COLORS, DASHES, MARKERS, MUTED, REFERENCE, heading, light_grid, style
+
+_TITLES = {"loss": "Training loss", "z_std": "Spread of z (z_std) in training", "lr": "Learning rate"}
+
+
+def curves(
+    frame: pd.DataFrame,
+    series: pd.DataFrame,
+    paper: pd.DataFrame,
+    *,
+    color: str,
+    levels: Sequence[str],
+    panels: Sequence[str],
+    metric: str,
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """One panel per recorded curve and one of final values, ours with intervals and the paper's printed numbers.
+
+    ``frame``: one row per planned run and metric (role, axis ``color``, seed, metric, value). ``series``: one row per
+    run and step (role, axis ``color``, run_id, epoch and the columns ``panels``). ``paper``: axis ``color``, metric,
+    value, std.
+    """
+    with style():
+        figure = Figure(figsize=(4.1 * len(panels) + 3.9, 3.5))
+        grid = figure.add_gridspec(1, len(panels) + 1, wspace=0.34, left=0.06, right=0.985, bottom=0.02, top=0.98)
+        for index, panel in enumerate(panels):
+            axes = figure.add_subplot(grid[0, index])
+            _draw_curves(axes, series[series["role"] == "cell"], color, levels, panel)
+            if panel == "z_std":
+                _spread_marks(axes, frame, color, levels)
+        _draw_final(figure.add_subplot(grid[0, len(panels)]), frame, paper, color, levels, metric)
+        heading(figure, title, subtitle, x=0.012, y=1.06)
+        note = "Thick: mean over seeds; thin: one seed each. Final values: mean with 95 % interval, one dot a seed."
+        figure.text(0.06, -0.2, note, fontsize=8, color=MUTED, va="top")
+    return figure
+
+
+def _name(color: str, level: str) -> str:
+    if level in ("true", "false"):
+        return f"{'with' if level == 'true' else 'without'} {color.replace('_', '-')}"
+    return f"{color} {level}"
+
+
+def _draw_curves(axes: Axes, series: pd.DataFrame, color: str, levels: Sequence[str], panel: str) -> None:
+    ends: list[tuple[float, float, str, str]] = []
+    for index, level in enumerate(levels):
+        mine = series[series[color] == level].dropna(subset=panel)
+        if mine.empty:
+            continue
+        ink, dashes = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)]
+        for _, run in mine.groupby("run_id", sort=False):
+            axes.plot(run["epoch"], run[panel], color=ink, linewidth=0.7, alpha=0.35, zorder=2)
+        mean = mine.groupby("step")[["epoch", panel]].mean()
+        axes.plot(mean["epoch"], mean[panel], color=ink, linewidth=2.2, linestyle=dashes, zorder=3)
+        ends.append((float(mean["epoch"].iloc[-1]), float(mean[panel].iloc[-1]), _name(color, level), ink))
+    axes.set_title(_TITLES.get(panel, panel), pad=8)
+    axes.set_xlabel("epoch")
+    axes.margins(x=0.02, y=0.16)
+    if panel == "z_std":
+        axes.set_ylim(bottom=0)
+    light_grid(axes)
+    _label_ends(axes, ends)
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names at the lines' right ends, above or below them so that they do not touch."""
+    low, high = axes.get_ylim()
+    order = sorted(ends, key=lambda end: end[1])
+    for rank, (x, y, name, ink) in enumerate(order):
+        above = rank == len(order) - 1 and (high - y) > 0.1 * (high - low)
+        axes.annotate(
+            name, (x, y), xytext=(0, 9 if above else -9), textcoords="offset points", ha="right",
+            va="bottom" if above else "top", color=ink, fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+
+
+def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[str]) -> None:
+    """The line 1/sqrt(D), and where the spread of each level stands on test images, which the verdict uses."""
+    cells = frame[frame["role"] == "cell"]
+    wide = cells[cells["metric"].isin(["z_std", "z_std_ratio"])].pivot(
+        index=["run_id", color], columns="metric", values="value"
+    )
+    usable = wide.dropna()
+    usable = usable[usable["z_std_ratio"] > 0]
+    if usable.empty:
+        return
+    even = float((usable["z_std"] / usable["z_std_ratio"]).median())
+    axes.axhline(even, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+    axes.set_ylim(0, max(even * 1.12, axes.get_ylim()[1]))
+    axes.annotate(
+        "1/√D: spread evenly", (0, even), xycoords=("axes fraction", "data"), xytext=(4, 3),
+        textcoords="offset points", color=REFERENCE, fontsize=8,
+    )  # fmt: skip
+    right = axes.get_xlim()[1]
+    for index, level in enumerate(levels):
+        values = usable.xs(level, level=color)["z_std"] if level in usable.index.get_level_values(color) else []
+        style_of = {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)]}
+        axes.scatter([right] * len(values), values, s=26, facecolor="white", clip_on=False, zorder=4, **style_of)
+    axes.annotate(
+        "open: at the end, eval mode,\ntest images (the verdict's)", (1, 0.5), xycoords="axes fraction",
+        xytext=(-8, 0), textcoords="offset points", ha="right", va="center", fontsize=7.5, color=MUTED,
+    )  # fmt: skip
+
+
+def _draw_final(
+    axes: Axes, frame: pd.DataFrame, paper: pd.DataFrame, color: str, levels: Sequence[str], metric: str
+) -> None:
+    values = frame[frame["metric"] == metric]
+    cells = values[values["role"] == "cell"]
+    means = summarise(cells, [color]).set_index(color)
+    printed = paper[paper["metric"] == metric].set_index(color)
+    shown, count = quantity(metric), len(levels)
+    for index, level in enumerate(levels):
+        ink, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        if level in means.index and not math.isnan(means.loc[level, "mean"]):
+            mean, half = float(means.loc[level, "mean"]), float(means.loc[level, "half_width"])
+            seeds = cells[cells[color] == level]["value"].dropna().to_numpy(dtype=float)
+            offsets = np.linspace(-0.16, -0.08, len(seeds)) if len(seeds) > 1 else np.array([-0.12])
+            axes.scatter(index + offsets, seeds, s=9, color=ink, alpha=0.6, linewidth=0, zorder=2)
+            axes.errorbar(index, mean, np.nan_to_num(half), fmt=marker, color=ink, markersize=7, capsize=3, zorder=3)
+            _value_label(axes, index, mean, half, shown.decimals)
+        else:
+            axes.text(index, 0.5, "unfinished", transform=axes.get_xaxis_transform(), rotation=90, ha="center", color=MUTED)
+        if level in printed.index and not math.isnan(printed.loc[level, "value"]):
+            value, at = float(printed.loc[level, "value"]), count + 0.4 + index
+            std = float(printed.loc[level, "std"])
+            axes.scatter(at, value, s=46, marker=marker, facecolor="white", edgecolor=ink, linewidth=1.6, zorder=3)
+            _value_label(axes, at, value, std, shown.decimals)
+    _reference_line(axes, values[values["role"] == "reference"], count)
+    axes.set_xlim(-0.6, 2 * count + 0.9)
+    ticks = [*range(count), *(count + 0.4 + index for index in range(count))]
+    axes.set_xticks(ticks, [_name(color, level).replace(" ", "\n", 1) for level in levels] * 2, fontsize=7.5)
+    for at, text in ((count / 2 - 0.5, "ours"), (count * 1.5 - 0.1, "the paper")):
+        axes.annotate(
+            text, (at, 0), xycoords=("data", "axes fraction"), xytext=(0, -36), textcoords="offset points",
+            ha="center", fontweight="bold", fontsize=9,
+        )  # fmt: skip
+    axes.axvline(count - 0.3, color=MUTED, linewidth=0.6)
+    axes.set_title(f"{shown.label[0].upper()}{shown.label[1:]}" + (f" ({shown.unit})" if shown.unit else ""), pad=8)
+    axes.margins(y=0.12)
+    light_grid(axes)
+
+
+def _value_label(axes: Axes, x: float, value: float, spread: float, decimals: int) -> None:
+    text = number(value, decimals) + ("" if math.isnan(spread) else f"\n±{number(spread, decimals)}")
+    axes.annotate(text, (x, value), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)
+
+
+def _reference_line(axes: Axes, references: pd.DataFrame, count: int) -> None:
+    for entry in summarise(references, ["label"]).to_dict("records"):
+        if math.isnan(entry["mean"]):
+            continue
+        axes.hlines(entry["mean"], -0.6, count - 0.3, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+        axes.annotate(
+            f"{entry['label']} {number(entry['mean'], 1)}", (count - 0.35, entry["mean"]), xytext=(0, 3),
+            textcoords="offset points", ha="right", color=REFERENCE, fontsize=8,
+        )  # fmt: skip
+
+
+def describe_curves(frame: pd.DataFrame, paper: pd.DataFrame, *, color: str, metric: str) -> str:
+    """Final values and spread of every level, and the paper's, in a sentence each."""
+    cells = frame[frame["role"] == "cell"]
+    shown = quantity(metric)
+    sentences = []
+    for level in dict.fromkeys(cells[color]):
+        mine = cells[cells[color] == level]
+        final, ratio = (mine[mine["metric"] == name]["value"].mean() for name in (metric, "z_std_ratio"))
+        printed = paper[(paper[color] == level) & (paper["metric"] == metric)]["value"]
+        text = f"{_name(color, level).capitalize()}: {number(final, shown.decimals)} {shown.unit}".rstrip()
+        text += f", spread of z {number(ratio, 2)} of 1/√D at the end"
+        text += f"; the paper {number(float(printed.iloc[0]), shown.decimals)} {shown.unit}." if len(printed) else "."
+        sentences.append(text)
+    return " ".join(sentences)

@@ -1,0 +1,235 @@
+"""Result tables read, checked and joined: one ``GridResult`` per grid and scale, all that figures and verdicts need."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.checks import FRAME_COLUMNS, check_grid
+from reports.errors import InputError, nearest
+from reports.metrics import RUN_METRICS, evaluation_metric
+from reports.papers import load_paper
+from reports.selectors import level_text
+
+__all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_results"]
+
+SCHEMA_VERSION = 1
+
+_GRID_KEYS: dict[str, type | tuple[type, ...]] = {
+    "schema_version": int, "name": str, "title": str, "question": str, "scale": str, "note": str, "paper": dict,
+    "recipe": str, "axes": dict, "seeds": list, "metric": str, "evaluations": list, "cells": list, "figure": dict,
+    "claims": list, "deviations": list, "cost": dict,
+}  # fmt: skip
+_CELL_KEYS = ("cell_id", "role", "label", "levels", "runs")
+_RUN_KEYS = ("run_id", "seed", "state", "outcome", "command")
+_RUNS_COLUMNS = (
+    "schema_version", "run_id", "cell_id", "seed", "dataset", "outcome", "metric", "value", "num_labels", "num_test"
+)  # fmt: skip
+_CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
+_TEXTS = ("run_id", "cell_id", "dataset", "outcome", "metric")
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """One grid at one scale.
+
+    ``frame`` has one row per planned run and metric: the columns of ``FRAME_COLUMNS`` and one per axis (level texts),
+    ``value`` NaN where there is none. ``curves`` has one row per run and recorded step: role, label, axes, run_id,
+    seed, step, epoch, loss, lr, z_std. ``paper`` is the paper CSV, whole. ``spec`` is the JSON as it was read.
+    """
+
+    spec: Mapping[str, Any]
+    axes: dict[str, list[str]]
+    metrics: tuple[str, ...]
+    frame: pd.DataFrame
+    curves: pd.DataFrame
+    paper: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The grid's name."""
+        return str(self.spec["name"])
+
+    @property
+    def scale(self) -> str:
+        """The scale's name."""
+        return str(self.spec["scale"])
+
+    @property
+    def metric(self) -> str:
+        """The metric that the grid is about."""
+        return str(self.spec["metric"])
+
+    @property
+    def datasets(self) -> str:
+        """The names of the data sets that the finished runs learnt from, or ``no data yet``."""
+        return ", ".join(sorted(set(self.frame["dataset"].dropna()))) or "no data yet"
+
+    @property
+    def paper_cells(self) -> pd.DataFrame:
+        """The paper's cells that exist at this scale: axes, metric, value, std."""
+        shown = self.paper[self.paper["role"] == "cell"]
+        for axis, levels in self.axes.items():
+            shown = shown[shown[axis].isin(levels)]
+        return shown[[*self.axes, "metric", "value", "std"]].reset_index(drop=True)
+
+
+def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[GridResult]:
+    """Every grid of a results folder, or those named (``grid`` or ``grid.scale``), sorted by file name.
+
+    Raises InputError with everything that is wrong in the folder's files.
+    """
+    results_dir = Path(results_dir)
+    found = {path.stem: path for path in sorted(results_dir.glob("*.*.json"))} if results_dir.is_dir() else {}
+    if not found:
+        raise InputError([f"{results_dir}: no result tables (<grid>.<scale>.json); collect them first"])
+    chosen = {
+        stem: path for stem, path in found.items() if names is None or {stem, stem.rpartition(".")[0]} & set(names)
+    }
+    valid = sorted({stem.rpartition(".")[0] for stem in found} | set(found))
+    problems = [
+        f"{results_dir}: no results of {name!r}{nearest(name, valid)}" for name in names or [] if name not in valid
+    ]
+    specs = {path: _read_grid(path, problems) for path in chosen.values()}
+    runs = _read_table(results_dir / "runs.csv", _RUNS_COLUMNS, problems)
+    curves = _read_table(results_dir / "curves.csv", _CURVES_COLUMNS, problems)
+    papers: dict[Path, pd.DataFrame] = {}
+    for path, spec in specs.items():
+        if spec is not None:
+            wrong = check_grid(spec)
+            problems += [f"{path.name}: {problem}" for problem in wrong]
+            if not wrong:
+                papers[path] = load_paper(spec["paper"]["csv"], list(spec["axes"]))
+    if problems or runs is None or curves is None:
+        raise InputError(problems)
+    return [_join(spec, runs, curves, papers[path]) for path, spec in specs.items() if spec is not None]
+
+
+def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{path.name}: not JSON ({error})")
+        return None
+    if not isinstance(spec, dict):
+        problems.append(f"{path.name}: expected an object with {', '.join(_GRID_KEYS)}")
+        return None
+    wrong = [f"{path.name}: no {key!r}{nearest(key, spec)}" for key in _GRID_KEYS if key not in spec]
+    wrong += [
+        f"{path.name}: {key} is a {type(spec[key]).__name__}, expected a {kind}"
+        for key, kind in ((key, getattr(kind, "__name__", "")) for key, kind in _GRID_KEYS.items())
+        if key in spec and type(spec[key]).__name__ != kind
+    ]
+    if not wrong and spec["schema_version"] != SCHEMA_VERSION:
+        wrong.append(f"{path.name}: schema_version {spec['schema_version']}, this report reads {SCHEMA_VERSION}")
+    if not wrong:
+        wrong += _cell_problems(spec, path.name)
+    problems += wrong
+    return None if wrong else spec
+
+
+def _cell_problems(spec: Mapping[str, Any], place: str) -> list[str]:
+    problems: list[str] = []
+    for index, cell in enumerate(spec["cells"]):
+        at = f"{place}: cells[{index}]"
+        missing = [key for key in _CELL_KEYS if key not in cell]
+        problems += [f"{at}: no {key!r}{nearest(key, cell)}" for key in missing]
+        if missing:
+            continue
+        if cell["role"] not in ("cell", "reference"):
+            problems.append(f"{at}.role: {cell['role']!r}{nearest(cell['role'], ('cell', 'reference'))}")
+        elif cell["role"] == "cell" and set(cell["levels"]) != set(spec["axes"]):
+            problems.append(f"{at}.levels: has {', '.join(cell['levels'])}; expected {', '.join(spec['axes'])}")
+        problems += [
+            f"{at}.runs[{number}]: no {key!r}{nearest(key, run)}"
+            for number, run in enumerate(cell["runs"])
+            for key in _RUN_KEYS
+            if key not in run
+        ]
+    return problems
+
+
+def _read_table(path: Path, columns: Sequence[str], problems: list[str]) -> pd.DataFrame | None:
+    if not path.is_file():
+        problems.append(f"{path}: no such file")
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        rows = [row for row in reader if row]
+    wrong = [f"{path.name}: no column {name!r}{nearest(name, header)}" for name in columns if name not in header]
+    wrong += [
+        f"{path.name}, row {line}: {len(row)} fields, expected {len(header)}"
+        for line, row in enumerate(rows, start=2)
+        if len(row) != len(header)
+    ]
+    if wrong:
+        problems += wrong
+        return None
+    table = pd.DataFrame(rows, columns=header, dtype=object)[list(columns)]
+    for name in columns:
+        if name in _TEXTS:
+            continue
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        # An empty field and "nan" (a diverged loss) are missing values; anything else must be a number.
+        bad = table.index[numbers.isna() & ~table[name].str.strip().str.lower().isin(["", "nan"])]
+        wrong += [
+            f"{path.name}, row {line + 2}, column {name!r}: {table[name][line]!r} is not a number" for line in bad
+        ]
+        table[name] = numbers
+    versions = set(table["schema_version"]) - {SCHEMA_VERSION}
+    if versions and not wrong:
+        wrong.append(f"{path.name}: schema_version {min(versions):g}, this report reads {SCHEMA_VERSION}")
+    problems += wrong
+    return None if wrong else table
+
+
+def _measured(spec: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs.csv that this grid asked for: one per run and metric.
+
+    A run shared with another grid may carry the same metric at another number of labels.
+    """
+    wanted = {evaluation_metric(entry): int(entry.get("num_labels", 0)) for entry in spec["evaluations"]}
+    kept = [runs[runs["metric"].isin(RUN_METRICS)]]
+    for metric, num_labels in wanted.items():
+        rows = runs[runs["metric"] == metric]
+        most = rows.groupby("run_id")["num_labels"].transform("max")
+        kept.append(rows[rows["num_labels"] == (num_labels if num_labels else most)])
+    measured = pd.concat(kept)
+    twice = measured[measured.duplicated(["run_id", "metric"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise InputError([f"runs.csv: {len(twice)} values stand twice, first {first['metric']} of {first['run_id']}"])
+    return measured
+
+
+def _join(spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, paper: pd.DataFrame) -> GridResult:
+    axes = {name: [level_text(level) for level in levels] for name, levels in spec["axes"].items()}
+    metrics = (*dict.fromkeys(evaluation_metric(entry) for entry in spec["evaluations"]), *RUN_METRICS)
+    planned = pd.DataFrame(
+        [
+            {
+                **{axis: level_text(cell["levels"][axis]) if axis in cell["levels"] else "" for axis in axes},
+                **{key: cell[key] for key in ("cell_id", "role", "label")},
+                **{key: run[key] for key in ("run_id", "seed", "state", "outcome")},
+            }
+            for cell in spec["cells"]
+            for run in cell["runs"]
+        ],
+        columns=[*axes, "cell_id", "role", "label", "run_id", "seed", "state", "outcome"],
+    )
+    measured = _measured(spec, runs)[["run_id", "dataset", "metric", "value", "num_labels", "num_test"]]
+    asked = planned.merge(pd.DataFrame({"metric": metrics}), how="cross")
+    frame = asked.merge(measured, how="left", on=["run_id", "metric"])
+    frame["value"] = frame["value"].where(frame["value"].abs() < math.inf)
+    ours = planned.drop(columns=["state", "outcome"]).merge(
+        curves.drop(columns="schema_version"), how="inner", on="run_id"
+    )
+    return GridResult(spec, axes, metrics, frame[[*axes, *FRAME_COLUMNS]], ours, paper)

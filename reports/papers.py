@@ -1,0 +1,75 @@
+"""The papers' published numbers: one tidy CSV per figure or table, described in reports/paper/README.md."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from reports.errors import InputError, nearest
+from reports.selectors import level_text
+
+PAPER_DIR = Path(__file__).parent / "paper"
+
+COLUMNS = ("role", "metric", "value", "std", "unit", "epochs", "dataset", "arch", "source", "precision", "note")
+"""Columns of every paper CSV; the others are axes."""
+
+_NUMBERS = ("value", "std", "epochs")
+
+
+def paper_path(name: str) -> Path:
+    """The file of a paper CSV: a bare name lies in ``reports/paper``, anything with a folder is a path.
+
+    Raises InputError with the nearest names if there is no such file.
+    """
+    path = PAPER_DIR / name if Path(name).name == name else Path(name)
+    if not path.is_file():
+        there = sorted(other.name for other in path.parent.glob("*.csv")) if path.parent.is_dir() else []
+        raise InputError([f"paper CSV {name}: no such file{nearest(path.name, there)}"])
+    return path
+
+
+def load_paper(name: str, axes: Sequence[str] = ()) -> pd.DataFrame:
+    """A paper CSV with one column per axis (level texts) and those of ``COLUMNS``; missing numbers are NaN.
+
+    ``axes`` must be among its columns. Raises InputError naming the file, the column, the row, the nearest names.
+    """
+    path = paper_path(name)
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        header = list(reader.fieldnames or [])
+        rows = list(reader)
+    missing = [column for column in (*axes, *COLUMNS) if column not in header]
+    if missing:
+        raise InputError([f"{path.name}: no column {column!r}{nearest(column, header)}" for column in missing])
+    problems: list[str] = []
+    columns: dict[str, list[object]] = {name: [] for name in header}
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            problems.append(f"{path.name}, row {line}: expected {len(header)} fields, one per column")
+            continue
+        for column in header:
+            columns[column].append(_read(row[column], column, f"{path.name}, row {line}, column {column!r}", problems))
+    if problems:
+        raise InputError(problems)
+    return pd.DataFrame(columns)
+
+
+def _read(text: str, column: str, place: str, problems: list[str]) -> object:
+    if column in _NUMBERS:
+        try:
+            value = float(text) if text.strip() else math.nan
+        except ValueError:
+            problems.append(f"{place}: {text!r} is not a number")
+            return math.nan
+        if math.isinf(value):
+            problems.append(f"{place}: {text!r} is not a finite number")
+        return value
+    if column == "role":
+        if text not in ("cell", "row_average"):
+            problems.append(f"{place}: {text!r}{nearest(text, ('cell', 'row_average'))}")
+        return text
+    return text if column in COLUMNS else level_text(text)

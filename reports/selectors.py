@@ -1,0 +1,83 @@
+"""Selectors: which cells of a grid a claim speaks of, by the levels of its axes.
+
+A selector maps short axis names to a level or a list of levels; ``same`` and ``different`` name axes whose levels
+must agree or differ. A list of selectors is their union. The empty selector is every cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.errors import nearest
+
+Selector = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+def level_text(level: object) -> str:
+    """One spelling for a level, whether it comes from JSON, YAML or a CSV: ``true``, ``256``, ``0.5``, ``crop``."""
+    if isinstance(level, bool):
+        return "true" if level else "false"
+    if isinstance(level, int | float):
+        return f"{level:.12g}"
+    text = str(level).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    try:
+        return f"{float(text):.12g}"
+    except ValueError:
+        return text
+
+
+def _as_list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _parts(selector: object) -> list[Any]:
+    return list(selector) if isinstance(selector, list | tuple) else [selector]
+
+
+def _matches(part: Mapping[str, Any], levels: Mapping[str, str]) -> bool:
+    for key, wanted in part.items():
+        if key in ("same", "different"):
+            distinct = len({levels[axis] for axis in wanted})
+            if distinct != (1 if key == "same" else len(wanted)):
+                return False
+        elif levels[key] not in {level_text(level) for level in _as_list(wanted)}:
+            return False
+    return True
+
+
+def select(selector: Selector, cells: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The ids of the selected cells, in the order of ``cells`` (cell id -> axis -> level text)."""
+    return [cell for cell, levels in cells.items() if any(_matches(part, levels) for part in _parts(selector))]
+
+
+def selector_problems(selector: object, axes: Mapping[str, Sequence[str]], place: str) -> list[str]:
+    """What is wrong with a selector on these axes (short name -> level texts); empty if it can be used."""
+    problems: list[str] = []
+    for part in _parts(selector):
+        if not isinstance(part, Mapping):
+            problems.append(f"{place}: {part!r} is no selector: expected axis: level")
+            continue
+        for key, wanted in part.items():
+            if key in ("same", "different"):
+                problems += _relation_problems(wanted, axes, f"{place}.{key}")
+            elif key not in axes:
+                problems.append(f"{place}: no axis {key!r}{nearest(key, [*axes, 'same', 'different'])}")
+            else:
+                texts = [level_text(level) for level in _as_list(wanted)]
+                problems += [
+                    f"{place}.{key}: no level {text!r} at this scale{nearest(text, axes[key])}"
+                    for text in texts
+                    if text not in axes[key]
+                ]
+                if not texts:
+                    problems.append(f"{place}.{key}: no level given{nearest('', axes[key])}")
+    return problems
+
+
+def _relation_problems(wanted: object, axes: Mapping[str, Sequence[str]], place: str) -> list[str]:
+    if not isinstance(wanted, list | tuple) or len(wanted) < 2:
+        return [f"{place} = {wanted!r}: expected a list of at least two axes"]
+    return [f"{place}: no axis {axis!r}{nearest(axis, axes)}" for axis in wanted if axis not in axes]

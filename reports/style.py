@@ -1,0 +1,109 @@
+"""One look for every figure: colours that colour-blind readers and grey printers can tell apart, and stable files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#1b2430"
+MUTED = "#5b6673"
+GRID = "#dfe3e8"
+REFERENCE = "#b3541e"  # untrained lines, 1/sqrt(D): never a colour of the data
+COLORS = ("#0b5fa5", "#d98a00", "#3f8f6b", "#8a4f9e")  # Okabe and Ito's order of hues; luminance falls into steps
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+MARKERS = ("o", "s", "D", "^")
+SEQUENTIAL = "YlGnBu"  # luminance falls monotonically, so it survives grey
+
+_RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "hatch.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "text.color": INK,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "simclr-ablations",  # ids are functions of the content
+    "pdf.fonttype": 42,  # fonts embedded whole, as TrueType
+}
+
+_NO_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's settings for the duration of one figure, drawn or saved; global state is left as it was."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def save(figure: Figure, file_format: str) -> bytes:
+    """A figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes, without a date."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches="tight", pad_inches=0.08)
+    return buffer.getvalue()
+
+
+def text_color(rgba: tuple[float, float, float, float]) -> str:
+    """Black or white, whichever contrasts more with a background (WCAG relative luminance)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#101418"
+
+
+def spread_labels(positions: list[float], gap: float) -> list[float]:
+    """Positions moved apart to keep a distance of ``gap``, in their order, around their mean."""
+    order = np.argsort(positions, kind="stable")
+    moved = np.asarray(positions, dtype=float)
+    for _ in range(len(moved)):
+        for low, high in zip(order[:-1], order[1:], strict=True):
+            overlap = gap - (moved[high] - moved[low])
+            if overlap > 0:
+                moved[low] -= overlap / 2
+                moved[high] += overlap / 2
+    return [float(position) for position in moved]
+
+
+def heading(figure: Figure, title: str, subtitle: str, *, x: float = 0.01, y: float = 1.0) -> None:
+    """Title and, below it, the line that says scale and data set; both above the axes."""
+    figure.text(x, y + 0.055, title, fontsize=12.5, fontweight="bold", va="bottom", ha="left")
+    figure.text(x, y + 0.015, subtitle, fontsize=9, color=MUTED, va="bottom", ha="left")
+
+
+def light_grid(axes: Axes) -> None:
+    """Horizontal lines behind the data."""
+    axes.grid(visible=True, axis="y")
+    axes.tick_params(length=0)

@@ -1,0 +1,1 @@
+"""The trainer: one configuration in, one run directory out."""

@@ -1,0 +1,142 @@
+"""``python -m simclr_core recipe=simclr_demo key=value ...``: one configuration, by hand.
+
+The same configuration gives the same run id as in a grid, and lands in the same store.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from simclr_core.config import ConfigError, EvalConfig, RunConfig, flatten, nearest, override, run_id
+from simclr_core.recipes import RECIPES, recipe
+from simclr_core.records import read_json
+from simclr_core.runtime import RuntimeConfig
+
+_HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
+_ROOT = {
+    "defaults": [{"recipe": MISSING}, "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}],
+    "runtime": RuntimeConfig,
+    "num_labels": 0,  # labelled images of every evaluation; 0: all
+    "hydra": _HYDRA,
+}
+
+
+def standard_evaluations(num_labels: int) -> list[EvalConfig]:
+    """Linear and kNN, each on features and on z."""
+    return [
+        EvalConfig(protocol=protocol, embedding=embedding, num_labels=num_labels)
+        for embedding in ("features", "z")
+        for protocol in ("linear", "knn")
+    ]
+
+
+def problems_of_overrides(arguments: list[str]) -> list[str]:
+    """What is wrong with ``key=value`` arguments, in the words that grids use; sweeps are left to Hydra."""
+    try:
+        overrides = OverridesParser.create().parse_overrides([a for a in arguments if not a.startswith("-")])
+    except OverrideParseException as error:
+        return [str(error).splitlines()[0]]
+    values = {o.key_or_group: o.value() for o in overrides if not (o.is_sweep_override() or _is_hydras_own(o.key_or_group))}
+    name = str(values.pop("recipe", ""))
+    try:
+        base = recipe(name) if name else RunConfig()
+        problems = [] if name else [f"recipe=... is missing; known: {', '.join(RECIPES)}"]
+    except ConfigError as error:
+        base, problems = RunConfig(), error.problems
+    known = {"num_labels", *(f"runtime.{f.name}" for f in fields(RuntimeConfig))}
+    settings = {key: value for key, value in values.items() if key not in known}
+    names = sorted(known | {key for key, _ in flatten(base)})
+    problems += [f"{key}: no such setting{nearest(key, names)}" for key in settings if key not in names]
+    try:
+        override(base, {key: value for key, value in settings.items() if key in names})
+    except ConfigError as error:
+        problems += error.problems
+    return problems
+
+
+def _is_hydras_own(key: str) -> bool:
+    return key == "hydra" or key.startswith("hydra.")
+
+
+def _register() -> None:
+    store = ConfigStore.instance()
+    store.store(name="run", node=_ROOT)
+    for name, build in RECIPES.items():
+        store.store(group="recipe", name=name, node=build(), package="_global_")
+
+
+def to_run_config(composed: DictConfig) -> RunConfig:
+    """The typed configuration of a composed tree."""
+    values: dict[str, Any] = {}
+    for key, _ in flatten(RunConfig()):
+        values[key] = OmegaConf.select(composed, key)
+    return override(RunConfig(), values)
+
+
+@hydra.main(version_base="1.3", config_path=None, config_name="run")
+def _run(composed: DictConfig) -> None:
+    from simclr_core.data import DataError  # torch loads only once the arguments are known to be right
+    from simclr_core.run import SpecMismatchError, execute
+
+    config = to_run_config(composed)
+    runtime = RuntimeConfig(**{f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
+    run_dir = Path(runtime.store).expanduser() / run_id(config)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("load", speed="")
+
+            def show(now: Any) -> None:
+                speed = f"{now.images_per_s:,.0f} images/s" if now.images_per_s else ""
+                progress.update(task, description=now.phase, completed=now.step, total=now.num_steps, speed=speed)
+
+            execute(config, standard_evaluations(composed.num_labels), runtime, run_dir, show)
+    except (ConfigError, DataError) as error:
+        _exit(error.problems)
+    except SpecMismatchError as error:
+        _exit([str(error)])
+    _print_results(run_dir)
+
+
+def _print_results(run_dir: Path) -> None:
+    result = read_json(run_dir / "result.json")
+    table = Table(title=f"{run_dir}: {result['outcome']}", title_justify="left")
+    table.add_column("evaluation")
+    table.add_column("top-1 %", justify="right")
+    table.add_column("labels", justify="right")
+    for path in sorted((run_dir / "evals").glob("*.json")):
+        scored = read_json(path)
+        top1 = "-" if scored["top1"] is None else f"{scored['top1']:.2f}"
+        table.add_row(scored["metric"], top1, f"{scored['num_labels']:,}")
+    Console().print(table)
+
+
+def _exit(problems: list[str]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Check the arguments, then let Hydra compose and run."""
+    arguments = sys.argv[1:]
+    if not any(a.startswith("-") for a in arguments) and (problems := problems_of_overrides(arguments)):
+        _exit(problems)
+    _register()
+    _run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""ResNets of torchvision's blocks, with the depths, widths and stems that the ablations vary.
+
+B images, F features (512 x expansion x width multiplier).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from simclr_core.config import BackboneConfig
+
+_BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
+    10: (BasicBlock, (1, 1, 1, 1)),
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """Stem, four stages, global mean: images (B, 3, H, W) -> features (B, F).
+
+    Module names are torchvision's, so that a width-1 ImageNet-stem state dict loads into
+    ``torchvision.models.resnet*`` apart from ``fc``. The width multiplier scales every channel count (SimCLR
+    Fig. 7), unlike torchvision's ``width_per_group``, which widens the bottleneck's inner convolution alone.
+    Stems: ``imagenet`` 7x7 stride 2 and max-pool; ``cifar`` 3x3 stride 1 (SimCLR App. B.9, SimSiam App. D);
+    ``small`` 3x3 stride 2, for runs of seconds on a CPU.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        block, num_blocks = _BLOCKS[config.depth]
+        width = round(64 * config.width_multiplier)
+        kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[config.stem]
+        self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if config.stem == "imagenet" else nn.Identity()
+        channels = width
+        for stage, blocks in enumerate(num_blocks):
+            planes = width * 2**stage
+            layer = _stage(block, channels, planes, blocks, stride=1 if stage == 0 else 2)
+            channels = planes * block.expansion
+            self.add_module(f"layer{stage + 1}", layer)
+        self.num_features = channels
+        self._initialise(zero_init_residual=config.zero_init_residual)
+
+    def _initialise(self, *, zero_init_residual: bool) -> None:
+        """He-normal (fan-out) convolutions as in torchvision; gamma = 0 in each block's last BN if asked."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if zero_init_residual:
+            for module in self.modules():
+                if isinstance(module, Bottleneck):
+                    nn.init.zeros_(module.bn3.weight)
+                elif isinstance(module, BasicBlock):
+                    nn.init.zeros_(module.bn2.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> features (B, F)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        features: Tensor = x.mean((2, 3))
+        return features
+
+
+def _stage(
+    block: type[BasicBlock | Bottleneck], in_channels: int, planes: int, num_blocks: int, stride: int
+) -> nn.Sequential:
+    out_channels = planes * block.expansion
+    shortcut = None
+    if stride != 1 or in_channels != out_channels:
+        shortcut = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+        )
+    blocks = [block(in_channels, planes, stride, shortcut)]
+    blocks += [block(out_channels, planes) for _ in range(1, num_blocks)]
+    return nn.Sequential(*blocks)

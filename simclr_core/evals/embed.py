@@ -1,0 +1,52 @@
+"""Features and projections of a set of images, in one pass that all protocols share. F features, D projection."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from simclr_core.data import ImageSet, normalise, to_float
+from simclr_core.methods import Method
+
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Of N images, on the CPU: features (N, F) and z (N, D), float32, and labels (N,)."""
+
+    features: Tensor
+    z: Tensor
+    labels: Tensor
+
+    def of(self, name: str) -> Tensor:
+        """``features`` or ``z``."""
+        return self.features if name == "features" else self.z
+
+
+@torch.inference_mode()
+def embed(method: Method, images: ImageSet, normalization: str, device: torch.device) -> Embeddings:
+    """Eval mode, float32, whole un-augmented images."""
+    was_training = method.training
+    method.eval()
+    bfloat16, method.bfloat16 = method.bfloat16, False
+    features, z = [], []
+    for batch in images.images.split(_BATCH):
+        batch_features = method.features(normalise(to_float(batch.to(device)), normalization))
+        features.append(batch_features.cpu())
+        z.append(method.projector(batch_features).cpu())
+    method.bfloat16 = bfloat16
+    method.train(was_training)
+    return Embeddings(torch.cat(features), torch.cat(z), images.labels)
+
+
+def sha256_of(module: nn.Module) -> str:
+    """Hash of every parameter and buffer: two equal hashes prove that an evaluation left the network alone."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

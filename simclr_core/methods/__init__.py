@@ -1,0 +1,15 @@
+"""One short file per method; ``build_method`` picks by ``method.name``."""
+
+from __future__ import annotations
+
+from simclr_core.config import RunConfig
+from simclr_core.methods.base import Method
+from simclr_core.methods.simclr import SimCLR
+from simclr_core.methods.simsiam import SimSiam
+
+_METHODS: dict[str, type[Method]] = {"simclr": SimCLR, "simsiam": SimSiam}
+
+
+def build_method(config: RunConfig) -> Method:
+    """The network and objective of a configuration, initialised from torch's current random state."""
+    return _METHODS[config.method.name](config)

@@ -1,0 +1,53 @@
+"""What the methods share: the network, and how two views pass through it.
+
+B images in a batch, N = 2B views, F features, D projection.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from simclr_core.backbones import ResNet
+from simclr_core.config import RunConfig
+from simclr_core.heads import build_predictor, build_projector, projection_dim
+
+
+class StepOutput(NamedTuple):
+    """The loss to descend, and the projections of both views (2B, D) for diagnostics."""
+
+    loss: Tensor
+    z: Tensor
+
+
+class Method(nn.Module):
+    """Backbone, projector and predictor; subclasses' ``forward(view_1, view_2)`` gives a StepOutput."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.joint = config.training.views_forward == "joint"
+        self.bfloat16 = config.training.precision == "bfloat16"
+        self.backbone = ResNet(config.backbone).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dim = projection_dim(config.projector, self.backbone.num_features)
+        self.projector = build_projector(config.projector, self.backbone.num_features)
+        self.predictor = build_predictor(config.predictor, self.dim)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> features (B, F) in float32, whatever the backbone computed in."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            features: Tensor = self.backbone(images)
+        return features.float()
+
+    def project(self, view_1: Tensor, view_2: Tensor) -> tuple[Tensor, Tensor]:
+        """Two views (B, 3, H, W) -> z_1, z_2 (B, D).
+
+        ``joint`` passes all N views at once, so that BN's statistics mix the views (SimCLR's released code);
+        ``separate`` passes one view after the other (SimSiam's).
+        """
+        if self.joint:
+            z_1, z_2 = self.projector(self.features(torch.cat([view_1, view_2]))).chunk(2)
+            return z_1, z_2
+        return self.projector(self.features(view_1)), self.projector(self.features(view_2))

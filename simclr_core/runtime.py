@@ -1,0 +1,30 @@
+"""Where and how a run executes: everything that does not change the experiment, and so is in no id."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class RuntimeConfig:
+    """Device, threads and folders."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
+    num_threads: int = 1  # CPU threads of one run
+    data_dir: str = "data"  # holds one folder per named data set
+    cache_dir: str = ""  # decoded images; "": simclr-ablations in the user's cache folder
+    store: str = "runs"  # one folder per run
+
+    @property
+    def data_path(self) -> Path:
+        """Where the image folders lie."""
+        return Path(self.data_dir).expanduser()
+
+    @property
+    def cache_path(self) -> Path:
+        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+        if self.cache_dir:
+            return Path(self.cache_dir).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simclr-ablations"

@@ -34,6 +34,7 @@ Names = Annotated[
 ]
 Scale = Annotated[str, typer.Option(help="One of the grid's scales: demo, mini, cifar10, imagenet.")]
 StoreDir = Annotated[Path, typer.Option("--store", help="Folder of runs.")]
+Seeds = Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of the result tables.")]
 
 
@@ -51,15 +52,21 @@ def load_all(names: list[str]) -> list[Grid]:
     return list({grid.name: grid for grid in grids}.values())
 
 
-def checked(names: list[str], scale: str, seeds: list[int] | None = None) -> list[tuple[Grid, list[RunSpec]]]:
-    """Grids and their runs at a scale, with figure, claims and paper checked before anything runs."""
+def expand_all(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:
+    """Grids, and their runs at a scale."""
+    numbers = parse_seeds(seeds)
+    return [(grid, expand(grid, scale_of(grid, scale).name, numbers)) for grid in load_all(names)]
+
+
+def checked(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:
+    """The same, with figure, claims and paper checked, before anything runs or is written."""
     from reports.checks import check_grid
 
-    grids = [(grid, expand(grid, scale_of(grid, scale).name, seeds)) for grid in load_all(names)]
+    grids = expand_all(names, scale, seeds)
     problems: list[str] = []
     for grid, specs in grids:
         planned = {spec.run_id: State.PLANNED for spec in specs}
-        content = grid_json(grid, scale, specs, planned, {}, Store(Path(os.devnull)))
+        content = grid_json(grid, scale, specs, states=planned, outcomes={}, store=Store(Path(os.devnull)))
         problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
     if problems:
         raise UserError(problems)
@@ -93,17 +100,18 @@ def list_grids() -> None:
 
 
 @app.command("plan")
-def plan_runs(grids: Names, scale: Scale, store: StoreDir = Path("runs")) -> None:
+def plan_runs(grids: Names, scale: Scale, store: StoreDir = Path("runs"), seeds: Seeds = None) -> None:
     """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
     with told():
-        loaded = checked(grids, scale)
-        every = {grid.name: grid for grid in load_all([str(p) for p in find_grids().values()])}
-        others = [spec for grid in every.values() if scale in grid.scales for spec in expand(grid, scale)]
+        loaded = checked(grids, scale, seeds)
+        every = load_all([str(path) for path in find_grids().values()])
+        numbers = parse_seeds(seeds)
+        others = [spec for grid in every if scale in grid.scales for spec in expand(grid, scale, numbers)]
         of_store = Store(store)
         states = [planning.states_of(specs, of_store) for _, specs in loaded]
     for (grid, specs), of_grid in zip(loaded, states, strict=True):
         say(f"{grid.name} at scale {scale}: {grid.question}")
-        rows = table("cell", *(f"seed {seed}" for seed in grid.scales[scale].seeds), "shared with")
+        rows = table("cell", *dict.fromkeys(f"seed {spec.seed}" for spec in specs), "shared with")
         for cell in planning.planned_cells(specs, of_grid, others):
             rows.add_row(cell.label, *cell.states, ", ".join(cell.shared_with))
         out.print(rows)
@@ -119,13 +127,14 @@ def plan_runs(grids: Names, scale: Scale, store: StoreDir = Path("runs")) -> Non
 @app.command()
 def run(
     grids: Names,
+    *,
     scale: Scale,
     store: StoreDir = Path("runs"),
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time.", show_default="cores / threads")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one run.")] = 1,
     data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    seeds: Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")] = None,
+    seeds: Seeds = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Start at most so many runs.")] = None,
 ) -> None:
     """Run what grids still lack; what is done stays, what failed is tried again.
@@ -133,7 +142,7 @@ def run(
     Ctrl-C stops and loses no finished run. Exit code 1 if a run failed, 2 if the input is wrong, 130 after Ctrl-C.
     """
     with told():
-        specs = merge(spec for _, of_grid in checked(grids, scale, parse_seeds(seeds)) for spec in of_grid)
+        specs = merge(spec for _, of_grid in checked(grids, scale, seeds) for spec in of_grid)
         todo = unfinished(specs, Store(store))
         counts = planning.count(planning.states_of(specs, Store(store)).values())
     standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
@@ -151,9 +160,9 @@ def run(
         raise typer.Exit(2)
     for run_id in summary.held:
         say(f"{run_id}: another process works on it")
-    say(f"{summary.done} runs done" + (f", {len(summary.failed)} failed" if summary.failed else ""))
+    say(f"done: {summary.done}" + (f", failed: {len(summary.failed)}" if summary.failed else ""))
     if summary.interrupted:
-        say(f"stopped: {summary.left} runs are left; the same command continues", err)
+        say(f"stopped; runs left: {summary.left}; the same command continues", err)
         raise typer.Exit(130)
     if summary.failed:
         say(f"the same command tries again; why it failed: ablate show {summary.failed[0].run_id} --store {store}", err)
@@ -161,10 +170,10 @@ def run(
 
 
 @app.command()
-def status(grids: Names, scale: Scale, store: StoreDir = Path("runs")) -> None:
+def status(grids: Names, scale: Scale, store: StoreDir = Path("runs"), seeds: Seeds = None) -> None:
     """Count the runs of grids by state, and show those that are under way, failed or stale."""
     with told():
-        expanded = [(grid, expand(grid, scale_of(grid, scale).name)) for grid in load_all(grids)]
+        expanded = expand_all(grids, scale, seeds)
         runs = [(spec, Store(store).state(spec)) for _, specs in expanded for spec in specs]
     counted = table("grid", *State)
     for grid, _ in expanded:
@@ -199,11 +208,15 @@ def show(
 
 @app.command("collect")
 def collect_results(
-    grids: Names, scale: Scale, store: StoreDir = Path("runs"), results: ResultsDir = Path("results")
+    grids: Names,
+    scale: Scale,
+    store: StoreDir = Path("runs"),
+    results: ResultsDir = Path("results"),
+    seeds: Seeds = None,
 ) -> None:
     """Write the tables of finished runs: one JSON file a grid, runs.csv, curves.csv."""
     with told():
-        collected = _collect(grids, scale, store, results)
+        _, collected = _collect(grids, scale, seeds, store, results)
     say(f"{collected.num_done} of {collected.num_runs} runs are in {results}")
 
 
@@ -213,10 +226,12 @@ def report(
         list[str] | None,
         typer.Argument(metavar="[GRID...]", help="Collect these first; without any, report the tables as they are."),
     ] = None,
+    *,
     scale: Annotated[str | None, typer.Option(help="The scale to collect; needed with GRID.")] = None,
     store: StoreDir = Path("runs"),
     results: ResultsDir = Path("results"),
     site: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("site"),
+    seeds: Seeds = None,
 ) -> None:
     """Write the page: each figure beside the paper's, and a verdict on each claim."""
     with told():
@@ -226,17 +241,19 @@ def report(
             raise UserError(["--scale: needs grids; without any, all tables in --results are reported"])
         names: list[str] | None = None
         if grids and scale:
-            _collect(grids, scale, store, results)
-            names = [f"{grid.name}.{scale}" for grid in load_all(grids)]
+            names, _ = _collect(grids, scale, seeds, store, results)
         from reports.page import write_site
 
         page: Any = write_site(results, site, names)
     say(f"look at {page}")
 
 
-def _collect(names: list[str], scale: str, store: Path, results: Path) -> Collected:
-    loaded = [grid for grid, _ in checked(names, scale)]
-    collected = collect(loaded, scale, Store(store), results)
+def _collect(
+    names: list[str], scale: str, seeds: str | None, store: Path, results: Path
+) -> tuple[list[str], Collected]:
+    """Collect grids; the names of their tables, and what was found."""
+    grids = [grid for grid, _ in checked(names, scale, seeds)]
+    collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
     for line in collected.broken:
         say(line, err)
-    return collected
+    return [f"{grid.name}.{scale}" for grid in grids], collected

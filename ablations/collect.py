@@ -16,7 +16,8 @@ from ablations.errors import UserError
 from ablations.grid import expand, scale_of
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
-from simclr_core.config import canonical, override
+from simclr_core.config import override
+from simclr_core.identity import canonical
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import read_json, write_json
 
@@ -48,10 +49,13 @@ class Collected:
     broken: list[str] = field(default_factory=list)  # one line per run folder that was skipped, or record that was
 
 
-def collect(grids: Sequence[Grid], scale: str, store: Store, results_dir: Path) -> Collected:
+def collect(
+    grids: Sequence[Grid], scale: str, store: Store, results_dir: Path, seeds: Sequence[int] | None = None
+) -> Collected:
     """Write the tables of grids at a scale into ``results_dir``; each file is replaced whole or not at all.
 
-    Tables of other grids there stay, with their rows. Raises GridError for a scale that a grid does not have.
+    ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
+    that a grid does not have.
     """
     collected = Collected()
     contents: dict[str, dict[str, Any]] = {}
@@ -59,7 +63,7 @@ def collect(grids: Sequence[Grid], scale: str, store: Store, results_dir: Path) 
     curves: list[Row] = []
     seen: set[str] = set()
     for grid in grids:
-        specs = expand(grid, scale_of(grid, scale).name)
+        specs = expand(grid, scale_of(grid, scale).name, seeds)
         states, records = {}, {}
         for spec in specs:
             states[spec.run_id], records[spec.run_id] = _read_run(spec, store, collected.broken)
@@ -73,7 +77,9 @@ def collect(grids: Sequence[Grid], scale: str, store: Store, results_dir: Path) 
                     curves += _curve_rows(spec, store, collected.broken)
                 seen.add(spec.run_id)
         outcomes = {run_id: record["result"]["outcome"] if record else None for run_id, record in records.items()}
-        contents[f"{grid.name}.{scale}.json"] = grid_json(grid, scale, specs, states, outcomes, store)
+        contents[f"{grid.name}.{scale}.json"] = grid_json(
+            grid, scale, specs, states=states, outcomes=outcomes, store=store
+        )
     others = _runs_of_others(results_dir, set(contents))
     kept_runs = [row for row in _read_table(results_dir / "runs.csv", RUNS_COLUMNS) if row["run_id"] in others]
     kept_curves = [
@@ -91,6 +97,7 @@ def grid_json(
     grid: Grid,
     scale: str,
     specs: Sequence[RunSpec],
+    *,
     states: dict[str, State],
     outcomes: dict[str, str | None],
     store: Store,
@@ -115,7 +122,7 @@ def grid_json(
         "paper": grid.paper,
         "recipe": f"{grid.recipe}_{scale}",
         "axes": {axis.name: list(axis.labels) for axis in of_scale.axes},
-        "seeds": list(of_scale.seeds),
+        "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
         "metric": grid.metric,
         "evaluations": [canonical(evaluation) for evaluation in of_scale.evaluations],
         "cells": list(cells.values()),
@@ -190,21 +197,12 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
         "dataset": spec.config.data.name,
         "outcome": result["outcome"],
     }
-    rows = [
+    evaluated = [
         {**shared, **{key: e[key] for key in ("metric", "num_labels", "num_test")}, "value": e["top1"]}
         for e in record["evaluations"]
     ]
-    for metric in _OF_RESULT:
-        rows.append(
-            {
-                **shared,
-                "metric": metric,
-                "value": result[metric],
-                "num_labels": None,
-                "num_test": result["z_std_images"],
-            }
-        )
-    return rows
+    of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
+    return evaluated + [{**of_run, "metric": metric, "value": result[metric]} for metric in _OF_RESULT]
 
 
 def _curve_rows(spec: RunSpec, store: Store, broken: list[str]) -> list[Row]:

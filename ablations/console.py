@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-out = Console()
+# a pipe or a file has no width: tables that fold there are of no use to the next program
+out = Console(width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True)
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import NamedTuple, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from ablations.job import JobReport
 from ablations.spec import RunSpec
+
+
+class Update(NamedTuple):
+    """How far a run is: steps count within the phase."""
+
+    phase: str
+    step: int
+    num_steps: int
+    images_per_s: float
 
 
 def duration(seconds: float) -> str:
@@ -37,7 +47,7 @@ class Display:
             self._bars = Progress(*columns, console=console)
             self._whole = self._bars.add_task("all runs", total=total, detail="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         if self._bars:
             self._bars.start()
         return self
@@ -55,12 +65,12 @@ class Display:
                 self._lines[worker] = self._bars.add_task("", detail="")
             self._bars.reset(self._lines[worker], description=_title(spec), detail="starting")
 
-    def progress(self, worker: int, spec: RunSpec, phase: str, step: int, num_steps: int, images_per_s: float) -> None:
-        """A worker says how far it is; steps count within the phase."""
+    def progress(self, worker: int, update: Update) -> None:
+        """A worker says how far it is."""
         if self._bars and worker in self._lines:
-            speed = f", {images_per_s:.0f} images/s" if images_per_s else ""
-            detail = f"{phase} {step}/{num_steps}{speed}"
-            self._bars.update(self._lines[worker], completed=step, total=max(num_steps, 1), detail=detail)
+            speed = f", {update.images_per_s:.0f} images/s" if update.images_per_s else ""
+            detail = f"{update.phase} {update.step}/{update.num_steps}{speed}"
+            self._bars.update(self._lines[worker], completed=update.step, total=max(update.num_steps, 1), detail=detail)
 
     def finished(self, worker: int, spec: RunSpec, report: JobReport) -> None:
         """A worker is free again."""
@@ -79,7 +89,8 @@ class Display:
             if worker in self._lines:
                 self._bars.remove_task(self._lines.pop(worker))
         elif report.outcome == "done":
-            line = f"[{self._done + self._failed}/{self._total}] {_title(spec)}: done in {duration(report.duration_s)}; {self._summary()}"
+            number = f"[{self._done + self._failed}/{self._total}]"
+            line = f"{number} {_title(spec)}: done in {duration(report.duration_s)}; {self._summary()}"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _summary(self) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from simclr_core.config import nearest
+
 
 class UserError(ValueError):
     """Everything that is wrong with what was asked for, one line each, in ``problems``."""
@@ -13,3 +17,9 @@ class UserError(ValueError):
 
 class GridError(UserError):
     """What is wrong with grid files: each line says which file, which place, what was expected."""
+
+
+def expected(name: object, valid: Iterable[str]) -> str:
+    """``"expected one of a, b (did you mean 'a'?)"``, the end of a message about a wrong name."""
+    names = list(valid)
+    return f"expected one of {', '.join(names)}{nearest(name, names)}" if names else "there are none"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ablations
-from ablations.errors import GridError
+from ablations.errors import GridError, expected
 from ablations.reader import Reader, shown
-from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector
-from simclr_core.config import RunConfig, Scalar, cell_id, nearest, override, problems_of
+from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector, level_text
+from simclr_core.config import RunConfig, Scalar, nearest, override, problems_of
+from simclr_core.identity import cell_id
 from simclr_core.recipes import recipe
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"
@@ -30,9 +31,7 @@ def find_grids() -> dict[str, Path]:
         for path in sorted(folder.glob("*.yaml")):
             other = found.setdefault(path.stem, path)
             if other.resolve() != path.resolve() and other.read_bytes() != path.read_bytes():
-                problems.append(
-                    f"grid {path.stem!r} is in two places, and they differ: {shown(other)} and {shown(path)}; name one by its path"
-                )
+                problems.append(f"grid {path.stem!r}: {shown(other)} and {shown(path)} differ; rename one of them")
     if problems:
         raise GridError(problems)
     return found
@@ -47,10 +46,7 @@ def load_grid(name_or_path: str) -> Grid:
     if not (path.suffix in (".yaml", ".yml") or "/" in name_or_path):
         found = find_grids()
         if name_or_path not in found:
-            valid = sorted(found)
-            raise GridError(
-                [f"no grid {name_or_path!r}{nearest(name_or_path, valid)}; there are {', '.join(valid) or 'none'}"]
-            )
+            raise GridError([f"no grid {name_or_path!r}: {expected(name_or_path, found)}"])
         path = found[name_or_path]
     elif not path.is_file():
         near = nearest(path.name, [other.name for other in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
@@ -68,11 +64,7 @@ def load_grid(name_or_path: str) -> Grid:
 def scale_of(grid: Grid, name: str) -> GridScale:
     """A grid at a scale; raises GridError if it has no such scale."""
     if name not in grid.scales:
-        raise GridError(
-            [
-                f"{shown(grid.path)}: no scale {name!r}{nearest(name, list(grid.scales))}; it has {', '.join(grid.scales)}"
-            ]
-        )
+        raise GridError([f"{shown(grid.path)}: no scale {name!r}; {expected(name, grid.scales)}"])
     return grid.scales[name]
 
 
@@ -82,18 +74,11 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
     ``seeds`` replaces the grid's own. Raises GridError if the grid has no such scale.
     """
     of_scale = scale_of(grid, scale)
-    base = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **of_scale.overrides})
     shared = {**grid.overrides, **of_scale.overrides}
-    cells: list[tuple[str, str, dict[str, Scalar], RunConfig, dict[str, Scalar]]] = []
-    for settings, levels in _combinations(grid, of_scale.axes):
-        label = ", ".join(f"{name}={_word(level)}" for name, level in levels.items())
-        cells.append(("cell", label, levels, _set_all(base, settings), settings))
-    first = {key: value for axis in of_scale.axes for key, value in zip(axis.keys, axis.levels[0], strict=True)}
-    for name, overrides in grid.references.items():
-        settings = {**first, **overrides}
-        cells.append(("reference", name, {}, _set_all(base, settings), settings))
+    base = override(recipe(f"{grid.recipe}_{scale}"), shared)
     specs: list[RunSpec] = []
-    for role, label, levels, config, settings in cells:
+    for role, label, levels, settings in _cells(grid, of_scale.axes):
+        config = _set_all(base, settings)
         identity = cell_id(config)
         for seed in of_scale.seeds if seeds is None else seeds:
             spec = RunSpec(
@@ -127,33 +112,33 @@ def matches(selector: Selector | Sequence[Selector], levels: Mapping[str, Scalar
     return True
 
 
-def _combinations(grid: Grid, axes: tuple[Axis, ...]) -> Iterable[tuple[dict[str, Scalar], dict[str, Scalar]]]:
-    """(settings by dotted key, levels by short axis name) of every cell that is not excluded."""
+_Settings = dict[str, Scalar]
+
+
+def _cells(grid: Grid, axes: tuple[Axis, ...]) -> Iterator[tuple[str, str, _Settings, _Settings]]:
+    """(role, label, levels by short axis name, settings by dotted key) of every cell, then of every reference."""
     for combination in itertools.product(*(axis.levels for axis in axes)):
         levels = {axis.name: values[0] for axis, values in zip(axes, combination, strict=True)}
         if not (grid.exclude and matches(grid.exclude, levels)):
-            yield (
-                {
-                    key: v
-                    for axis, values in zip(axes, combination, strict=True)
-                    for key, v in zip(axis.keys, values, strict=True)
-                },
-                levels,
-            )
+            label = ", ".join(f"{name}={level_text(level)}" for name, level in levels.items())
+            yield "cell", label, levels, _settings(axes, combination)
+    for name, overrides in grid.references.items():
+        yield "reference", name, {}, _settings(axes, [axis.levels[0] for axis in axes]) | overrides
+
+
+def _settings(axes: Sequence[Axis], combination: Sequence[tuple[Scalar, ...]]) -> _Settings:
+    pairs = zip(axes, combination, strict=True)
+    return {key: value for axis, values in pairs for key, value in zip(axis.keys, values, strict=True)}
 
 
 def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
-    """``override`` for keys and values that have been checked: a tenth of its time, and grids have thousands of cells."""
+    """``override`` for keys and values that have been checked: grids have thousands of cells, and it is faster."""
     by_node: dict[str, dict[str, Any]] = {}
     for key, value in settings.items():
         node, _, name = key.rpartition(".")
         by_node.setdefault(node, {})[name] = value
     nodes = {node: replace(getattr(config, node), **values) for node, values in by_node.items() if node}
     return replace(config, **nodes, **by_node.get("", {}))
-
-
-def _word(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _problems(grid: Grid) -> list[str]:
@@ -217,18 +202,12 @@ def _selector_problems(selector: Any, place: str, axes: Mapping[str, Axis]) -> l
     for name, wanted in selector.items():
         if name in ("same", "different"):
             listed = wanted if isinstance(wanted, list) else [wanted]
-            problems += [
-                f"{place}.{name}: no axis {axis!r}{nearest(axis, names)}; expected {', '.join(names)}"
-                for axis in listed
-                if axis not in axes
-            ]
+            problems += [f"{place}.{name}: {axis!r}: {expected(axis, names)}" for axis in listed if axis not in axes]
         elif name not in axes:
-            problems.append(f"{place}.{name}: no such axis{nearest(name, names)}; expected one of {', '.join(names)}")
+            problems.append(f"{place}.{name}: no such axis; {expected(name, names)}")
         else:
-            known = [_word(label) for label in axes[name].labels]
+            known = [level_text(label) for label in axes[name].labels]
             for level in wanted if isinstance(wanted, list) else [wanted]:
                 if level not in axes[name].labels:
-                    problems.append(
-                        f"{place}.{name} = {level!r}: no such level{nearest(level, known)}; expected one of {', '.join(known)}"
-                    )
+                    problems.append(f"{place}.{name} = {level!r}: {expected(level, known)}")
     return problems

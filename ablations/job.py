@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ablations import provenance
 from ablations.spec import RunSpec
@@ -73,7 +73,7 @@ def run_job(spec: RunSpec, runtime: RuntimeConfig, execute: Execute, on_progress
             execute(spec.config, list(spec.evaluations), runtime, run_dir, beat.progress)
         outcome = "done"
         (run_dir / "error.txt").unlink(missing_ok=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever goes wrong in a run must not end the grid
         problems = tuple(getattr(error, "problems", ()))
         outcome, detail = ("refused" if problems else "failed"), f"{type(error).__name__}: {error}".splitlines()[0]
         if not problems:
@@ -103,7 +103,7 @@ class Heartbeat:
         self._last = {"phase": progress.phase, "step": progress.step, "num_steps": progress.num_steps}
         self._on_progress(progress)
 
-    def __enter__(self) -> Heartbeat:
+    def __enter__(self) -> Self:
         self._write()
         self._thread.start()
         return self

@@ -13,13 +13,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from ablations.display import Display
+from ablations.display import Display, Update
 from ablations.job import JobReport, load_execute, run_job
 from ablations.spec import RunSpec
 from ablations.store import State, Store
@@ -49,17 +49,16 @@ class _Worker:
     process: Any
     connection: Connection
     spec: RunSpec | None = None
+    is_ready: bool = False  # it has loaded the trainer
 
 
 def merge(specs: Iterable[RunSpec]) -> list[RunSpec]:
     """Each run once, with the evaluations of every grid that shares it; seed by seed, so that a part is useful."""
     runs: dict[str, RunSpec] = {}
     for spec in specs:
-        known = runs.get(spec.run_id)
-        if known:
-            both = {eval_id: e for s in (known, spec) for eval_id, e in zip(s.eval_ids, s.evaluations, strict=True)}
-            spec = replace(known, evaluations=tuple(both.values()))
-        runs[spec.run_id] = spec
+        known = runs.setdefault(spec.run_id, spec)
+        both = {eval_id: e for s in (known, spec) for eval_id, e in zip(s.eval_ids, s.evaluations, strict=True)}
+        runs[spec.run_id] = replace(known, evaluations=tuple(both.values()))
     ranks: dict[str, int] = {}
     order: dict[str, int] = {}
     for run_id, spec in runs.items():
@@ -76,7 +75,8 @@ def unfinished(specs: Sequence[RunSpec], store: Store) -> list[RunSpec]:
 def launch(specs: Sequence[RunSpec], runtime: RuntimeConfig, num_workers: int, display: Display) -> Summary:
     """Run all of ``specs`` with at most ``num_workers`` processes at a time.
 
-    Returns when none is left, after a Ctrl-C (``interrupted``), or once a run says that the input is wrong.
+    Returns when none is left, or after a Ctrl-C (``interrupted``). Once a run says that the input is wrong, only those
+    under way are finished.
     """
     pending = deque(specs)
     summary = Summary()
@@ -84,17 +84,15 @@ def launch(specs: Sequence[RunSpec], runtime: RuntimeConfig, num_workers: int, d
     store = Store(Path(runtime.store))
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        for _ in range(min(num_workers, len(pending))):
-            workers.append(_start(runtime))
-        while pending or any(worker.spec for worker in workers):
+        workers.extend(_start(runtime) for _ in range(min(num_workers, len(pending))))
+        while (pending and not summary.problems) or any(worker.spec for worker in workers):
             for worker in workers:
-                if worker.spec is None and pending:
+                if worker.spec is None and pending and not summary.problems:
                     worker.spec = pending.popleft()
-                    worker.connection.send(worker.spec)
+                    with suppress(OSError):  # a worker that has just died: the next wait tells
+                        worker.connection.send(worker.spec)
                     display.started(worker.process.pid, worker.spec)
             _wait_once(workers, summary, store, runtime, display)
-            if summary.problems:
-                break
     except KeyboardInterrupt:
         summary.interrupted = True
     finally:
@@ -116,13 +114,16 @@ def _wait_once(
             message = worker.connection.recv()
         except (EOFError, OSError):
             if worker.spec:
-                _count(_died(worker, store), worker, summary, display)
+                report = _died(worker, store) if worker.is_ready else _never_ready(worker)
+                _count(report, worker, summary, display)
             workers[i] = _start(runtime)
             continue
-        if isinstance(message, JobReport):
+        if message is None:
+            worker.is_ready = True
+        elif isinstance(message, JobReport):
             _count(message, worker, summary, display)
         elif worker.spec:
-            display.progress(worker.process.pid, worker.spec, *message)
+            display.progress(worker.process.pid, message)
 
 
 def _count(report: JobReport, worker: _Worker, summary: Summary, display: Display) -> None:
@@ -142,18 +143,28 @@ def _count(report: JobReport, worker: _Worker, summary: Summary, display: Displa
 def _died(worker: _Worker, store: Store) -> JobReport:
     """What is left to do for a run whose worker ended under it: say why, give the run back."""
     assert worker.spec is not None
-    worker.process.join()
-    code = worker.process.exitcode
-    how = f"exit code {code}"
-    if code < 0:
-        how = f"signal {-code} ({signal.Signals(-code).name})"
-        how += "; out of memory? fewer workers need less" if -code == signal.SIGKILL else ""
-    text = f"the worker process ended with {how}"
+    text = f"the worker process ended with {_ending(worker)}"
     run_dir = store.run_dir(worker.spec.run_id)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "error.txt").write_text(text + "\n", encoding="utf-8")
     store.release_dead(worker.spec.run_id, worker.process.pid)
     return JobReport(worker.spec.run_id, "failed", text, 0.0)
+
+
+def _never_ready(worker: _Worker) -> JobReport:
+    """A process that ends while it starts would do so for every run: the launch is refused, no run has failed."""
+    assert worker.spec is not None
+    problem = f"a worker process ended with {_ending(worker)} while it started, before any run; its own words are above"
+    return JobReport(worker.spec.run_id, "refused", problem, 0.0, (problem,))
+
+
+def _ending(worker: _Worker) -> str:
+    worker.process.join()
+    code = worker.process.exitcode
+    if code >= 0:
+        return f"exit code {code}"
+    hint = "; out of memory? fewer workers need less" if -code == signal.SIGKILL else ""
+    return f"signal {-code} ({signal.Signals(-code).name}){hint}"
 
 
 def _start(runtime: RuntimeConfig) -> _Worker:
@@ -203,9 +214,15 @@ def _work(connection: Connection, runtime: RuntimeConfig, execute_path: str) -> 
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # read by the libraries when they load
         os.environ[name] = str(runtime.num_threads)
     try:
-        execute = load_execute(execute_path)
+        try:
+            execute = load_execute(execute_path)
+        except ImportError as error:
+            problem = f"the trainer cannot be loaded: {error}"
+            connection.send(JobReport(connection.recv().run_id, "refused", problem, 0.0, (problem,)))
+            return
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(runtime.num_threads)
+        connection.send(None)
         while True:
             spec = connection.recv()
             connection.send(run_job(spec, runtime, execute, _Reporter(connection)))
@@ -213,7 +230,7 @@ def _work(connection: Connection, runtime: RuntimeConfig, execute_path: str) -> 
         return
 
 
-def _interrupt(signum: int, frame: object) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -231,6 +248,6 @@ class _Reporter:
             return
         self._last = (progress.phase, now)
         try:
-            self._connection.send((progress.phase, progress.step, progress.num_steps, progress.images_per_s))
+            self._connection.send(Update(progress.phase, progress.step, progress.num_steps, progress.images_per_s))
         except OSError:  # the parent is gone: the run is worth finishing all the same
             return

@@ -58,7 +58,7 @@ def count(states: Iterable[State]) -> Counter[State]:
 
 
 def cost(grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, State], store: Store) -> Cost:
-    """Core-seconds for the runs that are not done: from the median of the grid's finished runs, else as the grid says."""
+    """Core-seconds for the runs that are not done, by the median of the finished ones, else as the grid says."""
     durations = [d for spec in specs if states[spec.run_id] is State.DONE and (d := measured_core_s(spec, store))]
     left = sum(state is not State.DONE for state in states.values())
     if durations:

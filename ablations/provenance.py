@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -78,10 +79,8 @@ def source() -> dict[str, Any]:
     if _git(package, "ls-files", "--error-unmatch", "config.py") is not None:
         found["commit"] = _git(package, "rev-parse", "HEAD")
         found["dirty"] = bool(_git(package, "status", "--porcelain", "--", "."))
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         found["version"] = metadata.version("simclr-ablations")
-    except metadata.PackageNotFoundError:
-        pass
     return found
 
 

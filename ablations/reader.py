@@ -13,10 +13,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablations.errors import GridError
-from ablations.spec import Axis, Grid, GridScale
-from simclr_core.config import ConfigError, EvalConfig, RunConfig, Scalar, flatten, nearest, override
-from simclr_core.config import _node_problems as field_problems
+from ablations.errors import GridError, expected
+from ablations.spec import Axis, Grid, GridScale, level_text
+from simclr_core.config import ConfigError, EvalConfig, RunConfig, Scalar, field_problems, flatten, nearest, override
 from simclr_core.recipes import RECIPES
 
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
@@ -111,9 +110,7 @@ class Reader:
         content = self._any_mapping(raw, place)
         for key in content:
             if key not in known:
-                self.problem(
-                    f"{prefix}{key}: no such key{nearest(key, list(known)) or '; expected ' + ', '.join(known)}"
-                )
+                self.problem(f"{prefix}{key}: no such key; {expected(key, known)}")
         for key in required:
             if key not in content:
                 self.problem(f"{prefix}{key}: missing")
@@ -133,6 +130,9 @@ class Reader:
 
     def _value(self, key: str, value: Any, place: str) -> Scalar | None:
         """The value as the setting's type; None, with the problem noted under ``place``, if it has no such reading."""
+        if key == "seed":
+            self.problem(f"{place}: seeds are listed under seeds")
+            return None
         try:
             config = override(RunConfig(), {key: value})
         except ConfigError as error:
@@ -200,7 +200,7 @@ class Reader:
         methods = sorted({name.rsplit("_", 1)[0] for name in RECIPES})
         valid = [name.rsplit("_", 1)[1] for name in RECIPES if name.rsplit("_", 1)[0] == recipe]
         if recipe and not valid:
-            self.problem(f"recipe = {recipe!r}: expected one of {', '.join(methods)}{nearest(recipe, methods)}")
+            self.problem(f"recipe = {recipe!r}: {expected(recipe, methods)}")
             valid = sorted({name.rsplit("_", 1)[1] for name in RECIPES})
         seeds = self._seeds(raw["seeds"], "seeds") if "seeds" in raw else ()
         evaluations = self._evaluations(raw["evaluations"], "evaluations") if "evaluations" in raw else ()
@@ -211,7 +211,7 @@ class Reader:
         for name, entry in entries.items():
             place = f"scales.{name}"
             if name not in valid:
-                self.problem(f"{place}: no such scale{nearest(name, valid)}; expected one of {', '.join(valid)}")
+                self.problem(f"{place}: no such scale; {expected(name, valid)}")
                 continue
             content = self._mapping(entry, place, _SCALE_KEYS)
             scale = GridScale(
@@ -228,7 +228,7 @@ class Reader:
             scales[name] = scale
             metrics = [*(evaluation.metric for evaluation in scale.evaluations), *RUN_METRICS]
             if metric and scale.evaluations and metric not in metrics:
-                self.problem(f"metric = {metric!r}: scale {name} has {', '.join(metrics)}{nearest(metric, metrics)}")
+                self.problem(f"metric = {metric!r}: at scale {name} {expected(metric, metrics)}")
         return scales
 
     def _restricted(self, raw: Any, place: str, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
@@ -236,20 +236,16 @@ class Reader:
         kept = {axis.keys[0]: axis for axis in axes}
         for key, levels in self._any_mapping(raw, place).items():
             if key not in kept:
-                self.problem(
-                    f"{place}.{key}: no such axis{nearest(key, list(kept))}; expected one of {', '.join(kept)}"
-                )
+                self.problem(f"{place}.{key}: no such axis; {expected(key, kept)}")
                 continue
             axis, listed = kept[key], self._list(levels, f"{place}.{key}")
             if isinstance(levels, list) and not levels:
                 self.problem(f"{place}.{key}: an empty axis; expected at least one level")
             chosen: list[tuple[Scalar, ...]] = []
             for i, level in enumerate(listed):
-                known = [str(label) for label in axis.labels]
                 if level not in axis.labels:
-                    self.problem(
-                        f"{place}.{key}[{i}] = {level!r}: not a level of the axis; expected one of {', '.join(known)}{nearest(level, known)}"
-                    )
+                    known = [level_text(label) for label in axis.labels]
+                    self.problem(f"{place}.{key}[{i}] = {level!r}: {expected(level, known)}")
                 elif (values := axis.levels[axis.labels.index(level)]) in chosen:
                     self.problem(f"{place}.{key}[{i}] = {level!r}: listed twice")
                 else:

@@ -10,10 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from simclr_core.config import CONFIG_VERSION, EvalConfig, RunConfig, Scalar, canonical, eval_id, run_id
+from simclr_core.config import EvalConfig, RunConfig, Scalar
+from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 
 Selector = Mapping[str, Any]
 """Short axis name -> level or list of levels; ``same`` and ``different`` take a list of short axis names."""
+
+
+def level_text(level: Scalar) -> str:
+    """A level as YAML writes it."""
+    return str(level).lower() if isinstance(level, bool) else str(level)
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,11 @@ class Owner:
 class RunFacts:
     """What the state of a run is derived from."""
 
-    has_result: bool = False
+    has_result: bool = False  # and a specification that tells whose it is
     evaluations: frozenset[str] = frozenset()  # eval ids whose files are there and whole
     has_error: bool = False
     claimed: bool = False
+    claim_id: str = "unknown"
     last_sign_of_life: float = 0.0  # unix seconds: of the claim or of its heartbeat
     owner_is_dead: bool = False  # known only on the owner's own host
     torn: tuple[str, ...] = ()  # JSON files that are there but cannot be read; they count as missing
@@ -90,14 +91,16 @@ class Store:
         torn: list[str] = []
         evaluations = [p.stem for p in sorted((folder / "evals").glob("*.json")) if _whole(p, folder, torn) is not None]
         result = _whole(folder / "result.json", folder, torn)
+        spec = _whole(folder / "spec.json", folder, torn)
         heartbeat = _whole(folder / "heartbeat.json", folder, torn)
         claimed, owner = _claim(folder)
-        life = max(_claim_time(folder, owner), float(heartbeat["time"]) if heartbeat and claimed else 0.0)
+        life = max(_claim_time(folder, owner), float(heartbeat["time"]) if heartbeat else 0.0)
         return RunFacts(
-            has_result=result is not None,
+            has_result=result is not None and spec is not None,
             evaluations=frozenset(evaluations),
             has_error=(folder / "error.txt").exists(),
             claimed=claimed,
+            claim_id=owner.token if owner else "unknown",
             last_sign_of_life=life,
             owner_is_dead=owner is not None and _is_dead(owner),
             torn=tuple(torn),
@@ -116,7 +119,7 @@ class Store:
             found = read_json(path)
         except (OSError, ValueError):
             return
-        if found != spec.spec_json():
+        if isinstance(found, dict) and found != spec.spec_json():
             raise UserError([f"{path}: holds another configuration than run {spec.run_id}; move the folder away"])
 
     def claim(self, run_id: str) -> Owner | None:
@@ -127,10 +130,10 @@ class Store:
         """
         folder = self.run_dir(run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        if _is_stale(self.facts(run_id), time.time()):
-            _, old = _claim(folder)
+        facts = self.facts(run_id)
+        if _is_stale(facts, time.time()):
             try:
-                (folder / "claim").rename(folder / f".stale-{old.token if old else 'unknown'}")
+                (folder / "claim").rename(folder / f".stale-{facts.claim_id}")
             except OSError:
                 return None
         owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, time.time())

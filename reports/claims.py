@@ -48,6 +48,11 @@ class Verdict:
         """The unit of estimate and margin; empty for a pure number."""
         return quantity(self.metric).difference_unit
 
+    @property
+    def signed(self) -> bool:
+        """Whether the estimate is a difference, and so reads best with its sign."""
+        return not self.wants_below
+
 
 def cell_name(levels: Mapping[str, str]) -> str:
     """A short name for a cell: its levels in words, ``crop → color``; ``crop`` if they agree; else axis=level."""
@@ -213,7 +218,7 @@ def _table(rows: Sequence[tuple[str, Effect, float]]) -> pd.DataFrame:
 def _better(claim: Mapping[str, Any], evidence: _Evidence, metric: str) -> _Judgement:
     group, than, margin = evidence.group, evidence.than, float(claim.get("margin", 0.0))
     effect = evidence.difference(metric, group, than, paired=claim.get("paired", False))
-    name = f"{_side(group, evidence)} − {_side(than, evidence)}"
+    name = f"{_side(group, evidence)} vs {_side(than, evidence)}"
     text = (
         "difference of the two means, each over its cells seed by seed"
         if len(group) + len(than) > 2
@@ -240,7 +245,7 @@ def _each(
     paired, margin = claim.get("paired", False), float(claim.get("margin", 0.0))
     return [
         (
-            f"{evidence.names[candidate]} − {evidence.names[other]}",
+            f"{evidence.names[candidate]} vs {evidence.names[other]}",
             evidence.difference(metric, [candidate], [other], paired=paired),
             margin,
             evidence.paper_difference(metric, [candidate], [other]),

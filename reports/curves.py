@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.metrics import number, quantity
+from reports.metrics import headed, number, quantity
 from reports.stats import summarise
-from reports.style import COLORS, DASHES, MARKERS, MUTED, REFERENCE, heading, light_grid, style
+from reports.style import COLORS, DASHES, MARKERS, MUTED, REFERENCE, footnote, heading, light_grid, style
 
 _TITLES = {"loss": "Training loss", "z_std": "Spread of z (z_std) in training", "lr": "Learning rate"}
 
@@ -36,17 +36,21 @@ def curves(
     value, std.
     """
     with style():
-        figure = Figure(figsize=(4.1 * len(panels) + 3.9, 3.5))
-        grid = figure.add_gridspec(1, len(panels) + 1, wspace=0.34, left=0.06, right=0.985, bottom=0.02, top=0.98)
+        figure = Figure(figsize=(3.9 * len(panels) + 5.0, 3.3))
+        grid = figure.add_gridspec(
+            1, len(panels) + 1, width_ratios=[*[1.0] * len(panels), 1.15], wspace=0.2, left=0.04, right=0.99, bottom=0, top=1
+        )
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(grid[0, index])
             _draw_curves(axes, series[series["role"] == "cell"], color, levels, panel)
             if panel == "z_std":
                 _spread_marks(axes, frame, color, levels)
-        _draw_final(figure.add_subplot(grid[0, len(panels)]), frame, paper, color, levels, metric)
-        heading(figure, title, subtitle, x=0.012, y=1.06)
-        note = "Thick: mean over seeds; thin: one seed each. Final values: mean with 95 % interval, one dot a seed."
-        figure.text(0.06, -0.2, note, fontsize=8, color=MUTED, va="top")
+        # The names of the rows need the room that a row of panels shares out otherwise.
+        final = grid[0, len(panels)].subgridspec(1, 2, width_ratios=[0.27, 1], wspace=0)
+        _draw_final(figure.add_subplot(final[0, 1]), frame, paper, color, levels, metric)
+        heading(figure, title, subtitle, left_in=0.1, above_in=0.4)
+        note = "Thick lines: mean over seeds; thin: one seed each. Final values: mean with 95 % interval; dots: one seed each."
+        footnote(figure, note, left_in=0.04 * figure.get_figwidth(), below_in=0.5)
     return figure
 
 
@@ -120,55 +124,56 @@ def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[
 def _draw_final(
     axes: Axes, frame: pd.DataFrame, paper: pd.DataFrame, color: str, levels: Sequence[str], metric: str
 ) -> None:
+    """One row per level of ours, then of the paper's, over a common horizontal axis."""
     values = frame[frame["metric"] == metric]
     cells = values[values["role"] == "cell"]
     means = summarise(cells, [color]).set_index(color)
     printed = paper[paper["metric"] == metric].set_index(color)
     shown, count = quantity(metric), len(levels)
     for index, level in enumerate(levels):
-        ink, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        look = {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)]}
         if level in means.index and not math.isnan(means.loc[level, "mean"]):
             mean, half = float(means.loc[level, "mean"]), float(means.loc[level, "half_width"])
             seeds = cells[cells[color] == level]["value"].dropna().to_numpy(dtype=float)
-            offsets = np.linspace(-0.16, -0.08, len(seeds)) if len(seeds) > 1 else np.array([-0.12])
-            axes.scatter(index + offsets, seeds, s=9, color=ink, alpha=0.6, linewidth=0, zorder=2)
-            axes.errorbar(index, mean, np.nan_to_num(half), fmt=marker, color=ink, markersize=7, capsize=3, zorder=3)
-            _value_label(axes, index, mean, half, shown.decimals)
+            axes.scatter(seeds, np.full(len(seeds), index + 0.22), s=9, color=look["color"], alpha=0.7, linewidth=0, zorder=2)
+            axes.errorbar(mean, index, xerr=np.nan_to_num(half), markersize=7, capsize=3, zorder=3, **look)
+            _value_label(axes, mean, index, half, shown.decimals)
         else:
-            axes.text(index, 0.5, "unfinished", transform=axes.get_xaxis_transform(), rotation=90, ha="center", color=MUTED)
+            axes.text(0.5, index, "unfinished", transform=axes.get_yaxis_transform(), ha="center", color=MUTED)
         if level in printed.index and not math.isnan(printed.loc[level, "value"]):
-            value, at = float(printed.loc[level, "value"]), count + 0.4 + index
-            std = float(printed.loc[level, "std"])
-            axes.scatter(at, value, s=46, marker=marker, facecolor="white", edgecolor=ink, linewidth=1.6, zorder=3)
-            _value_label(axes, at, value, std, shown.decimals)
+            value, std, at = float(printed.loc[level, "value"]), float(printed.loc[level, "std"]), count + 0.3 + index
+            axes.scatter(value, at, s=46, marker=look["marker"], facecolor="white", edgecolor=look["color"], linewidth=1.6, zorder=3)
+            _value_label(axes, value, at, std, shown.decimals)
     _reference_line(axes, values[values["role"] == "reference"], count)
-    axes.set_xlim(-0.6, 2 * count + 0.9)
-    ticks = [*range(count), *(count + 0.4 + index for index in range(count))]
-    axes.set_xticks(ticks, [_name(color, level).replace(" ", "\n", 1) for level in levels] * 2, fontsize=7.5)
-    for at, text in ((count / 2 - 0.5, "ours"), (count * 1.5 - 0.1, "the paper")):
-        axes.annotate(
-            text, (at, 0), xycoords=("data", "axes fraction"), xytext=(0, -36), textcoords="offset points",
-            ha="center", fontweight="bold", fontsize=9,
-        )  # fmt: skip
-    axes.axvline(count - 0.3, color=MUTED, linewidth=0.6)
-    axes.set_title(f"{shown.label[0].upper()}{shown.label[1:]}" + (f" ({shown.unit})" if shown.unit else ""), pad=8)
-    axes.margins(y=0.12)
+    axes.set_ylim(2 * count, -0.7)
+    names = [_name(color, level).replace(" ", "\n", 1) for level in levels]
+    axes.set_yticks(
+        [*range(count), *(count + 0.3 + index for index in range(count))],
+        [*(f"ours\n{name}" for name in names), *(f"the paper\n{name}" for name in names)],
+    )
+    axes.axhline(count - 0.35, color=MUTED, linewidth=0.6)
+    axes.set_title(headed(shown.label) + (f" ({shown.unit})" if shown.unit else ""), pad=8)
+    axes.margins(x=0.14)
     light_grid(axes)
+    axes.grid(visible=False, axis="y")
 
 
-def _value_label(axes: Axes, x: float, value: float, spread: float, decimals: int) -> None:
-    text = number(value, decimals) + ("" if math.isnan(spread) else f"\n±{number(spread, decimals)}")
-    axes.annotate(text, (x, value), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)
+def _value_label(axes: Axes, x: float, y: float, spread: float, decimals: int) -> None:
+    text = number(x, decimals) + ("" if math.isnan(spread) else f" ±{number(spread, decimals)}")
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # the line of the untrained may pass behind
+    axes.annotate(
+        text, (x, y), xytext=(0, 8), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, bbox=paper
+    )
 
 
 def _reference_line(axes: Axes, references: pd.DataFrame, count: int) -> None:
     for entry in summarise(references, ["label"]).to_dict("records"):
         if math.isnan(entry["mean"]):
             continue
-        axes.hlines(entry["mean"], -0.6, count - 0.3, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+        axes.vlines(entry["mean"], -0.7, count - 0.35, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         axes.annotate(
-            f"{entry['label']} {number(entry['mean'], 1)}", (count - 0.35, entry["mean"]), xytext=(0, 3),
-            textcoords="offset points", ha="right", color=REFERENCE, fontsize=8,
+            f"{entry['label']} {number(entry['mean'], 1)}", (entry["mean"], count - 0.35), xytext=(4, 4),
+            textcoords="offset points", ha="left", va="bottom", color=REFERENCE, fontsize=8,
         )  # fmt: skip
 
 
@@ -181,7 +186,7 @@ def describe_curves(frame: pd.DataFrame, paper: pd.DataFrame, *, color: str, met
         mine = cells[cells[color] == level]
         final, ratio = (mine[mine["metric"] == name]["value"].mean() for name in (metric, "z_std_ratio"))
         printed = paper[(paper[color] == level) & (paper["metric"] == metric)]["value"]
-        text = f"{_name(color, level).capitalize()}: {number(final, shown.decimals)} {shown.unit}".rstrip()
+        text = f"{headed(_name(color, level))}: {number(final, shown.decimals)} {shown.unit}".rstrip()
         text += f", spread of z {number(ratio, 2)} of 1/√D at the end"
         text += f"; the paper {number(float(printed.iloc[0]), shown.decimals)} {shown.unit}." if len(printed) else "."
         sentences.append(text)

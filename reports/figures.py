@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from reports.curves import curves, describe_curves
 from reports.heatmap import describe_heatmap, heatmap
 from reports.inputs import GridResult
-from reports.metrics import quantity
+from reports.metrics import paper_name, quantity
 
 __all__ = ["curves", "describe", "draw", "heatmap"]
 
@@ -32,7 +32,7 @@ def describe(result: GridResult) -> str:
 
 def _title(result: GridResult) -> str:
     paper = result.spec["paper"]
-    default = f"{result.spec['title']}: ours beside {paper['key']}, {paper['locus']}"
+    default = f"{result.spec['title']}: ours beside {paper_name(paper['key'])}, {paper['locus']}"
     return str(result.spec["figure"].get("title", default))
 
 

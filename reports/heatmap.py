@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from scipy import stats
 
 from reports.metrics import number, quantity
-from reports.stats import summarise
-from reports.style import COLORS, MUTED, REFERENCE, SEQUENTIAL, heading, style, text_color
+from reports.stats import Floats, summarise
+from reports.style import COLORS, REFERENCE, SEQUENTIAL, footnote, heading, style, text_color
 
 _GAP = 0.35  # between the cells and the column of row averages, in cells
 
@@ -74,15 +74,19 @@ def heatmap(
         _draw_cells(paper_axes, theirs, rows, columns, cmap, norm)
         ours_axes.set_title("Ours: mean ± 95 % half-width", pad=22)
         paper_axes.set_title("The paper", pad=22)
-        ours_axes.set_ylabel(f"{row} transformation" if set(rows) == set(columns) else row)
+        ours_axes.set_ylabel(row)
         paper_axes.set_yticklabels([])
         _color_bar(figure, bar_axes, cmap, norm, reference, metric)
         _scatter(scatter_axes, ours, theirs, reference, rows, columns, metric)
-        heading(figure, title, subtitle, x=0.1 / total, y=1 + 0.52 / height)
-        outline = "Outlined: one transformation alone. " if _has_diagonal(rows, columns) else ""
-        averages = "as printed" if _printed_averages(paper, column, columns) else "over the cells shown"
-        note = f"{outline}Row averages of ours over the cells shown, of the paper {averages}. Hatched: unfinished."
-        figure.text(0.75 / total, -0.42 / height, note, fontsize=8, color=MUTED, va="top")
+        heading(figure, title, subtitle, left_in=0.1, above_in=0.56)
+        parts = [f"Rows: {row}; columns: {column}."]
+        if _has_diagonal(rows, columns):
+            parts.append("Outlined: one transformation alone.")
+        printed = _printed_averages(paper, column, columns)
+        parts.append("Row averages: the paper's as printed." if printed else "Row averages: over the cells shown.")
+        if any(cell.unfinished for cell in ours.values()):
+            parts.append("Hatched: unfinished, with the seeds that are there.")
+        footnote(figure, " ".join(parts), left_in=0.75, below_in=0.16)
     return figure
 
 
@@ -221,8 +225,7 @@ def _scatter(
             "untrained", (1, reference.mean), xycoords=("axes fraction", "data"), xytext=(0, 2),
             textcoords="offset points", ha="right", va="bottom", color=REFERENCE, fontsize=8,
         )  # fmt: skip
-    for key in _to_name(keys, x, y):
-        name = key[0] if key[0] == key[1] else f"{key[0]} → {key[1]}"
+    for key, name in _names(keys, x, y).items():
         at = (theirs[key].mean, ours[key].mean)
         left = at[0] > (x.min() + x.max()) / 2
         axes.annotate(
@@ -243,15 +246,20 @@ def _both(ours: dict[tuple[str, str], _Cell], theirs: dict[tuple[str, str], _Cel
     return all(key in side and not math.isnan(side[key].mean) for side in (ours, theirs))
 
 
-def _to_name(keys: Sequence[tuple[str, str]], x: np.ndarray, y: np.ndarray) -> list[tuple[str, str]]:
-    """The points worth a label: all of a few, else the best two of each side."""
-    if len(keys) <= 9:
-        return list(keys)
+def _names(keys: Sequence[tuple[str, str]], x: Floats, y: Floats) -> dict[tuple[str, str], str]:
+    """The points worth a name: all of a few, else the best two of each side. Both orders of a pair share one."""
     best = [*np.argsort(-x, kind="stable")[:2], *np.argsort(-y, kind="stable")[:2]]
-    return [keys[index] for index in dict.fromkeys(int(index) for index in best)]
+    named = list(keys) if len(keys) <= 9 else [keys[index] for index in dict.fromkeys(int(index) for index in best)]
+    names: dict[tuple[str, str], str] = {}
+    for row, column in named:
+        if (column, row) in names and row != column:
+            names[column, row] = f"{column} ⇄ {row}"
+        else:
+            names[row, column] = row if row == column else f"{row} → {column}"
+    return names
 
 
-def rank_agreement(x: np.ndarray, y: np.ndarray) -> float:
+def rank_agreement(x: Floats, y: Floats) -> float:
     """Spearman's rank correlation; NaN below three points or where a side is constant."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan

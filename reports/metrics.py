@@ -35,6 +35,14 @@ _QUANTITIES = {
 }
 
 
+_PAPERS = {"simclr": "SimCLR", "simclrv2": "SimCLRv2", "simsiam": "SimSiam"}
+
+
+def paper_name(key: str) -> str:
+    """The name of a paper, from its key in the grids."""
+    return _PAPERS.get(key, key)
+
+
 def quantity(metric: str) -> Quantity:
     """The presentation of a metric; one that has no entry is shown under its own name."""
     return _QUANTITIES.get(metric, Quantity(metric, "", "", 3))
@@ -52,3 +60,8 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     rounded = round(value, decimals) + 0.0
     return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
+
+
+def headed(text: str) -> str:
+    """The text with a capital first letter, the others as they are."""
+    return text[:1].upper() + text[1:]

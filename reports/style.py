@@ -46,6 +46,7 @@ _RC: dict[str, Any] = {
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "text.color": INK,
+    "text.parse_math": False,  # names come from grids; a dollar sign in one is no formula
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.fonttype": "none",  # text stays text
@@ -84,26 +85,21 @@ def text_color(rgba: tuple[float, float, float, float]) -> str:
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#101418"
 
 
-def spread_labels(positions: list[float], gap: float) -> list[float]:
-    """Positions moved apart to keep a distance of ``gap``, in their order, around their mean."""
-    order = np.argsort(positions, kind="stable")
-    moved = np.asarray(positions, dtype=float)
-    for _ in range(len(moved)):
-        for low, high in zip(order[:-1], order[1:], strict=True):
-            overlap = gap - (moved[high] - moved[low])
-            if overlap > 0:
-                moved[low] -= overlap / 2
-                moved[high] += overlap / 2
-    return [float(position) for position in moved]
+def heading(figure: Figure, title: str, subtitle: str, *, left_in: float, above_in: float) -> None:
+    """Title and, below it, the line that says scale and data set; ``above_in`` inches over the figure's box."""
+    width, height = figure.get_size_inches()
+    x, y = left_in / width, 1 + above_in / height
+    figure.text(x, y + 0.2 / height, title, fontsize=12.5, fontweight="bold", va="bottom", ha="left")
+    figure.text(x, y, subtitle, fontsize=9, color=MUTED, va="bottom", ha="left")
 
 
-def heading(figure: Figure, title: str, subtitle: str, *, x: float = 0.01, y: float = 1.0) -> None:
-    """Title and, below it, the line that says scale and data set; both above the axes."""
-    figure.text(x, y + 0.055, title, fontsize=12.5, fontweight="bold", va="bottom", ha="left")
-    figure.text(x, y + 0.015, subtitle, fontsize=9, color=MUTED, va="bottom", ha="left")
+def footnote(figure: Figure, text: str, *, left_in: float, below_in: float) -> None:
+    """How to read the figure, ``below_in`` inches under its box."""
+    width, height = figure.get_size_inches()
+    figure.text(left_in / width, -below_in / height, text, fontsize=8, color=MUTED, va="top", ha="left")
 
 
 def light_grid(axes: Axes) -> None:
-    """Horizontal lines behind the data."""
-    axes.grid(visible=True, axis="y")
+    """Lines behind the data, and no tick marks."""
+    axes.grid(visible=True)
     axes.tick_params(length=0)

@@ -6,7 +6,7 @@ The same configuration gives the same run id as in a grid, and lands in the same
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from simclr_core.config import ConfigError, EvalConfig, RunConfig, flatten, nearest, override, run_id
+from simclr_core.config import ConfigError, EvalConfig, RunConfig, flatten, nearest, override
+from simclr_core.identity import run_id
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import read_json
 from simclr_core.runtime import RuntimeConfig
 
 _HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
 _ROOT = {
-    "defaults": [{"recipe": MISSING}, "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}],
-    "runtime": RuntimeConfig,
+    "defaults": [
+        {"recipe": MISSING},
+        "_self_",
+        {"override hydra/job_logging": "none"},
+        {"override hydra/hydra_logging": "none"},
+    ],
+    "runtime": asdict(RuntimeConfig()),
     "num_labels": 0,  # labelled images of every evaluation; 0: all
     "hydra": _HYDRA,
 }
@@ -48,7 +54,8 @@ def problems_of_overrides(arguments: list[str]) -> list[str]:
         overrides = OverridesParser.create().parse_overrides([a for a in arguments if not a.startswith("-")])
     except OverrideParseException as error:
         return [str(error).splitlines()[0]]
-    values = {o.key_or_group: o.value() for o in overrides if not (o.is_sweep_override() or _is_hydras_own(o.key_or_group))}
+    ours = [o for o in overrides if not (o.is_sweep_override() or _is_hydras_own(o.key_or_group))]
+    values = {o.key_or_group: o.value() for o in ours}
     name = str(values.pop("recipe", ""))
     try:
         base = recipe(name) if name else RunConfig()
@@ -74,7 +81,7 @@ def _register() -> None:
     store = ConfigStore.instance()
     store.store(name="run", node=_ROOT)
     for name, build in RECIPES.items():
-        store.store(group="recipe", name=name, node=build(), package="_global_")
+        store.store(group="recipe", name=name, node=asdict(build()), package="_global_")
 
 
 def to_run_config(composed: DictConfig) -> RunConfig:

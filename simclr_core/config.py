@@ -1,25 +1,16 @@
-"""Everything that changes a result, as plain dataclasses; its validation; the JSON and the ids made from it.
+"""Everything that changes a result, as plain dataclasses, with validation and overriding by dotted key.
 
-A configuration is a tree of nodes. Some nodes carry a tag (``kind`` or ``name``), and some of their fields
-matter only under certain tags: these declare it with ``only``. The canonical JSON, and so the id of a run, holds
-the fields in use and no others, by resolved value: two ways of writing the same experiment are one run.
-
-A field added after ``CONFIG_VERSION`` 1 declares ``neutral``, the value that reproduces older runs; it is left out
-of the canonical JSON when equal to it, so that old results keep their ids. Neutrals never change, defaults may.
+A configuration is a tree of nodes. Some nodes carry a tag (``kind`` or ``name``), and some of their fields matter
+only under certain tags: these declare it with ``only``. What names a run is made from it in ``identity``.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
-
-CONFIG_VERSION = 1
-EVAL_VERSION = 1
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
@@ -42,7 +33,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     low: float | None = None,
     high: float | None = None,
-    only: dict[str, tuple[str, ...]] | None = None,
+    only: Mapping[str, tuple[str, ...]] | None = None,
     neutral: Scalar | None = None,
 ) -> Any:
     """A field with its valid values, and the tags of its own node under which it is in use."""
@@ -119,7 +110,9 @@ class ProjectorConfig:
     dim: int = option(128, low=1, only=_WITH_LAYERS)
     hidden_dim: int = option(0, low=0, only=_NONLINEAR)  # 0: as wide as the features
     hidden_batch_norm: bool = option(True, only=_NONLINEAR)
-    output_batch_norm: str = option("scale_only", choices=("none", "affine", "scale_only", "no_affine"), only=_WITH_LAYERS)
+    output_batch_norm: str = option(
+        "scale_only", choices=("none", "affine", "scale_only", "no_affine"), only=_WITH_LAYERS
+    )
 
 
 @dataclass
@@ -202,8 +195,10 @@ DEPTHS = (10, 18, 34, 50, 101, 152)
 
 def nearest(name: object, valid: list[str]) -> str:
     """``" (did you mean 'crop'?)"``, or nothing where no valid name is near."""
-    close = difflib.get_close_matches(str(name), valid, n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""
+    ratios = {word: difflib.SequenceMatcher(None, str(name), word).ratio() for word in valid}
+    best = max(ratios.values(), default=0.0)
+    close = [word for word in sorted(valid, key=lambda word: -ratios[word]) if ratios[word] > max(0.5, best - 0.1)]
+    return f" (did you mean {' or '.join(repr(word) for word in close[:3])}?)" if close else ""
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
@@ -214,45 +209,6 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
             yield from flatten(value, f"{prefix}{f.name}.")
         else:
             yield f"{prefix}{f.name}", value
-
-
-def _in_use(node: Any, f: Field[Any]) -> bool:
-    return all(getattr(node, tag) in values for tag, values in f.metadata.get("only", {}).items())
-
-
-def canonical(node: Any) -> dict[str, Any]:
-    """The fields in use, as nested plain values: what determines the result and nothing else."""
-    out: dict[str, Any] = {}
-    for f in fields(node):
-        value = getattr(node, f.name)
-        if is_dataclass(value):
-            out[f.name] = canonical(value)
-        elif _in_use(node, f) and (f.metadata.get("neutral") is None or value != f.metadata["neutral"]):
-            out[f.name] = value
-    return out
-
-
-def _digest(content: dict[str, Any], length: int) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def run_id(config: RunConfig) -> str:
-    """A readable prefix and 12 hexadecimal digits of the canonical configuration, seed included."""
-    content = {"config_version": CONFIG_VERSION, "config": canonical(config)}
-    return f"{config.method.name}-{config.data.name}-{_digest(content, 12)}"
-
-
-def cell_id(config: RunConfig) -> str:
-    """The same for a configuration without its seed: the unit that seeds replicate."""
-    without_seed = {key: value for key, value in canonical(config).items() if key != "seed"}
-    return _digest({"config_version": CONFIG_VERSION, "config": without_seed}, 12)
-
-
-def eval_id(evaluation: EvalConfig) -> str:
-    """The name of an evaluation's result file."""
-    content = {"eval_version": EVAL_VERSION, "evaluation": canonical(evaluation)}
-    return f"{evaluation.protocol}-{evaluation.embedding}-{_digest(content, 8)}"
 
 
 def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
@@ -287,12 +243,13 @@ def _check(node: Any, f: Field[Any], key: str) -> list[str]:
     return []
 
 
-def _node_problems(node: Any, prefix: str = "") -> list[str]:
+def field_problems(node: Any, prefix: str = "") -> list[str]:
+    """What is wrong with a node and those below it, field by field."""
     problems: list[str] = []
     for f in fields(node):
         key = f"{prefix}{f.name}"
         if is_dataclass(getattr(node, f.name)):
-            problems += _node_problems(getattr(node, f.name), f"{key}.")
+            problems += field_problems(getattr(node, f.name), f"{key}.")
         else:
             problems += _check(node, f, key)
     return problems
@@ -300,7 +257,7 @@ def _node_problems(node: Any, prefix: str = "") -> list[str]:
 
 def problems_of(config: RunConfig) -> list[str]:
     """All that is wrong with a configuration, field by field and between fields; empty if it can run."""
-    problems = _node_problems(config)
+    problems = field_problems(config)
     if config.backbone.depth not in DEPTHS:
         expected = ", ".join(map(str, DEPTHS))
         problems.append(f"backbone.depth = {config.backbone.depth}: expected one of {expected}")
@@ -351,39 +308,3 @@ def _set(node: Any, path: list[str], value: object, key: str) -> Any:
         return replace(node, **{name: _set(getattr(node, name), rest, value, key)})
     (f,) = (f for f in fields(node) if f.name == name)
     return replace(node, **{name: _coerce(value, f, key)})
-
-
-def from_canonical(content: Mapping[str, Any], node: Node) -> Node:
-    """``node`` with the values of a canonical JSON set: the inverse of ``canonical`` up to fields not in use.
-
-    A field that is missing although it has a neutral value takes that value, whatever the default is today.
-    """
-    values: dict[str, object] = {}
-    for key, _ in flatten(node):
-        found: Any = content
-        for part in key.split("."):
-            found = found.get(part, MISSING) if isinstance(found, Mapping) else MISSING
-        if found is not MISSING:
-            values[key] = found
-        elif (neutral := _field(node, key).metadata.get("neutral")) is not None:
-            values[key] = neutral
-    known = {key for key, _ in flatten(node)}
-    unknown = [key for key in _keys(content) if key not in known]
-    if unknown:
-        raise ConfigError([f"{key}: no such setting{nearest(key, sorted(known))}" for key in unknown])
-    return override(node, values)
-
-
-def _field(node: Any, key: str) -> Field[Any]:
-    *parents, name = key.split(".")
-    for parent in parents:
-        node = getattr(node, parent)
-    return next(f for f in fields(node) if f.name == name)
-
-
-def _keys(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"

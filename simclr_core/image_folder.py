@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
@@ -64,7 +64,9 @@ class ImageFolder:
         try:
             out = np.empty(shape, dtype=np.uint8)
         except MemoryError:
-            raise DataError([f"{self.root / split}: its pixels, {math.prod(shape)} bytes, do not fit in memory"]) from None
+            raise DataError(
+                [f"{self.root / split}: its pixels, {math.prod(shape)} bytes, do not fit in memory"]
+            ) from None
         problems: list[str] = []
 
         def decode(start: int) -> list[str]:
@@ -143,6 +145,8 @@ def _decode(path: Path, size: int, out: npt.NDArray[np.uint8]) -> str | None:
                 width, height = image.size
                 return f"{path}: {width}x{height} pixels, expected {size}x{size} (data.image_size = {size})"
             out[:] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    except UnidentifiedImageError:
+        return f"{path}: neither a JPEG nor a PNG image"
     except (OSError, SyntaxError, ValueError) as error:
         return f"{path}: not a readable image ({error})"
     return None

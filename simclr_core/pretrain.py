@@ -14,13 +14,14 @@ import torch
 from simclr_core.config import RunConfig
 from simclr_core.data import ImageSet, pretrain_indices
 from simclr_core.heads import z_std
-from simclr_core.methods import Method, build_method
+from simclr_core.methods import build_method
+from simclr_core.methods.base import Method
 from simclr_core.optim import build_optimizer, lr_at, peak_lr, set_lr
 from simclr_core.records import append_jsonl
 from simclr_core.seeding import derive, generator
 from simclr_core.views import ViewMaker
 
-_NUM_LOG_LINES = 40
+_NUM_LOG_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def pretrain(
     num_steps = config.training.epochs * steps_per_epoch
     warmup_steps = round(config.optimizer.warmup_epochs * steps_per_epoch)
     peak = peak_lr(config.optimizer.base_lr, config.optimizer.lr_scaling, batch)
-    log_every = max(1, num_steps // _NUM_LOG_LINES)
+    log_every = max(1, math.ceil(num_steps / _NUM_LOG_LINES))
     for name in ("metrics.jsonl", "timing.jsonl"):
         (run_dir / name).unlink(missing_ok=True)
 

@@ -22,8 +22,9 @@ def write_json(path: Path, content: Any) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp's 0600 would hide results from a group that shares the store
-        os.replace(temporary, path)
+        # mkstemp's 0600 would hide results from a group that shares the store
+        Path(temporary).chmod(0o666 & ~_UMASK)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 
-from simclr_core.config import CONFIG_VERSION, DataConfig, EvalConfig, RunConfig, canonical, eval_id, run_id, validate
+from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data import Dataset, ImageSet, label_indices, load_dataset
 from simclr_core.evals.embed import Embeddings, embed, sha256_of
 from simclr_core.evals.knn import knn_top1
 from simclr_core.evals.linear import linear_top1
 from simclr_core.heads import z_std
-from simclr_core.methods import Method, build_method
+from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
+from simclr_core.methods import build_method
+from simclr_core.methods.base import Method
 from simclr_core.pretrain import OnProgress, Pretrained, Progress, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig

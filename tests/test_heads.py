@@ -25,7 +25,8 @@ def test_none_returns_the_features_themselves() -> None:
 
 
 def test_linear_is_one_weight_and_its_batch_norm() -> None:
-    shapes = {n: tuple(p.shape) for n, p in build_projector(ProjectorConfig(kind="linear", dim=8), 12).named_parameters()}
+    head = build_projector(ProjectorConfig(kind="linear", dim=8), 12)
+    shapes = {name: tuple(p.shape) for name, p in head.named_parameters()}
 
     assert shapes == {"0.weight": (8, 12), "1.weight": (8,)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -68,7 +69,7 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert rates[10] == 2
     assert rates[60] == pytest.approx(1)
     assert rates[110] == rates[111] == 0
-    assert all(a > b for a, b in zip(rates[10:110], rates[11:111], strict=True))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:111]))
     assert lr_at(0, 2.0, 0, 10) == 2
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from simclr_core.data import ImageSet, normalise, to_float
-from simclr_core.methods import Method
+from simclr_core.methods.base import Method
 
 _BATCH = 500
 
@@ -32,13 +32,11 @@ def embed(method: Method, images: ImageSet, normalization: str, device: torch.de
     """Eval mode, float32, whole un-augmented images."""
     was_training = method.training
     method.eval()
-    bfloat16, method.bfloat16 = method.bfloat16, False
     features, z = [], []
     for batch in images.images.split(_BATCH):
         batch_features = method.features(normalise(to_float(batch.to(device)), normalization))
         features.append(batch_features.cpu())
         z.append(method.projector(batch_features).cpu())
-    method.bfloat16 = bfloat16
     method.train(was_training)
     return Embeddings(torch.cat(features), torch.cat(z), images.labels)
 

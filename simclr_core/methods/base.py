@@ -28,16 +28,20 @@ class Method(nn.Module):
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.joint = config.training.views_forward == "joint"
-        self.bfloat16 = config.training.precision == "bfloat16"
-        self.backbone = ResNet(config.backbone).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._bfloat16 = config.training.precision == "bfloat16"
+        self.backbone = ResNet(config.backbone).to(memory_format=torch.channels_last)
         self.dim = projection_dim(config.projector, self.backbone.num_features)
         self.projector = build_projector(config.projector, self.backbone.num_features)
         self.predictor = build_predictor(config.predictor, self.dim)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) -> features (B, F) in float32, whatever the backbone computed in."""
+        """Images (B, 3, H, W) -> features (B, F) in float32.
+
+        The backbone computes in bfloat16 only while it trains and the configuration says so: evaluations see the
+        float32 network.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16 and self.training):
             features: Tensor = self.backbone(images)
         return features.float()
 

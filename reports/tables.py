@@ -1,0 +1,109 @@
+"""The numbers behind the figures, as tables: tidy for CSV, one row per cell for LaTeX and the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports.claims import Verdict, cell_name
+from reports.inputs import GridResult
+from reports.metrics import number, quantity
+from reports.stats import summarise
+
+
+def cell_table(result: GridResult) -> pd.DataFrame:
+    """One row per cell (references last) and metric.
+
+    Columns: label, role, the axes, metric, mean, half_width, low, high (95 % over seeds), n, planned (runs asked for),
+    paper_value, paper_std.
+    """
+    keys = ["label", "role", *result.axes, "metric"]
+    table = summarise(result.frame, keys)
+    planned = result.frame.groupby(keys, sort=False)["run_id"].nunique().rename("planned").reset_index()
+    paper = result.paper_cells.rename(columns={"value": "paper_value", "std": "paper_std"})
+    return table.merge(planned, on=keys).merge(paper, how="left", on=[*result.axes, "metric"])
+
+
+def mean_text(mean: float, half_width: float, decimals: int) -> str:
+    """``36.4 ± 0.7``; without an interval the mean alone, without a mean a dash."""
+    if math.isnan(mean) or math.isnan(half_width):
+        return number(mean, decimals)
+    return f"{number(mean, decimals)} ± {number(half_width, decimals)}"
+
+
+def wide_rows(result: GridResult) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) for reading: cell, n, one column per metric, and the paper's values of the grid's metric."""
+    table = cell_table(result)
+    shown = quantity(result.metric)
+    header = ["cell", "n", *(_with_unit(metric) for metric in result.metrics), f"the paper, {shown.label}"]
+    rows = []
+    for _, cell in table.groupby(["label", "role"], sort=False):
+        by_metric = cell.set_index("metric")
+        main = by_metric.loc[result.metric]
+        name = str(main["label"])
+        if main["role"] == "cell":
+            name = cell_name({axis: str(main[axis]) for axis in result.axes})
+        seeds = f"{main['n']}" if main["n"] == main["planned"] else f"{main['n']} of {main['planned']}"
+        values = [
+            mean_text(by_metric.loc[metric, "mean"], by_metric.loc[metric, "half_width"], quantity(metric).decimals)
+            for metric in result.metrics
+        ]
+        rows.append([name, seeds, *values, mean_text(main["paper_value"], main["paper_std"], shown.decimals)])
+    return header, rows
+
+
+def _with_unit(metric: str) -> str:
+    shown = quantity(metric)
+    return f"{shown.label} ({shown.unit})" if shown.unit else shown.label
+
+
+_TEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "→": r"$\rightarrow$", "×": r"$\times$",
+    "√": r"$\surd$",
+}  # fmt: skip
+
+
+def tex_text(text: str) -> str:
+    """A text as LaTeX prints it, special characters escaped."""
+    return "".join(_TEX.get(sign, sign) for sign in text)
+
+
+def latex(result: GridResult, caption: str) -> str:
+    """A booktabs table of ``wide_rows``."""
+    header, rows = wide_rows(result)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{tex_text(caption)}}}",
+        f"  \\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        "    \\toprule",
+        f"    {_tex_row(header)}",
+        "    \\midrule",
+        *(f"    {_tex_row(row)}" for row in rows),
+        "    \\bottomrule",
+        "  \\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    return " & ".join(tex_text(cell) for cell in cells) + r" \\"
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV, numbers in full."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def comparison_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Every comparison behind the verdicts: claim, metric, comparison, estimate, low, high, margin, n."""
+    columns = ["claim", "metric", "comparison", "estimate", "low", "high", "margin", "n"]
+    made = [v.comparisons.assign(claim=v.id, metric=v.comparisons.get("metric", v.metric)) for v in verdicts]
+    made = [table for table in made if len(table)]
+    return pd.concat(made)[columns] if made else pd.DataFrame(columns=columns)

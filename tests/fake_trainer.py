@@ -1,0 +1,89 @@
+"""Stand-ins for ``simclr_core.run.execute`` that write a run's records, or fail, without torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from ablations.display import Update
+from simclr_core.config import EvalConfig, RunConfig
+from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
+from simclr_core.records import append_jsonl, write_json
+
+
+class WrongInputError(ValueError):
+    problems = ("no folder data/cifar10-jpeg", "no folder data/stl10")
+
+
+def quick(config, evaluations, _runtime, run_dir, on_progress) -> None:
+    """All records of a run, with numbers that follow from its seed."""
+    on_progress(Update("pretrain", 1, 1, 100.0))
+    write_records(config, evaluations, run_dir)
+
+
+def slow(config, evaluations, runtime, run_dir, on_progress) -> None:
+    """Seed 0 at once, other seeds after ten minutes."""
+    if config.seed:
+        time.sleep(600)
+    quick(config, evaluations, runtime, run_dir, on_progress)
+
+
+def raises(config, evaluations, runtime, run_dir, on_progress) -> None:
+    """A bug that shows with seed 1 only."""
+    if config.seed == 1:
+        raise ZeroDivisionError("seed 1\nand more")
+    quick(config, evaluations, runtime, run_dir, on_progress)
+
+
+def dies(config, evaluations, runtime, run_dir, on_progress) -> None:
+    """The operating system kills the process that runs seed 1."""
+    if config.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    quick(config, evaluations, runtime, run_dir, on_progress)
+
+
+def refuses(*_: object) -> None:
+    """Says that the input is wrong."""
+    raise WrongInputError
+
+
+def write_records(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> None:
+    """Results of a run as the trainer writes them; top1 is 50 + seed, kNN 1 lower."""
+    write_json(
+        run_dir / "spec.json",
+        {"config_version": CONFIG_VERSION, "run_id": run_id(config), "config": canonical(config)},
+    )
+    for step in (1, 2):
+        line = {"step": step, "epoch": step / 2, "loss": 5.0 - step - config.seed / 8, "lr": 0.1, "z_std": 0.25}
+        append_jsonl(run_dir / "metrics.jsonl", line)
+    for evaluation in evaluations:
+        content = {
+            "schema_version": 1,
+            "eval_id": eval_id(evaluation),
+            "evaluation": canonical(evaluation),
+            "metric": evaluation.metric,
+            "top1": 50.0 + config.seed - (evaluation.protocol == "knn"),
+            "num_labels": evaluation.num_labels,
+            "num_test": 100,
+            "l2": None,
+            "backbone_sha256": "0" * 64,
+            "duration_s": 1.5,
+        }
+        write_json(run_dir / "evals" / f"{eval_id(evaluation)}.json", content)
+    result = {
+        "schema_version": 1,
+        "run_id": run_id(config),
+        "outcome": "trained" if config.training.epochs else "untrained",
+        "num_steps": 2,
+        "final_loss": 3.0 - config.seed / 8,
+        "z_std": 0.0625,
+        "z_std_ratio": 0.5,
+        "z_std_images": 100,
+        "dim": 64,
+        "duration_s": 7.0,
+        "data_fingerprint": "0" * 64,
+        "train_images": 1000,
+    }
+    write_json(run_dir / "result.json", result)

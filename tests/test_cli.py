@@ -1,0 +1,262 @@
+"""The command line: what it prints, its exit codes, and that it says what is wrong without a traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import WriteGrid
+from typer.testing import CliRunner, Result
+
+import reports
+from ablations import console
+from ablations.cli import app
+from ablations.grid import expand, load_grid
+
+FIG5 = "simclr_fig5_augmentation_pairs"
+FIG2 = "simsiam_fig2_stop_gradient"
+Ablate = Callable[..., Result]
+UseTrainer = Callable[[str], None]
+
+
+@pytest.fixture
+def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablate:
+    """Run ``ablate`` in an empty folder; an exception that is no exit fails the test."""
+    monkeypatch.chdir(tmp_path)
+    for shown in (console.out, console.err):
+        monkeypatch.setattr(shown, "_width", 200)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    return run
+
+
+def test_every_command_has_help(ablate: Ablate) -> None:
+    whole = ablate("--help")
+    assert whole.exit_code == 0
+    for command in ("list", "plan", "run", "status", "show", "collect", "report"):
+        assert re.search(rf"\b{command}\b", whole.output)
+        assert ablate(command, "--help").exit_code == 0
+
+
+def test_list_shows_the_shipped_grids(ablate: Ablate) -> None:
+    done = ablate("list")
+
+    assert done.exit_code == 0
+    assert f"{FIG5}: Pairs of augmentations (simclr Fig. 5)" in done.output
+    assert re.search(r"demo +9 +1 +3 +30\b", done.output)
+    assert re.search(r"mini +49 +1 +3 +150\b", done.output)
+
+
+def test_plan_run_status_show_and_a_second_run(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    planned = ablate("plan", FIG2, "--scale", "demo")
+    assert planned.exit_code == 0
+    assert "9 runs: 9 planned" in planned.output
+    assert "by the grid's own figure" in planned.output
+    assert not Path("runs").exists()
+
+    first = ablate("run", FIG2, "--scale", "demo", "--seeds", "0,2", "--workers", "1")
+    assert (first.exit_code, first.output.splitlines()[-1]) == (0, "done: 6")
+    planned = ablate("plan", FIG2, "--scale", "demo", "--seeds", "2,0")
+    assert re.search(r"cell +seed 2 +seed 0 +shared with", planned.output)
+    again = ablate("run", FIG2, "--scale", "demo", "--seeds", "0,2")
+    assert (again.exit_code, again.output) == (0, "nothing to do: 6 runs in runs: 6 done\n")
+    planned = ablate("plan", FIG2, "--scale", "demo")
+    assert re.search(r"stop_gradient=true +done +planned +done", planned.output)
+    assert "9 runs: 3 planned, 6 done" in planned.output
+    # 7 s and four evaluations of 1.5 s for each of three runs
+    assert "time: about 39 s of one core for what is left, by the median of 6 finished runs" in planned.output
+    assert re.search(rf"{FIG2} +3 +0 +6 +0 +0", ablate("status", FIG2, "--scale", "demo").output)
+
+    spec = expand(load_grid(FIG2), "demo", seeds=[0])[0]
+    shown = ablate("show", spec.run_id[:-3])
+    assert shown.exit_code == 0
+    assert spec.command in shown.output
+    assert '"linear_top1"' in shown.output
+    assert '"stop_gradient": true' in shown.output
+    assert '"outcome": "done"' in shown.output
+
+
+def test_limit_starts_a_part(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    done = ablate("run", FIG5, FIG2, "--scale", "demo", "--limit", "2")
+
+    assert done.output.splitlines()[0] == "39 runs in runs: 39 planned; 2 to run, 2 at a time"
+    assert len(list(Path("runs").iterdir())) == 2
+
+
+def test_plan_tells_what_other_grids_share(ablate: Ablate, write_grid: WriteGrid, tmp_path: Path) -> None:
+    (tmp_path / "grids").mkdir()
+    only_crop = ("[crop, color]\n  views.second: [crop, color]", "[crop]\n  views.second: [crop, blur]")
+    selectors = ("  - id: L1", "  - id: L2")
+    for path in (write_grid(), write_grid(only_crop, selectors, name="second")):
+        path.rename(tmp_path / "grids" / path.name)
+    planned = ablate("plan", "second", "--scale", "demo")
+
+    assert planned.exit_code == 0
+    assert re.search(r"first=crop, second=crop +planned +planned +little *\n", planned.output)
+    assert re.search(r"first=crop, second=blur +planned +planned *\n", planned.output)
+    assert re.search(r"untrained +planned +planned +little *\n", planned.output)
+
+
+def test_a_failed_run_gives_exit_code_1_and_says_where_to_look(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("raises")
+    done = ablate("run", FIG2, "--scale", "demo", "--workers", "1")
+    (failed, *_) = [spec for spec in expand(load_grid(FIG2), "demo") if spec.seed == 1]
+
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1] == "done: 6, failed: 3"
+    assert f"ablate show {failed.run_id} --store runs" in done.stderr
+    assert "ZeroDivisionError" in ablate("show", failed.run_id).output
+    status = ablate("status", FIG2, "--scale", "demo").output
+    assert re.search(rf"{FIG2} +0 +0 +6 +3 +0", status)
+    assert re.search(rf"{failed.run_id} +stop_gradient=true +1 +failed", status)
+
+
+def test_wrong_input_found_by_the_trainer_is_a_list_and_leaves_nothing(
+    ablate: Ablate, fake_trainer: UseTrainer
+) -> None:
+    fake_trainer("refuses")
+    done = ablate("run", FIG2, "--scale", "demo", "--workers", "1")
+
+    assert done.exit_code == 2
+    assert done.stderr == "error: 2 problems\n  - no folder data/cifar10-jpeg\n  - no folder data/stl10\n"
+    assert not list(Path("runs").iterdir())
+
+
+BAD_GRIDS = {
+    "views.first: [crop, color] -> views.first: [crop, colr]": (
+        "axes.views.first[1] = 'colr': expected one of crop, cutout, color, sobel, noise, blur, rotate"
+        " (did you mean 'color'?)"
+    ),
+    "kind: heatmap -> kind: heatmp": (
+        "little at scale demo: figure.kind: 'heatmp': expected one of heatmap, curves (did you mean 'heatmap'?)"
+    ),
+    "row: first -> row: frist": (
+        "little at scale demo: figure.row: no axis 'frist': expected one of first, second (did you mean 'first'?)"
+    ),
+    "kind: better -> kind: beter": (
+        "little at scale demo: claim L1.kind: 'beter': expected one of better, top, some_better, collapse"
+        " (did you mean 'better' or 'some_better'?)"
+    ),
+    "csv: simclr_fig5_augmentation_pairs.csv -> csv: simclr_fig6.csv": (
+        "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of"
+        " simclr_fig5_augmentation_pairs.csv, simsiam_fig2_stop_gradient.csv"
+        " (did you mean 'simclr_fig5_augmentation_pairs.csv'?)"
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "collect"])
+@pytest.mark.parametrize("replacement", BAD_GRIDS)
+def test_a_wrong_grid_is_one_line_and_exit_code_2(
+    ablate: Ablate, write_grid: WriteGrid, command: str, replacement: str
+) -> None:
+    old, new = replacement.split(" -> ")
+    path = write_grid((old, new))
+    done = ablate(command, str(path), "--scale", "demo")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"error: {path.name}: {BAD_GRIDS[replacement]}\n"
+    assert [entry.name for entry in Path.cwd().iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["plan", "simclr_fig5", "--scale", "demo"],
+            f"no grid 'simclr_fig5': expected one of {FIG5}, {FIG2} (did you mean '{FIG5}'?)",
+        ),
+        (
+            ["status", FIG2, "--scale", "dmo"],
+            "no scale 'dmo'; expected one of demo, mini, cifar10, imagenet (did you mean 'demo'?)",
+        ),
+        (
+            ["run", FIG2, "--scale", "demo", "--seeds", "1,1"],
+            "--seeds '1,1': expected different whole numbers from 0 on, as in 0,1,2",
+        ),
+        (
+            ["run", FIG2, "--scale", "demo", "--seeds", "a"],
+            "--seeds 'a': expected different whole numbers from 0 on, as in 0,1,2",
+        ),
+        (["show", "abc"], "runs: no run 'abc'"),
+        (["report", FIG2], "--scale: missing; it says which runs of the grids to collect"),
+        (["report", "--scale", "demo"], "--scale: needs grids; without any, all tables in --results are reported"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_exit_code_2(ablate: Ablate, arguments: list[str], message: str) -> None:
+    done = ablate(*arguments)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith(f"{message}\n")
+    assert done.stderr.count("\n") == 1
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_paper_csv_with_a_missing_column_is_told_before_anything_runs(ablate: Ablate, write_grid: WriteGrid) -> None:
+    published = (Path(reports.__file__).parent / "paper" / f"{FIG5}.csv").read_text(encoding="utf-8")
+    Path("papers").mkdir()
+    Path("papers", "mine.csv").write_text(published.replace("source", "sauce", 1), encoding="utf-8")
+    path = write_grid((f"csv: {FIG5}.csv", "csv: papers/mine.csv"))
+    done = ablate("run", str(path), "--scale", "demo")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: little.yaml: little at scale demo: paper: mine.csv: no column 'source'")
+    assert "(did you mean 'sauce'?)" in done.stderr
+    assert not Path("runs").exists()
+
+
+def test_problems_of_several_grids_are_one_list(ablate: Ablate, write_grid: WriteGrid) -> None:
+    first = write_grid(("seeds: [0, 1]", "seeds: []"))
+    second = write_grid(("views.kind: pair", "views.kid: pair"), name="second")
+    done = ablate("run", str(first), str(second), "--scale", "demo")
+
+    assert done.exit_code == 2
+    assert done.stderr.splitlines() == [
+        "error: 2 problems",
+        "  - little.yaml: seeds: expected at least one seed",
+        "  - second.yaml: set.views.kid: no such setting (did you mean 'views.kind'?)",
+    ]
+
+
+def test_a_store_of_other_configurations_is_refused(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    ablate("run", FIG2, "--scale", "demo", "--limit", "1")
+    (folder,) = Path("runs").iterdir()
+    (folder / "spec.json").write_text("{}", encoding="utf-8")
+    done = ablate("run", FIG2, "--scale", "demo")
+
+    assert done.exit_code == 2
+    path, run_id = f"runs/{folder.name}/spec.json", folder.name
+    assert done.stderr == f"error: {path}: holds another configuration than run {run_id}; move the folder away\n"
+
+
+def test_collect_writes_tables_and_tells_what_is_broken(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    ablate("run", FIG2, "--scale", "demo")
+    folder = Path("runs") / expand(load_grid(FIG2), "demo")[0].run_id
+    (folder / "result.json").write_text("{", encoding="utf-8")
+    done = ablate("collect", FIG2, "--scale", "demo")
+
+    assert done.exit_code == 0
+    assert done.stdout == "8 of 9 runs are in results\n"
+    assert done.stderr == f"{folder}/result.json: cannot be read; counted as missing\n"
+    assert {path.name for path in Path("results").iterdir()} == {f"{FIG2}.demo.json", "runs.csv", "curves.csv"}
+    assert json.loads(Path("results", f"{FIG2}.demo.json").read_text(encoding="utf-8"))["name"] == FIG2
+
+
+def test_report_collects_and_says_where_to_look(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    ablate("run", FIG2, "--scale", "demo")
+    done = ablate("report", FIG2, "--scale", "demo", "--out", "page")
+
+    assert done.exit_code == 0
+    assert done.stdout == "look at page/index.html\n"
+    assert "Stop-gradient" in Path("page", "index.html").read_text(encoding="utf-8")

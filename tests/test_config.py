@@ -1,0 +1,132 @@
+"""Run identity: literal ids, what changes them and what must not; overriding and its messages."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from simclr_core.config import ConfigError, EvalConfig, RunConfig, flatten, override, problems_of
+from simclr_core.identity import canonical, cell_id, eval_id, run_id
+from simclr_core.recipes import RECIPES, recipe
+from simclr_core.runtime import RuntimeConfig
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("simclr_imagenet", "simclr-imagenet-32b73c17ced3"),
+        ("simsiam_imagenet", "simsiam-imagenet-33eb8cdae643"),
+    ],
+)
+def test_ids_are_what_they_were(name: str, expected: str) -> None:
+    """If this fails, old results no longer match: give a new field its ``neutral``, or raise CONFIG_VERSION."""
+    assert run_id(recipe(name)) == expected
+
+
+def test_evaluation_ids_are_what_they_were() -> None:
+    assert eval_id(EvalConfig()) == "linear-features-3b727365"
+
+
+def another(value: object, choices: tuple[str, ...] | None) -> object:
+    if isinstance(value, bool):
+        return not value
+    if choices:
+        return next(c for c in choices if c != value)
+    return f"{value}x" if isinstance(value, str) else value + 1  # type: ignore[operator]
+
+
+
+@pytest.mark.parametrize("name", ["simclr_demo", "simsiam_demo"])
+def test_every_setting_in_use_changes_the_id(name: str) -> None:
+    config = override(recipe(name), {"views.kind": "pair"})
+    used = list(flatten_canonical(canonical(config)))
+    values = dict(flatten(config))
+
+    assert len(used) > 35
+    for key in used:
+        *parents, leaf = key.split(".")
+        node = config
+        for parent in parents:
+            node = getattr(node, parent)
+        choices = next(f for f in fields(node) if f.name == leaf).metadata.get("choices")
+        changed = override(config, {key: another(values[key], choices)})
+        assert run_id(changed) != run_id(config), key
+
+
+def flatten_canonical(content: dict[str, object], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in content.items():
+        keys += flatten_canonical(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+    return keys
+
+
+def test_settings_that_a_tag_switches_off_do_not_change_the_id() -> None:
+    config = recipe("simclr_demo")
+
+    for key, value in {"views.first": "rotate", "predictor.hidden_dim": 7, "optimizer.trust_coefficient": 0.5}.items():
+        assert run_id(override(config, {key: value})) == run_id(config), key
+
+
+def test_an_integer_and_the_same_float_are_one_run() -> None:
+    config = recipe("simclr_demo")
+
+    assert run_id(override(config, {"method.temperature": 1})) == run_id(override(config, {"method.temperature": 1.0}))
+    assert run_id(override(config, {"training.epochs": 9.0})) == run_id(override(config, {"training.epochs": 9}))
+
+
+def test_seeds_share_a_cell_and_not_a_run() -> None:
+    first, second = (override(recipe("simclr_demo"), {"seed": seed}) for seed in (0, 1))
+
+    assert cell_id(first) == cell_id(second)
+    assert run_id(first) != run_id(second)
+
+
+def test_nothing_of_the_runtime_is_in_a_configuration() -> None:
+    names = {key.rsplit(".", 1)[-1] for key, _ in flatten(RunConfig())}
+
+    assert not names & {f.name for f in fields(RuntimeConfig)}
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_are_valid(name: str) -> None:
+    assert problems_of(recipe(name)) == []
+
+
+def test_all_that_is_wrong_comes_in_one_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        override(RunConfig(), {"views.frist": "crop", "training.epochs": "ten", "seed": 1.5})
+
+    assert caught.value.problems == [
+        "views.frist: no such setting (did you mean 'views.first'?)",
+        "training.epochs = 'ten': expected an integer",
+        "seed = 1.5: expected an integer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (
+            {"views.kind": "pair", "views.first": "colr"},
+            (
+                "views.first = 'colr': expected one of crop, cutout, color, sobel, noise, blur, rotate"
+                " (did you mean 'color'?)"
+            ),
+        ),
+        ({"backbone.depth": 19}, "backbone.depth = 19: expected one of 10, 18, 34, 50, 101, 152"),
+        ({"views.crop_min_area": 2}, "views.crop_min_area = 2.0: expected at most 1"),
+        ({"predictor.kind": "mlp"}, "predictor.kind = 'mlp': method.name = 'simclr' takes 'none'"),
+        (
+            {"data.train_images": 100},
+            "training.global_batch_size = 256: data.train_images = 100 fill no batch",
+        ),
+    ],
+)
+def test_a_wrong_value_says_what_was_expected(values: dict[str, object], problem: str) -> None:
+    assert problems_of(override(RunConfig(), values)) == [problem]
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'simclr_mini'"):
+        recipe("simclr_mimi")

@@ -1,0 +1,67 @@
+"""``python -m simclr_core``: the same id as in a grid, and one message for bad input."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablations.grid import expand, load_grid
+from simclr_core.__main__ import problems_of_overrides, standard_evaluations
+
+
+def run_main(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "simclr_core", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("name", ["simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"])
+@pytest.mark.parametrize("scale", ["demo", "mini", "cifar10", "imagenet"])
+def test_hydra_composes_a_cells_command_to_the_cells_id(name: str, scale: str) -> None:
+    from hydra import compose, initialize
+    from hydra.core.global_hydra import GlobalHydra
+
+    from simclr_core import __main__ as main
+    from simclr_core.identity import eval_id, run_id
+
+    spec = expand(load_grid(name), scale)[-1]
+    arguments = shlex.split(spec.command)[3:]
+    GlobalHydra.instance().clear()
+    main._register()
+    with initialize(version_base="1.3", config_path=None):
+        composed = compose("run", arguments)
+
+    assert problems_of_overrides(arguments) == []
+    assert run_id(main.to_run_config(composed)) == spec.run_id
+    made = {eval_id(e) for e in standard_evaluations(composed.num_labels)}
+    assert made == {eval_id(e) for e in spec.evaluations}
+
+
+def test_bad_arguments_come_back_in_one_list_with_exit_code_2(tmp_path: Path) -> None:
+    bad = run_main("recipe=simclr_demo", "views.frist=crop", "training.epochs=ten", "runtime.devise=cpu", cwd=tmp_path)
+
+    assert bad.returncode == 2
+    assert bad.stderr.splitlines() == [
+        "views.frist: no such setting (did you mean 'views.first'?)",
+        "runtime.devise: no such setting (did you mean 'runtime.device'?)",
+        "training.epochs = 'ten': expected an integer",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_or_misspelt_recipe_names_the_recipes() -> None:
+    assert problems_of_overrides([])[0].startswith("recipe=... is missing; known: simclr_demo")
+    assert "did you mean 'simclr_demo'" in problems_of_overrides(["recipe=simclr_dmo"])[0]
+
+
+def test_it_runs_and_prints_the_results(tmp_path: Path) -> None:
+    arguments = ["recipe=simclr_demo", "training.epochs=0", "num_labels=170", f"runtime.cache_dir={tmp_path}/cache"]
+    done = run_main(*arguments, "backbone.width_multiplier=0.125", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "linear_top1" in done.stdout
+    assert "untrained" in done.stdout
+    assert [path.name for path in tmp_path.iterdir() if path.name not in {"cache", "runs"}] == []

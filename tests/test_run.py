@@ -1,0 +1,178 @@
+"""A run directory: what it holds, what is done again and what is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from simclr_core import run
+from simclr_core.config import EvalConfig, RunConfig, override
+from simclr_core.evals.embed import embed, sha256_of
+from simclr_core.identity import eval_id, run_id
+from simclr_core.recipes import recipe
+from simclr_core.run import SpecMismatchError, execute
+from simclr_core.runtime import RuntimeConfig
+
+LINEAR = EvalConfig(protocol="linear", num_labels=30)
+KNN = EvalConfig(protocol="knn", embedding="z", num_labels=30, k=5)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
+    """A folder of 48 + 24 small images of two classes that differ in colour."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 24), ("test", 12)):
+        for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
+            folder = root / "toy" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(rng.normal(colour, 60, (32, 32, 3)), 0, 255).astype("uint8")
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return RuntimeConfig(data_dir=str(root), cache_dir=str(root / "cache"), device="cpu")
+
+
+def tiny(**values: object) -> RunConfig:
+    changes = {
+        "data.name": "toy",
+        "data.train_images": 40,
+        "backbone.width_multiplier": 0.125,
+        "training.global_batch_size": 8,
+        "training.epochs": 1,
+        "optimizer.warmup_epochs": 0,
+    }
+    return override(recipe("simclr_demo"), changes | {key.replace("__", "."): value for key, value in values.items()})
+
+
+def read(path: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads(path.read_text())
+    return content
+
+
+def test_a_run_directory_holds_the_result_and_each_evaluation(runtime: RuntimeConfig, tmp_path: Path) -> None:
+    execute(tiny(), [LINEAR, KNN], runtime, tmp_path)
+    result = read(tmp_path / "result.json")
+    linear, knn = (read(tmp_path / "evals" / f"{eval_id(e)}.json") for e in (LINEAR, KNN))
+
+    assert read(tmp_path / "spec.json")["run_id"] == run_id(tiny())
+    assert (result["outcome"], result["num_steps"], result["z_std_images"]) == ("trained", 5, 24)
+    assert (linear["metric"], knn["metric"]) == ("linear_top1", "knn_z_top1")
+    assert linear["num_labels"] == knn["num_labels"] == 30
+    assert linear["backbone_sha256"] == knn["backbone_sha256"]
+    assert 0 <= linear["top1"] <= 100
+
+
+def test_what_is_there_is_not_done_again(
+    runtime: RuntimeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(tiny(), [LINEAR], runtime, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+    def must_not_train(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(run, "pretrain", must_not_train)
+    execute(tiny(), [LINEAR], runtime, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+    execute(tiny(), [LINEAR, KNN], runtime, tmp_path)  # from the checkpoint
+    assert (tmp_path / "evals" / f"{eval_id(KNN)}.json").exists()
+
+
+def test_an_evaluation_from_the_checkpoint_is_the_one_after_training(runtime: RuntimeConfig, tmp_path: Path) -> None:
+    execute(tiny(), [LINEAR], runtime, tmp_path)
+    path = tmp_path / "evals" / f"{eval_id(LINEAR)}.json"
+    after_training = read(path)
+    path.unlink()
+    execute(tiny(), [LINEAR], runtime, tmp_path)
+
+    assert {k: v for k, v in read(path).items() if k != "duration_s"} == {
+        k: v for k, v in after_training.items() if k != "duration_s"
+    }
+
+
+def test_a_missing_checkpoint_means_training_again_to_the_same_result(runtime: RuntimeConfig, tmp_path: Path) -> None:
+    execute(tiny(), [], runtime, tmp_path)
+    first = (tmp_path / "metrics.jsonl").read_text()
+    (tmp_path / "checkpoint.pt").unlink()
+    execute(tiny(), [KNN], runtime, tmp_path)
+
+    assert (tmp_path / "metrics.jsonl").read_text() == first
+
+
+def test_a_folder_of_another_configuration_is_refused(runtime: RuntimeConfig, tmp_path: Path) -> None:
+    execute(tiny(training__epochs=0), [], runtime, tmp_path)
+
+    with pytest.raises(SpecMismatchError, match="holds another configuration than simclr-toy-"):
+        execute(tiny(seed=1), [], runtime, tmp_path)
+
+
+def test_divergence_is_a_result(runtime: RuntimeConfig, tmp_path: Path) -> None:
+    config = tiny(
+        optimizer__base_lr=1e30,
+        projector__hidden_batch_norm=False,
+        projector__output_batch_norm="none",
+        training__epochs=8,
+    )
+    execute(config, [LINEAR], runtime, tmp_path)
+
+    assert read(tmp_path / "result.json")["outcome"] == "diverged"
+    assert read(tmp_path / "evals" / f"{eval_id(LINEAR)}.json")["top1"] is None
+
+
+def test_collapse_is_a_result_judged_in_eval_mode(
+    runtime: RuntimeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network whose projector maps everything to one vector has z_std 0."""
+    real = run.pretrain
+
+    def collapsed(*arguments: object) -> object:
+        pretrained = real(*arguments)  # type: ignore[arg-type]
+        last = pretrained.method.projector[-1]
+        last.register_parameter("bias", torch.nn.Parameter(torch.ones(last.num_features)))
+        torch.nn.init.zeros_(last.weight)
+        return pretrained
+
+    monkeypatch.setattr(run, "pretrain", collapsed)
+    execute(tiny(), [], runtime, tmp_path)
+    result = read(tmp_path / "result.json")
+
+    assert result["outcome"] == "collapsed"
+    assert result["z_std_ratio"] == pytest.approx(0, abs=1e-5)
+
+
+def test_embedding_leaves_the_network_alone_and_uses_eval_mode(runtime: RuntimeConfig) -> None:
+    dataset = run._load(("toy", 1, 32), runtime.data_path, runtime.cache_path)
+    method = run.build_method(tiny()).train()
+    before = sha256_of(method)
+    whole = embed(method, dataset.test, "none", torch.device("cpu"))
+    part = embed(method, run.ImageSet(dataset.test.images[:3], dataset.test.labels[:3]), "none", torch.device("cpu"))
+
+    assert sha256_of(method) == before
+    assert method.training
+    torch.testing.assert_close(part.features, whole.features[:3], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        method.backbone.bn1.running_mean += 1
+    assert sha256_of(method) != before  # buffers count
+
+
+def test_a_test_label_never_reaches_training(runtime: RuntimeConfig, tmp_path: Path) -> None:
+    """Poisoned test labels change the score and not the network."""
+    execute(tiny(), [LINEAR], runtime, tmp_path / "clean")
+    dataset = run._load(("toy", 1, 32), runtime.data_path, runtime.cache_path)
+    dataset.test.labels.neg_().add_(1)
+    try:
+        execute(tiny(), [LINEAR], runtime, tmp_path / "poisoned")
+    finally:
+        dataset.test.labels.neg_().add_(1)
+    clean, poisoned = (
+        read(tmp_path / kind / "evals" / f"{eval_id(LINEAR)}.json") for kind in ("clean", "poisoned")
+    )
+
+    assert clean["backbone_sha256"] == poisoned["backbone_sha256"]
+    assert clean["l2"] == poisoned["l2"]
+    assert clean["top1"] + poisoned["top1"] == pytest.approx(100)  # type: ignore[operator]

@@ -38,7 +38,14 @@ def curves(
     with style():
         figure = Figure(figsize=(3.9 * len(panels) + 5.0, 3.3))
         grid = figure.add_gridspec(
-            1, len(panels) + 1, width_ratios=[*[1.0] * len(panels), 1.15], wspace=0.2, left=0.04, right=0.99, bottom=0, top=1
+            1,
+            len(panels) + 1,
+            width_ratios=[*[1.0] * len(panels), 1.15],
+            wspace=0.2,
+            left=0.04,
+            right=0.99,
+            bottom=0,
+            top=1,
         )
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(grid[0, index])
@@ -135,14 +142,25 @@ def _draw_final(
         if level in means.index and not math.isnan(means.loc[level, "mean"]):
             mean, half = float(means.loc[level, "mean"]), float(means.loc[level, "half_width"])
             seeds = cells[cells[color] == level]["value"].dropna().to_numpy(dtype=float)
-            axes.scatter(seeds, np.full(len(seeds), index + 0.22), s=9, color=look["color"], alpha=0.7, linewidth=0, zorder=2)
+            axes.scatter(
+                seeds, np.full(len(seeds), index + 0.22), s=9, color=look["color"], alpha=0.7, linewidth=0, zorder=2
+            )
             axes.errorbar(mean, index, xerr=np.nan_to_num(half), markersize=7, capsize=3, zorder=3, **look)
             _value_label(axes, mean, index, half, shown.decimals)
         else:
             axes.text(0.5, index, "unfinished", transform=axes.get_yaxis_transform(), ha="center", color=MUTED)
         if level in printed.index and not math.isnan(printed.loc[level, "value"]):
             value, std, at = float(printed.loc[level, "value"]), float(printed.loc[level, "std"]), count + 0.3 + index
-            axes.scatter(value, at, s=46, marker=look["marker"], facecolor="white", edgecolor=look["color"], linewidth=1.6, zorder=3)
+            axes.scatter(
+                value,
+                at,
+                s=46,
+                marker=look["marker"],
+                facecolor="white",
+                edgecolor=look["color"],
+                linewidth=1.6,
+                zorder=3,
+            )
             _value_label(axes, value, at, std, shown.decimals)
     _reference_line(axes, values[values["role"] == "reference"], count)
     axes.set_ylim(2 * count, -0.7)

@@ -180,24 +180,28 @@ def _draw_cell(axes: Axes, x: float, y: float, cell: _Cell, cmap: Colormap, norm
     below = f"{cell.n} of {cell.planned}" if cell.unfinished else f"±{number(cell.half_width, 1)}"
     box = {"facecolor": color, "edgecolor": "none", "pad": 1.0} if missing or cell.unfinished else None
     two_lines = cell.unfinished or not math.isnan(cell.half_width)
-    axes.text(x + 0.5, y + (0.43 if two_lines else 0.5), number(cell.mean, 1), ha="center", va="center", color=ink, bbox=box)
+    axes.text(
+        x + 0.5, y + (0.43 if two_lines else 0.5), number(cell.mean, 1), ha="center", va="center", color=ink, bbox=box
+    )
     if two_lines:
         axes.text(x + 0.5, y + 0.74, below, ha="center", va="center", color=ink, fontsize=6.5, bbox=box)
 
 
-def _color_bar(
-    figure: Figure, axes: Axes, cmap: Colormap, norm: Normalize, reference: _Cell, metric: str
-) -> None:
+def _color_bar(figure: Figure, axes: Axes, cmap: Colormap, norm: Normalize, reference: _Cell, metric: str) -> None:
     bar = figure.colorbar(mpl.cm.ScalarMappable(norm=norm, cmap=cmap), cax=axes)
     bar.outline.set_visible(False)  # type: ignore[operator]
     shown = quantity(metric)
-    axes.set_title(f"{shown.label} ({shown.unit})" if shown.unit else shown.label, fontsize=8.5, fontweight="normal", pad=8)
+    axes.set_title(
+        f"{shown.label} ({shown.unit})" if shown.unit else shown.label, fontsize=8.5, fontweight="normal", pad=8
+    )
     axes.tick_params(length=2)
     if not math.isnan(reference.mean):
         axes.axhline(reference.mean, color=REFERENCE, linewidth=2)
         text = f"untrained\n{number(reference.mean, 1)}"
         text += "" if math.isnan(reference.half_width) else f" ±{number(reference.half_width, 1)}"
-        axes.text(3.3, reference.mean, text, transform=axes.get_yaxis_transform(), color=REFERENCE, fontsize=8, va="center")
+        axes.text(
+            3.3, reference.mean, text, transform=axes.get_yaxis_transform(), color=REFERENCE, fontsize=8, va="center"
+        )
 
 
 def _scatter(
@@ -215,10 +219,14 @@ def _scatter(
     errors = np.nan_to_num([ours[key].half_width for key in keys])
     single = np.array([key[0] == key[1] for key in keys], dtype=bool)
     groups = [("pair", ~single, "o", COLORS[0]), ("alone", single, "s", "white")]
-    for name, mask, marker, face in groups if _has_diagonal(rows, columns) else [("cell", single | ~single, "o", COLORS[0])]:
+    for name, mask, marker, face in (
+        groups if _has_diagonal(rows, columns) else [("cell", single | ~single, "o", COLORS[0])]
+    ):
         axes.errorbar(x[mask], y[mask], errors[mask], fmt="none", ecolor="#9db4c8", elinewidth=0.9, zorder=2)
         edge = REFERENCE if face == "white" else "white"
-        axes.scatter(x[mask], y[mask], s=30, marker=marker, facecolor=face, edgecolor=edge, linewidth=1.2, label=name, zorder=3)
+        axes.scatter(
+            x[mask], y[mask], s=30, marker=marker, facecolor=face, edgecolor=edge, linewidth=1.2, label=name, zorder=3
+        )
     if not math.isnan(reference.mean):
         axes.axhline(reference.mean, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         axes.annotate(
@@ -229,7 +237,12 @@ def _scatter(
         at = (theirs[key].mean, ours[key].mean)
         left = at[0] > (x.min() + x.max()) / 2
         axes.annotate(
-            name, at, xytext=(-6 if left else 6, 4), textcoords="offset points", ha="right" if left else "left", fontsize=7.5
+            name,
+            at,
+            xytext=(-6 if left else 6, 4),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            fontsize=7.5,
         )
     rho = rank_agreement(x, y)
     axes.set_title("Do the ranks agree?" if math.isnan(rho) else f"Ranks: Spearman ρ = {number(rho, 2)}", pad=22)
@@ -284,5 +297,7 @@ def describe_heatmap(frame: pd.DataFrame, paper: pd.DataFrame, *, row: str, colu
     reference = _reference(frame, metric)
     if not math.isnan(reference.mean):
         above = int((finished["mean"] > reference.mean).sum())
-        text += f" {above} of {len(finished)} cells are above the untrained backbone ({number(reference.mean, 1)} {unit})."
+        text += (
+            f" {above} of {len(finished)} cells are above the untrained backbone ({number(reference.mean, 1)} {unit})."
+        )
     return text

@@ -117,7 +117,9 @@ def _labels(result: GridResult) -> str:
 def _notable(result: GridResult) -> list[tuple[str, str, list[int]]]:
     """(what, cell, seeds) of the runs that are no ordinary success: not done, collapsed, diverged."""
     runs = result.frame.drop_duplicates(["label", "run_id"])
-    what = runs["outcome"].where(runs["outcome"].isin(["collapsed", "diverged"]) & (runs["state"] == "done"), runs["state"])
+    what = runs["outcome"].where(
+        runs["outcome"].isin(["collapsed", "diverged"]) & (runs["state"] == "done"), runs["state"]
+    )
     odd = runs.assign(what=what)[what != "done"]
     return [
         (str(state), str(label), [int(seed) for seed in group["seed"]])
@@ -186,10 +188,14 @@ def _duration(seconds: float | None) -> str:
 def render(sections: Sequence[Section]) -> str:
     """The page as HTML; the same sections give the same text."""
     verdicts = Counter(verdict.verdict for section in sections for verdict, _ in section.claims)
-    return _environment().get_template("index.html").render(
-        sections=sections,
-        tally=[(name, verdicts[name]) for name in VERDICTS],
-        few_rows=_FEW_ROWS,
-        forest_width=WIDTH,
-        forest_height=HEIGHT,
+    return (
+        _environment()
+        .get_template("index.html")
+        .render(
+            sections=sections,
+            tally=[(name, verdicts[name]) for name in VERDICTS],
+            few_rows=_FEW_ROWS,
+            forest_width=WIDTH,
+            forest_height=HEIGHT,
+        )
     )

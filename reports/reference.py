@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.claims import cell_name
+from reports.evidence import cell_name
 from reports.inputs import GridResult
 from reports.stats import summarise
 

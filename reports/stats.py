@@ -29,22 +29,26 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Effect:
-    """An estimated mean or difference of means, (...), with bounds from the t distribution.
+    """An estimated mean or difference of means, (...), with what its t interval needs, (...) each.
 
-    ``num_seeds`` is the smallest sample behind it; below two there are no bounds (they are infinite). ``test`` is
-    SciPy's result, or None then. Samples without any spread give an interval of no width.
+    ``num_seeds`` is the smallest sample behind it; below two there are no bounds (they are infinite). Samples without
+    any spread have a standard error of 0, and an interval of no width.
     """
 
     estimate: Floats
+    standard_error: Floats
+    degrees_of_freedom: Floats
     num_seeds: int
-    test: Any
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
         """The two-sided interval (low, high), each (...)."""
-        if self.test is None:
-            return np.full_like(self.estimate, -np.inf), np.full_like(self.estimate, np.inf)
-        found = self.test.confidence_interval(confidence)
-        return np.asarray(found.low), np.asarray(found.high)
+        half = stats.t.ppf((1 + confidence) / 2, self.degrees_of_freedom) * self.standard_error
+        return np.asarray(self.estimate - half), np.asarray(self.estimate + half)
+
+    def split(self) -> list[Effect]:
+        """An effect of shape (k,) as k single ones."""
+        columns = zip(self.estimate, self.standard_error, self.degrees_of_freedom, strict=True)
+        return [Effect(*map(np.asarray, column), num_seeds=self.num_seeds) for column in columns]
 
     def exceeds(self, margin: float, alpha: float) -> Booleans:
         """Whether the one-sided lower bound at ``alpha`` lies above the margin, (...)."""
@@ -68,14 +72,25 @@ def _mean(sample: Floats) -> Floats:
     return np.asarray(sample.mean(axis=-1)) if sample.shape[-1] else np.full(sample.shape[:-1], np.nan)
 
 
+def _effect(estimate: Floats, num_seeds: int, test: Any) -> Effect:
+    """From SciPy's result of a t test; None, for too few seeds, is an infinite standard error."""
+    if test is None:
+        infinite = np.full_like(estimate, np.inf)
+        return Effect(estimate, infinite, np.ones_like(estimate), num_seeds)
+    found = test.confidence_interval(CONFIDENCE)
+    half = (np.asarray(found.high) - np.asarray(found.low)) / 2
+    df = np.broadcast_to(np.asarray(test.df, dtype=float), half.shape)
+    return Effect(estimate, half / stats.t.ppf((1 + CONFIDENCE) / 2, df), df, num_seeds)
+
+
 def one_sample(values: ArrayLike) -> Effect:
     """The mean of samples (..., n) with its t interval (Student 1908)."""
     sample = np.asarray(values, dtype=float)
     num_seeds = sample.shape[-1]
     if num_seeds < 2:
-        return Effect(_mean(sample), num_seeds, None)
+        return _effect(_mean(sample), num_seeds, None)
     with _constant_samples():
-        return Effect(_mean(sample), num_seeds, stats.ttest_1samp(sample, 0.0, axis=-1))
+        return _effect(_mean(sample), num_seeds, stats.ttest_1samp(sample, 0.0, axis=-1))
 
 
 def difference(group: ArrayLike, than: ArrayLike, *, paired: bool = False) -> Effect:
@@ -86,9 +101,9 @@ def difference(group: ArrayLike, than: ArrayLike, *, paired: bool = False) -> Ef
     num_seeds = min(first.shape[-1], second.shape[-1])
     estimate = np.asarray(_mean(first) - _mean(second))
     if num_seeds < 2:
-        return Effect(estimate, num_seeds, None)
+        return _effect(estimate, num_seeds, None)
     with _constant_samples():
-        return Effect(estimate, num_seeds, stats.ttest_ind(first, second, axis=-1, equal_var=False))
+        return _effect(estimate, num_seeds, stats.ttest_ind(first, second, axis=-1, equal_var=False))
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,9 @@ def save(figure: Figure, file_format: str) -> bytes:
     """A figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes, without a date."""
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches="tight", pad_inches=0.08)
+        figure.savefig(
+            buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches="tight", pad_inches=0.08
+        )
     return buffer.getvalue()
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.claims import Verdict, cell_name
+from reports.claims import Verdict
+from reports.evidence import cell_name
 from reports.inputs import GridResult
 from reports.metrics import number, quantity
 from reports.stats import summarise

@@ -133,9 +133,7 @@ def _fig5_level(cell: dict[str, Any], scale: str) -> float:
     return level - 8.0 if scale == "demo" else level
 
 
-def _rows(
-    grid: dict[str, Any], dataset: str, rng: np.random.Generator
-) -> tuple[list[list[Any]], list[list[Any]]]:
+def _rows(grid: dict[str, Any], dataset: str, rng: np.random.Generator) -> tuple[list[list[Any]], list[list[Any]]]:
     runs: list[list[Any]] = []
     curves: list[list[Any]] = []
     for cell in grid["cells"]:

@@ -88,7 +88,7 @@ def test_import_contracts_are_kept(tree: Path) -> None:
         ("simclr_core/views.py", "import ablations.plan", "The trainer knows nothing above it"),
         ("reports/stats.py", "import simclr_core.config", "The reporter reads files"),
         ("reports/stats.py", "import torch", "The reporter reads files"),
-        ("ablations/plan.py", "import simclr_core.losses", "The harness knows the trainer's configuration and files"),
+        ("ablations/plan.py", "import simclr_core.losses", "The harness does not import the trainer"),
         ("ablations/plan.py", "import reports.stats", "only the command line calls the reporter"),
         ("simclr_core/recipes.py", "import simclr_core.optim", "load no heavy library"),
         ("simclr_core/run.py", "import hydra", "Hydra stays"),
@@ -100,6 +100,6 @@ def test_import_contracts_can_break(tree: Path, module: str, statement: str, con
     lazily = f"\n\ndef _late() -> None:\n    {statement}\n"
     path.write_text(path.read_text(encoding="utf-8") + lazily, encoding="utf-8")
 
-    (broken,) = [line for line in broken_contracts(tree).splitlines() if "BROKEN" in line]
+    broken = [line for line in broken_contracts(tree).splitlines() if "BROKEN" in line]
 
-    assert contract in broken
+    assert any(contract in line for line in broken), broken

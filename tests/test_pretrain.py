@@ -47,8 +47,8 @@ def losses(run_dir: Path) -> list[float]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("simclr_demo", [2.610050, 3.309411, 3.090899, 3.684780, 2.975568]),
-        ("simsiam_demo", [-0.004114, 0.019728, 0.023466, 0.001564, -0.024434]),
+        ("simclr_mini", [2.610050, 3.309411, 3.090899, 3.684780, 2.975568]),
+        ("simsiam_mini", [0.005560, 0.009916, 0.009087, -0.017692, -0.001962]),
     ],
 )
 def test_five_steps_have_the_losses_they_had(
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(images: ImageSet
     for number, seed in enumerate([0, 0, 1]):
         run_dir = tmp_path / str(number)
         run_dir.mkdir()
-        states.append(train(tiny("simclr_demo", seed=seed), images, run_dir).method.state_dict())
+        states.append(train(tiny("simclr_mini", seed=seed), images, run_dir).method.state_dict())
         lines.append((run_dir / "metrics.jsonl").read_text())
 
     assert lines[0] == lines[1] != lines[2]
@@ -74,16 +74,16 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(images: ImageSet
 
 def test_the_random_state_outside_does_not_matter(images: ImageSet, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    train(tiny("simclr_demo"), images, tmp_path)
+    train(tiny("simclr_mini"), images, tmp_path)
     first = losses(tmp_path)
     torch.manual_seed(2)
-    train(tiny("simclr_demo"), images, tmp_path)
+    train(tiny("simclr_mini"), images, tmp_path)
 
     assert losses(tmp_path) == first
 
 
 def test_metrics_and_timing_have_a_line_for_each_logged_step(images: ImageSet, tmp_path: Path) -> None:
-    trained = train(tiny("simclr_demo", training__epochs=20), images, tmp_path)
+    trained = train(tiny("simclr_mini", training__epochs=20), images, tmp_path)
     metrics, timing = (
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         for name in ("metrics.jsonl", "timing.jsonl")
@@ -100,7 +100,7 @@ def test_metrics_and_timing_have_a_line_for_each_logged_step(images: ImageSet, t
 
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(images: ImageSet, tmp_path: Path) -> None:
     config = tiny(
-        "simclr_demo",
+        "simclr_mini",
         optimizer__base_lr=1e30,
         projector__hidden_batch_norm=False,
         projector__output_batch_norm="none",
@@ -113,14 +113,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(images: ImageSet, tm
 
 
 def test_no_epochs_is_the_untrained_network(images: ImageSet, tmp_path: Path) -> None:
-    trained = train(tiny("simclr_demo", training__epochs=0), images, tmp_path)
+    trained = train(tiny("simclr_mini", training__epochs=0), images, tmp_path)
 
     assert (trained.num_steps, trained.final_loss, trained.diverged) == (0, None, False)
 
 
 def test_bfloat16_is_of_the_backbone_alone(images: ImageSet, tmp_path: Path) -> None:
-    exact = train(tiny("simclr_demo"), images, tmp_path).method
-    rounded = train(tiny("simclr_demo", training__precision="bfloat16"), images, tmp_path).method
+    exact = train(tiny("simclr_mini"), images, tmp_path).method
+    rounded = train(tiny("simclr_mini", training__precision="bfloat16"), images, tmp_path).method
     view = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     rounded.load_state_dict(exact.state_dict())
 
@@ -131,7 +131,7 @@ def test_bfloat16_is_of_the_backbone_alone(images: ImageSet, tmp_path: Path) -> 
     assert z_1.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["simclr_demo", "simsiam_demo"])
+@pytest.mark.parametrize("name", ["simclr_mini", "simsiam_mini"])
 @pytest.mark.parametrize("forward", ["joint", "separate"])
 def test_views_go_together_or_apart(name: str, forward: str, images: ImageSet, tmp_path: Path) -> None:
     """Separate passes give each view its own BN statistics: two running-mean updates a step instead of one."""
@@ -144,7 +144,7 @@ def test_without_stop_gradient_both_branches_take_gradient(images: ImageSet, tmp
     """Without predictor, stop-gradient halves the gradient and leaves its direction (SimSiam Sec. 4.1, by algebra)."""
     gradients = []
     for stop in (True, False):
-        config = tiny("simsiam_demo", method__stop_gradient=stop, predictor__kind="none", training__epochs=0)
+        config = tiny("simsiam_mini", method__stop_gradient=stop, predictor__kind="none", training__epochs=0)
         method = train(config, images, tmp_path).method
         view_1, view_2 = torch.rand(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         method(view_1, view_2).loss.backward()

@@ -46,7 +46,7 @@ def tiny(**values: object) -> RunConfig:
         "training.epochs": 1,
         "optimizer.warmup_epochs": 0,
     }
-    return override(recipe("simclr_demo"), changes | {key.replace("__", "."): value for key, value in values.items()})
+    return override(recipe("simclr_mini"), changes | {key.replace("__", "."): value for key, value in values.items()})
 
 
 def read(path: Path) -> dict[str, object]:

@@ -11,7 +11,8 @@ from reports.papers import load_paper
 from reports.selectors import level_text, select, selector_problems
 
 FRAME_COLUMNS = (
-    "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels", "num_test"
+    "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels",
+    "num_test",
 )  # fmt: skip
 """Columns of a grid's tidy frame beside its axes; no axis may have such a name."""
 

@@ -1,4 +1,4 @@
-"""Training curves over epochs, a mean line and one thin line a seed, beside the final numbers, as in SimSiam's Fig. 2."""
+"""Training curves over epochs, one thin line a seed and their mean, beside the final numbers: SimSiam's Fig. 2."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def curves(
         final = grid[0, len(panels)].subgridspec(1, 2, width_ratios=[0.27, 1], wspace=0)
         _draw_final(figure.add_subplot(final[0, 1]), frame, paper, color, levels, metric)
         heading(figure, title, subtitle, left_in=0.1, above_in=0.4)
-        note = "Thick lines: mean over seeds; thin: one seed each. Final values: mean with 95 % interval; dots: one seed each."
+        note = "Thick lines: mean over seeds; thin: one seed. Final values: mean with 95 % interval; dots: one seed."
         footnote(figure, note, left_in=0.04 * figure.get_figwidth(), below_in=0.5)
     return figure
 
@@ -112,7 +112,7 @@ def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[
         return
     even = float((usable["z_std"] / usable["z_std_ratio"]).median())
     axes.axhline(even, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
-    axes.set_ylim(0, max(even * 1.12, axes.get_ylim()[1]))
+    axes.set_ylim(-0.12 * even, max(even * 1.12, axes.get_ylim()[1]))  # room for a name below a line near 0
     axes.annotate(
         "1/√D: spread evenly", (0, even), xycoords=("axes fraction", "data"), xytext=(4, 3),
         textcoords="offset points", color=REFERENCE, fontsize=8,
@@ -120,8 +120,17 @@ def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[
     right = axes.get_xlim()[1]
     for index, level in enumerate(levels):
         values = usable.xs(level, level=color)["z_std"] if level in usable.index.get_level_values(color) else []
-        style_of = {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)]}
-        axes.scatter([right] * len(values), values, s=26, facecolor="white", clip_on=False, zorder=4, **style_of)
+        ink, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        axes.scatter(
+            [right] * len(values),
+            values,
+            s=26,
+            marker=marker,
+            edgecolor=ink,
+            facecolor="white",
+            clip_on=False,
+            zorder=4,
+        )
     axes.annotate(
         "open: at the end, eval mode,\ntest images (the verdict's)", (1, 0.5), xycoords="axes fraction",
         xytext=(-8, 0), textcoords="offset points", ha="right", va="center", fontsize=7.5, color=MUTED,
@@ -134,33 +143,24 @@ def _draw_final(
     """One row per level of ours, then of the paper's, over a common horizontal axis."""
     values = frame[frame["metric"] == metric]
     cells = values[values["role"] == "cell"]
-    means = summarise(cells, [color]).set_index(color)
-    printed = paper[paper["metric"] == metric].set_index(color)
+    means = {row[color]: row for row in summarise(cells, [color]).dropna(subset="mean").to_dict("records")}
+    printed = {row[color]: row for row in paper[paper["metric"] == metric].to_dict("records")}
     shown, count = quantity(metric), len(levels)
     for index, level in enumerate(levels):
-        look = {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)]}
-        if level in means.index and not math.isnan(means.loc[level, "mean"]):
-            mean, half = float(means.loc[level, "mean"]), float(means.loc[level, "half_width"])
+        ink, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        if level in means:
+            mean, half = float(means[level]["mean"]), float(means[level]["half_width"])
             seeds = cells[cells[color] == level]["value"].dropna().to_numpy(dtype=float)
-            axes.scatter(
-                seeds, np.full(len(seeds), index + 0.22), s=9, color=look["color"], alpha=0.7, linewidth=0, zorder=2
+            axes.scatter(seeds, np.full(len(seeds), index + 0.22), s=9, color=ink, alpha=0.7, linewidth=0, zorder=2)
+            axes.errorbar(
+                mean, index, xerr=np.nan_to_num(half), color=ink, marker=marker, markersize=7, capsize=3, zorder=3
             )
-            axes.errorbar(mean, index, xerr=np.nan_to_num(half), markersize=7, capsize=3, zorder=3, **look)
             _value_label(axes, mean, index, half, shown.decimals)
         else:
             axes.text(0.5, index, "unfinished", transform=axes.get_yaxis_transform(), ha="center", color=MUTED)
-        if level in printed.index and not math.isnan(printed.loc[level, "value"]):
-            value, std, at = float(printed.loc[level, "value"]), float(printed.loc[level, "std"]), count + 0.3 + index
-            axes.scatter(
-                value,
-                at,
-                s=46,
-                marker=look["marker"],
-                facecolor="white",
-                edgecolor=look["color"],
-                linewidth=1.6,
-                zorder=3,
-            )
+        if level in printed and not math.isnan(printed[level]["value"]):
+            value, std, at = float(printed[level]["value"]), float(printed[level]["std"]), count + 0.3 + index
+            axes.scatter(value, at, s=46, marker=marker, facecolor="white", edgecolor=ink, linewidth=1.6, zorder=3)
             _value_label(axes, value, at, std, shown.decimals)
     _reference_line(axes, values[values["role"] == "reference"], count)
     axes.set_ylim(2 * count, -0.7)

@@ -172,7 +172,8 @@ def _draw_cell(axes: Axes, x: float, y: float, cell: _Cell, cmap: Colormap, norm
     missing = math.isnan(cell.mean)
     color = (1.0, 1.0, 1.0, 1.0) if missing else cmap(norm(cell.mean))
     if cell.unfinished and not missing:
-        color = (*(0.55 * channel + 0.45 for channel in color[:3]), 1.0)
+        red, green, blue, _ = (0.55 * channel + 0.45 for channel in color)
+        color = (red, green, blue, 1.0)
     axes.add_patch(Rectangle((x, y), 1, 1, facecolor=color, edgecolor="white", linewidth=1.0))
     if missing or cell.unfinished:
         axes.add_patch(Rectangle((x, y), 1, 1, fill=False, hatch="////", edgecolor="#9aa3ad", linewidth=0))
@@ -189,7 +190,7 @@ def _draw_cell(axes: Axes, x: float, y: float, cell: _Cell, cmap: Colormap, norm
 
 def _color_bar(figure: Figure, axes: Axes, cmap: Colormap, norm: Normalize, reference: _Cell, metric: str) -> None:
     bar = figure.colorbar(mpl.cm.ScalarMappable(norm=norm, cmap=cmap), cax=axes)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     shown = quantity(metric)
     axes.set_title(
         f"{shown.label} ({shown.unit})" if shown.unit else shown.label, fontsize=8.5, fontweight="normal", pad=8
@@ -286,11 +287,11 @@ def describe_heatmap(frame: pd.DataFrame, paper: pd.DataFrame, *, row: str, colu
     if finished.empty:
         return "No cell of ours is finished yet."
     unit = quantity(metric).unit
-    best = finished.loc[finished["mean"].idxmax()]
+    best = finished.iloc[int(finished["mean"].to_numpy().argmax())]
     text = f"Best of ours: {best[row]} then {best[column]}, {number(best['mean'], 1)} {unit}."
     joined = finished.merge(paper[paper["metric"] == metric], on=[row, column])
     if len(joined):
-        top = joined.loc[joined["value"].idxmax()]
+        top = joined.iloc[int(joined["value"].to_numpy().argmax())]
         text += f" Best of the paper among them: {top[row]} then {top[column]}, {number(top['value'], 1)} {unit}."
         rho = rank_agreement(joined["value"].to_numpy(), joined["mean"].to_numpy())
         text += "" if math.isnan(rho) else f" Spearman rank correlation of the two: {number(rho, 2)}."

@@ -201,7 +201,7 @@ def _measured(spec: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     for metric, num_labels in wanted.items():
         rows = runs[runs["metric"] == metric]
         most = rows.groupby("run_id")["num_labels"].transform("max")
-        kept.append(rows[rows["num_labels"] == (num_labels if num_labels else most)])
+        kept.append(rows[rows["num_labels"] == (num_labels or most)])
     measured = pd.concat(kept)
     twice = measured[measured.duplicated(["run_id", "metric"])]
     if len(twice):

@@ -95,8 +95,8 @@ def _some_better(claim: Mapping[str, Any], evidence: Evidence, metric: str) -> J
     best = weakest[int(table["estimate"].iloc[weakest].fillna(-math.inf).to_numpy().argmax())]
     decision = some_conjunction([[row[1] for row in candidate] for candidate in per_candidate], rows[0][2])
     text = (
-        f"the best of {len(per_candidate)} candidates, each judged at 5 % / {len(per_candidate)} against all {size} others; "
-        "the interval shown is not corrected for that choice"
+        f"the best of {len(per_candidate)} candidates, each judged at 5 % / {len(per_candidate)} against all {size} "
+        "others; the interval shown is not corrected for that choice"
     )
     paper_estimate = max(min(row[3] for row in candidate) for candidate in per_candidate)
     return Judgement(decision, table, best, text, paper_estimate)
@@ -120,9 +120,10 @@ def _collapse(claim: Mapping[str, Any], evidence: Evidence, metric: str) -> Judg
     signs = [-1.0 if below else 1.0 for *_, below in wanted]
     effects = [one_sample(sign * sample) for sign, sample in zip(signs, samples, strict=True)]
     decision = conjunction(effects, [sign * bound for sign, bound in zip(signs, bounds, strict=True)])
+    sides = ["below" if sign < 0 else "above" for sign in signs]
     parts = [
-        f"{row['comparison']}: {number(row['estimate'], 3)}, has to be {'below' if sign < 0 else 'above'} {number(row['margin'], 2)}"
-        for row, sign in zip(table.to_dict("records"), signs, strict=True)
+        f"{row['comparison']}: {number(row['estimate'], 3)}, has to be {side} {number(row['margin'], 2)}"
+        for row, side in zip(table.to_dict("records"), sides, strict=True)
     ]
     spreads = table["estimate"].iloc[: 2 * len(evidence.group) : 2].fillna(-math.inf)
     printed = [evidence.paper.get(metric, {}).get(cell, math.nan) for cell in evidence.group]

@@ -48,7 +48,7 @@ class Effect:
     def split(self) -> list[Effect]:
         """An effect of shape (k,) as k single ones."""
         columns = zip(self.estimate, self.standard_error, self.degrees_of_freedom, strict=True)
-        return [Effect(*map(np.asarray, column), num_seeds=self.num_seeds) for column in columns]
+        return [Effect(np.asarray(e), np.asarray(se), np.asarray(df), self.num_seeds) for e, se, df in columns]
 
     def exceeds(self, margin: float, alpha: float) -> Booleans:
         """Whether the one-sided lower bound at ``alpha`` lies above the margin, (...)."""

@@ -21,7 +21,7 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1
 MARKERS = ("o", "s", "D", "^")
 SEQUENTIAL = "YlGnBu"  # luminance falls monotonically, so it survives grey
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -84,7 +84,7 @@ def text_color(rgba: tuple[float, float, float, float]) -> str:
     """Black or white, whichever contrasts more with a background (WCAG relative luminance)."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#101418"
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
 def heading(figure: Figure, title: str, subtitle: str, *, left_in: float, above_in: float) -> None:

@@ -41,14 +41,14 @@ def wide_rows(result: GridResult) -> tuple[list[str], list[list[str]]]:
     header = ["cell", "n", *(_with_unit(metric) for metric in result.metrics), f"the paper, {shown.label}"]
     rows = []
     for _, cell in table.groupby(["label", "role"], sort=False):
-        by_metric = cell.set_index("metric")
-        main = by_metric.loc[result.metric]
+        by_metric = {row["metric"]: row for row in cell.to_dict("records")}
+        main = by_metric[result.metric]
         name = str(main["label"])
         if main["role"] == "cell":
             name = cell_name({axis: str(main[axis]) for axis in result.axes})
         seeds = f"{main['n']}" if main["n"] == main["planned"] else f"{main['n']} of {main['planned']}"
         values = [
-            mean_text(by_metric.loc[metric, "mean"], by_metric.loc[metric, "half_width"], quantity(metric).decimals)
+            mean_text(by_metric[metric]["mean"], by_metric[metric]["half_width"], quantity(metric).decimals)
             for metric in result.metrics
         ]
         rows.append([name, seeds, *values, mean_text(main["paper_value"], main["paper_std"], shown.decimals)])

@@ -206,9 +206,9 @@ def write_results(
         curves += more_curves
         path = folder / f"{grid['name']}.{grid['scale']}.json"
         path.write_text(json.dumps(grid, indent=1), encoding="utf-8")
-    columns = "schema_version run_id cell_id seed dataset outcome metric value num_labels num_test".split()
-    _write_csv(folder / "runs.csv", columns, runs)
-    _write_csv(folder / "curves.csv", "schema_version run_id step epoch loss lr z_std".split(), curves)
+    columns = ["schema_version", "run_id", "cell_id", "seed", "dataset", "outcome", "metric", "value", "num_labels"]
+    _write_csv(folder / "runs.csv", [*columns, "num_test"], runs)
+    _write_csv(folder / "curves.csv", ["schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std"], curves)
     return folder
 
 

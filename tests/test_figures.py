@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -13,20 +14,20 @@ from matplotlib.colors import to_rgba
 
 from reports.figures import describe, draw
 from reports.heatmap import rank_agreement
-from reports.inputs import load_results
-from reports.style import COLORS, SEQUENTIAL, save, style, text_color
+from reports.inputs import GridResult, load_results
+from reports.style import COLORS, REFERENCE, SEQUENTIAL, save, style, text_color
 
 FIG5, FIG2 = "simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory) -> dict[str, GridResult]:
     folder = write_results(tmp_path_factory.mktemp("results"))
     return {f"{result.name}.{result.scale}": result for result in load_results(folder)}
 
 
 @pytest.fixture(scope="module")
-def svgs(results):
+def svgs(results) -> dict[str, str]:
     return {name: save(draw(result), "svg").decode() for name, result in results.items() if name.endswith("demo")}
 
 
@@ -34,7 +35,7 @@ def _texts(svg: str) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
-def test_the_heatmap_shows_every_mean_and_half_width(results, svgs):
+def test_the_heatmap_shows_every_mean_and_half_width(results, svgs) -> None:
     rows = results[f"{FIG5}.demo"].frame.query("role == 'cell' and metric == 'linear_top1'")
     table = rows.groupby(["first", "second"])["value"].agg(["mean", "sem"])
     texts = _texts(svgs[f"{FIG5}.demo"])
@@ -44,7 +45,7 @@ def test_the_heatmap_shows_every_mean_and_half_width(results, svgs):
         assert f"±{cell['sem'] * 4.302652729911275:.1f}" in texts  # t quantile of two degrees of freedom
 
 
-def test_the_heatmap_shows_the_paper_beside_it_and_the_untrained_mean(results, svgs):
+def test_the_heatmap_shows_the_paper_beside_it_and_the_untrained_mean(results, svgs) -> None:
     frame = results[f"{FIG5}.demo"].frame.query("role == 'reference' and metric == 'linear_top1'")
     texts = _texts(svgs[f"{FIG5}.demo"])
 
@@ -54,7 +55,7 @@ def test_the_heatmap_shows_the_paper_beside_it_and_the_untrained_mean(results, s
     assert any(text.startswith(f"{frame['value'].mean():.1f} ±") for text in texts)
 
 
-def test_ours_and_the_paper_share_one_colour_scale_in_the_papers_order(results):
+def test_ours_and_the_paper_share_one_colour_scale_in_the_papers_order(results) -> None:
     result = results[f"{FIG5}.mini"]
     ours, paper, bar, _ = draw(result).axes
     low, high = bar.get_ylim()
@@ -68,18 +69,18 @@ def test_ours_and_the_paper_share_one_colour_scale_in_the_papers_order(results):
         assert order == ["crop", "cutout", "color", "sobel", "noise", "blur", "rotate", "row avg."]
 
 
-def test_printed_row_averages_stand_beside_the_whole_figure(results):
+def test_printed_row_averages_stand_beside_the_whole_figure(results) -> None:
     texts = [text.get_text() for text in draw(results[f"{FIG5}.mini"]).axes[1].texts]
 
     assert {"39.2", "29.4", "25.7", "18.8", "15.5", "14.5", "13.8"} <= set(texts)
 
 
-def test_every_figure_says_scale_data_and_seeds(svgs):
+def test_every_figure_says_scale_data_and_seeds(svgs) -> None:
     for svg in svgs.values():
         assert "scale demo · photos · 3 seeds" in svg
 
 
-def test_the_curves_show_final_values_and_the_papers(results, svgs):
+def test_the_curves_show_final_values_and_the_papers(results, svgs) -> None:
     frame = results[f"{FIG2}.demo"].frame.query("role == 'cell' and metric == 'linear_top1'")
     texts = _texts(svgs[f"{FIG2}.demo"])
 
@@ -90,13 +91,13 @@ def test_the_curves_show_final_values_and_the_papers(results, svgs):
     assert texts.count("with stop-gradient") == 2  # named at its line in both panels
 
 
-def test_the_even_spread_is_one_over_root_d(results):
-    (line,) = [line for line in draw(results[f"{FIG2}.demo"]).axes[1].lines if line.get_linestyle() == "--"]
+def test_the_even_spread_is_one_over_root_d(results) -> None:
+    (line,) = [line for line in draw(results[f"{FIG2}.demo"]).axes[1].lines if line.get_color() == REFERENCE]
 
     assert line.get_ydata()[0] == pytest.approx(128**-0.5, rel=1e-4)
 
 
-def _cut(folder, name, change):
+def _cut(folder, name, change) -> None:
     path = folder / f"{name}.json"
     grid = json.loads(path.read_text())
     gone = change(grid)
@@ -106,8 +107,8 @@ def _cut(folder, name, change):
         (folder / table).write_text("\n".join(line for line in lines if not any(run in line for run in gone)))
 
 
-def test_unfinished_cells_are_hatched_and_say_how_many_seeds_they_have(tmp_path):
-    def lose_runs(grid):
+def test_unfinished_cells_are_hatched_and_say_how_many_seeds_they_have(tmp_path) -> None:
+    def lose_runs(grid) -> list[str]:
         runs = [*grid["cells"][0]["runs"][:1], *grid["cells"][4]["runs"]]
         for run in runs:
             run.update(state="failed", outcome=None)
@@ -127,8 +128,8 @@ def test_unfinished_cells_are_hatched_and_say_how_many_seeds_they_have(tmp_path)
 
 
 @pytest.mark.parametrize("name", [FIG5, FIG2])
-def test_a_grid_without_any_result_can_be_drawn(tmp_path, name):
-    def lose_all(grid):
+def test_a_grid_without_any_result_can_be_drawn(tmp_path, name) -> None:
+    def lose_all(grid) -> list[str]:
         for cell in grid["cells"]:
             for run in cell["runs"]:
                 run.update(state="planned", outcome=None)
@@ -142,7 +143,7 @@ def test_a_grid_without_any_result_can_be_drawn(tmp_path, name):
     assert describe(result)
 
 
-def test_one_seed_has_no_interval_but_a_figure(tmp_path):
+def test_one_seed_has_no_interval_but_a_figure(tmp_path) -> None:
     folder = write_results(tmp_path, scales=["demo"])
     for name in (FIG5, FIG2):
         path = folder / f"{name}.demo.json"
@@ -156,7 +157,7 @@ def test_one_seed_has_no_interval_but_a_figure(tmp_path):
 
 
 @pytest.mark.parametrize("file_format", ["svg", "pdf"])
-def test_the_same_tables_give_the_same_bytes(results, file_format):
+def test_the_same_tables_give_the_same_bytes(results, file_format) -> None:
     result = results[f"{FIG2}.demo"]
 
     first, second = (save(draw(result), file_format) for _ in range(2))
@@ -165,7 +166,7 @@ def test_the_same_tables_give_the_same_bytes(results, file_format):
     assert b"Date" not in first
 
 
-def test_text_stays_text_and_dollars_are_no_formula(tmp_path):
+def test_text_stays_text_and_dollars_are_no_formula(tmp_path) -> None:
     folder = write_results(tmp_path, scales=["demo"])
     path = folder / f"{FIG2}.demo.json"
     grid = json.loads(path.read_text())
@@ -178,7 +179,7 @@ def test_text_stays_text_and_dollars_are_no_formula(tmp_path):
     assert "costs $5 and $6 &lt;b&gt;: ours beside SimSiam, Fig. 2" in svg
 
 
-def test_drawing_leaves_matplotlibs_settings_alone(results):
+def test_drawing_leaves_matplotlibs_settings_alone(results) -> None:
     before = dict(mpl.rcParams)
 
     save(draw(results[f"{FIG2}.demo"]), "svg")
@@ -186,13 +187,13 @@ def test_drawing_leaves_matplotlibs_settings_alone(results):
     assert dict(mpl.rcParams) == before
 
 
-def test_colours_survive_grey_and_text_on_them_is_read():
-    def luminance(color):
+def test_colours_survive_grey_and_text_on_them_is_read() -> None:
+    def luminance(color) -> float:
         channels = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgba(color)[:3]]
         return float(np.dot(channels, (0.2126, 0.7152, 0.0722)))
 
     ramp = [luminance(mpl.colormaps[SEQUENTIAL](x)) for x in np.linspace(0, 1, 50)]
-    assert all(later < earlier for earlier, later in zip(ramp[:-1], ramp[1:], strict=True))
+    assert all(later < earlier for earlier, later in itertools.pairwise(ramp))
     assert abs(luminance(COLORS[0]) - luminance(COLORS[1])) > 0.15
     for x in np.linspace(0, 1, 50):
         color = mpl.colormaps[SEQUENTIAL](x)
@@ -200,7 +201,7 @@ def test_colours_survive_grey_and_text_on_them_is_read():
         assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
-def test_rank_agreement_is_spearmans():
+def test_rank_agreement_is_spearmans() -> None:
     x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([10.0, 30.0, 20.0, 40.0])
 
     assert rank_agreement(x, y) == pytest.approx(1 - 6 * 2 / (4 * 15))
@@ -208,7 +209,7 @@ def test_rank_agreement_is_spearmans():
     assert np.isnan(rank_agreement(x, np.ones(4)))
 
 
-def test_descriptions_say_the_finding(results):
+def test_descriptions_say_the_finding(results) -> None:
     text = describe(results[f"{FIG5}.mini"])
     frame = results[f"{FIG5}.mini"].frame.query("role == 'cell' and metric == 'linear_top1'")
     best = frame.groupby(["first", "second"])["value"].mean()
@@ -218,7 +219,7 @@ def test_descriptions_say_the_finding(results):
     assert "With stop-gradient: " in describe(results[f"{FIG2}.mini"])
 
 
-def test_the_style_is_used_inside_its_block_only():
+def test_the_style_is_used_inside_its_block_only() -> None:
     with style():
         assert mpl.rcParams["svg.fonttype"] == "none"
     assert mpl.rcParams["svg.fonttype"] == "path"

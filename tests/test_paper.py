@@ -11,7 +11,7 @@ FIG5, FIG2 = "simclr_fig5_augmentation_pairs.csv", "simsiam_fig2_stop_gradient.c
 ORDER = ["crop", "cutout", "color", "sobel", "noise", "blur", "rotate"]
 
 
-def test_every_file_loads_and_every_number_has_a_source():
+def test_every_file_loads_and_every_number_has_a_source() -> None:
     for path in sorted(PAPER_DIR.glob("*.csv")):
         frame = load_paper(path.name)
 
@@ -21,7 +21,7 @@ def test_every_file_loads_and_every_number_has_a_source():
         assert (frame["value"].notna() | (frame["precision"] == "curve only")).all(), path.name
 
 
-def test_fig5_has_the_printed_cells():
+def test_fig5_has_the_printed_cells() -> None:
     frame = load_paper(FIG5, ["first", "second"])
     cells = frame[frame["role"] == "cell"].pivot(index="first", columns="second", values="value").loc[ORDER, ORDER]
 
@@ -30,7 +30,7 @@ def test_fig5_has_the_printed_cells():
     assert (cells.loc["crop", "color"], cells.loc["color", "crop"], cells.to_numpy().max()) == (56.3, 55.8, 56.3)
 
 
-def test_fig5_row_averages_are_those_of_the_cells_up_to_rounding():
+def test_fig5_row_averages_are_those_of_the_cells_up_to_rounding() -> None:
     frame = load_paper(FIG5, ["first", "second"])
     computed = frame[frame["role"] == "cell"].groupby("first")["value"].mean()
     printed = frame[frame["role"] == "row_average"].set_index("first")["value"]
@@ -38,7 +38,7 @@ def test_fig5_row_averages_are_those_of_the_cells_up_to_rounding():
     assert (computed - printed).abs().max() < 0.07  # "noise" averages 15.56 and prints 15.5
 
 
-def test_fig2_has_the_printed_numbers():
+def test_fig2_has_the_printed_numbers() -> None:
     table = load_paper(FIG2, ["stop_gradient"]).set_index(["stop_gradient", "metric"])
 
     assert tuple(table.loc[("true", "linear_top1"), ["value", "std"]]) == (67.7, 0.1)
@@ -57,7 +57,7 @@ def _problems(path, axes=()) -> str:
     return "\n".join(raised.value.problems)
 
 
-def test_missing_columns_are_named_all_at_once_with_the_nearest(tmp_path):
+def test_missing_columns_are_named_all_at_once_with_the_nearest(tmp_path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(HEADER.replace("value", "valeu").replace("source", "sources") + "\n" + ROW + "\n")
 
@@ -69,7 +69,7 @@ def test_missing_columns_are_named_all_at_once_with_the_nearest(tmp_path):
     assert "no column 'second'" in problems
 
 
-def test_a_number_that_cannot_be_read_is_named_with_row_and_column(tmp_path):
+def test_a_number_that_cannot_be_read_is_named_with_row_and_column(tmp_path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("\n".join([HEADER, ROW, ROW.replace("33.1", "33,1".replace(",", ";")), ROW.replace("100", "inf")]))
 
@@ -79,12 +79,12 @@ def test_a_number_that_cannot_be_read_is_named_with_row_and_column(tmp_path):
     assert "bad.csv, row 4, column 'epochs'" in problems
 
 
-def test_a_row_of_the_wrong_length_is_named(tmp_path):
+def test_a_row_of_the_wrong_length_is_named(tmp_path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(f"{HEADER}\n{ROW},more\n")
 
     assert "bad.csv, row 2: expected 12 fields" in _problems(path)
 
 
-def test_a_missing_file_names_the_nearest():
+def test_a_missing_file_names_the_nearest() -> None:
     assert f"did you mean '{FIG5}'" in _problems("simclr_fig5_augmentation_pair.csv")

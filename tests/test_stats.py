@@ -12,7 +12,7 @@ from reports.stats import Effect, conjunction, difference, one_sample, some_conj
 SIMULATIONS = 8000
 
 
-def test_a_mean_has_the_textbook_interval():
+def test_a_mean_has_the_textbook_interval() -> None:
     effect = one_sample([1.0, 2.0, 3.0])
 
     low, high = effect.interval()
@@ -22,7 +22,7 @@ def test_a_mean_has_the_textbook_interval():
     assert (low, high) == (pytest.approx(2 - half), pytest.approx(2 + half))
 
 
-def test_a_difference_has_welchs_interval():
+def test_a_difference_has_welchs_interval() -> None:
     a, b = np.array([36.1, 37.4, 36.6]), np.array([33.0, 35.9, 34.1, 34.4, 33.8])
     var_a, var_b = a.var(ddof=1) / 3, b.var(ddof=1) / 5
     df = (var_a + var_b) ** 2 / (var_a**2 / 2 + var_b**2 / 4)  # Welch 1947
@@ -34,7 +34,7 @@ def test_a_difference_has_welchs_interval():
     assert high == pytest.approx(a.mean() - b.mean() + half)
 
 
-def test_a_paired_difference_ignores_what_the_seeds_share():
+def test_a_paired_difference_ignores_what_the_seeds_share() -> None:
     seed_effect = np.array([0.0, 5.0, -4.0])
     a, b = 31.0 + seed_effect + [0.1, -0.1, 0.0], 30.0 + seed_effect
 
@@ -44,7 +44,7 @@ def test_a_paired_difference_ignores_what_the_seeds_share():
     assert difference(a, b).interval()[0] < -5
 
 
-def test_one_seed_has_no_bounds_and_decides_nothing():
+def test_one_seed_has_no_bounds_and_decides_nothing() -> None:
     effect = difference([50.0], [10.0])
 
     decision = conjunction([effect], [0.0])
@@ -55,7 +55,7 @@ def test_one_seed_has_no_bounds_and_decides_nothing():
     assert not decision.contradicted
 
 
-def test_equal_values_are_an_interval_of_no_width_without_a_warning():
+def test_equal_values_are_an_interval_of_no_width_without_a_warning() -> None:
     effect = difference([10.1, 10.1, 10.1], [10.0, 10.0, 10.0])
 
     assert effect.interval() == (pytest.approx(0.1), pytest.approx(0.1))
@@ -63,7 +63,7 @@ def test_equal_values_are_an_interval_of_no_width_without_a_warning():
     assert not conjunction([difference([10.0, 10.0], [10.0, 10.0])], [0.0]).supported
 
 
-def test_one_constant_side_leaves_the_interval_to_the_other():
+def test_one_constant_side_leaves_the_interval_to_the_other() -> None:
     varied = [30.0, 31.0, 32.5]
 
     low, high = difference(varied, [10.0, 10.0, 10.0]).interval()
@@ -72,14 +72,14 @@ def test_one_constant_side_leaves_the_interval_to_the_other():
     assert (low + 10, high + 10) == (pytest.approx(expected_low), pytest.approx(expected_high))
 
 
-def test_below_the_margin_is_contradicted_although_above_zero():
+def test_below_the_margin_is_contradicted_although_above_zero() -> None:
     effect = difference([31.0, 31.1, 30.9], [30.5, 30.4, 30.6])
 
     assert conjunction([effect], [0.0]).supported
     assert conjunction([effect], [2.0]).contradicted
 
 
-def test_summaries_equal_scipys_intervals():
+def test_summaries_equal_scipys_intervals() -> None:
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"cell": np.repeat(list("bac"), 4), "value": rng.normal(size=12)})
     frame.loc[0, "value"] = np.nan
@@ -94,7 +94,7 @@ def test_summaries_equal_scipys_intervals():
         assert table.loc[cell, "high"] == pytest.approx(expected.high)
 
 
-def test_a_summary_of_one_seed_has_no_interval():
+def test_a_summary_of_one_seed_has_no_interval() -> None:
     table = summarise(pd.DataFrame({"cell": ["a"], "value": [3.0]}), ["cell"])
 
     assert table["mean"].tolist() == [3.0]
@@ -102,7 +102,7 @@ def test_a_summary_of_one_seed_has_no_interval():
 
 
 @pytest.mark.parametrize(("n_a", "n_b", "sd_ratio"), [(3, 3, 1.0), (5, 5, 1.0), (5, 5, 2.0), (3, 5, 1.0)])
-def test_welch_intervals_cover_the_truth_at_their_nominal_rate(n_a, n_b, sd_ratio):
+def test_welch_intervals_cover_the_truth_at_their_nominal_rate(n_a, n_b, sd_ratio) -> None:
     rng = np.random.default_rng(11)
     a = rng.normal(1.0, 0.65 * sd_ratio, (SIMULATIONS, n_a))
     b = rng.normal(0.0, 0.65, (SIMULATIONS, n_b))
@@ -116,7 +116,7 @@ def _cells(means: list[float], rng: np.random.Generator, n: int = 3) -> list[np.
     return [rng.normal(mean, 0.65, (SIMULATIONS, n)) for mean in means]
 
 
-def test_top_errs_at_most_as_often_as_it_says():
+def test_top_errs_at_most_as_often_as_it_says() -> None:
     """One rival as good as the group, the others far behind: the hardest case for the intersection-union test."""
     rng = np.random.default_rng(5)
     best, rival, *others = _cells([30.0, 30.0, 20.0, 20.0, 20.0], rng)
@@ -127,7 +127,7 @@ def test_top_errs_at_most_as_often_as_it_says():
     assert np.mean(decision.contradicted) <= 0.05
 
 
-def test_top_is_seldom_contradicted_where_it_is_barely_true():
+def test_top_is_seldom_contradicted_where_it_is_barely_true() -> None:
     """All rivals at the margin: the worst case for the union of contradictions."""
     best, *others = _cells([30.0] * 7, np.random.default_rng(6), n=5)
 
@@ -137,7 +137,7 @@ def test_top_is_seldom_contradicted_where_it_is_barely_true():
 
 
 @pytest.mark.parametrize("num_candidates", [3, 9])
-def test_choosing_among_candidates_does_not_raise_the_error_rate(num_candidates):
+def test_choosing_among_candidates_does_not_raise_the_error_rate(num_candidates) -> None:
     rng = np.random.default_rng(8)
     candidates, singles = _cells([30.0] * num_candidates, rng), _cells([30.0, 10.0], rng)
     effects = [[difference(candidate, single) for single in singles] for candidate in candidates]
@@ -148,7 +148,7 @@ def test_choosing_among_candidates_does_not_raise_the_error_rate(num_candidates)
     assert np.mean(decision.contradicted) <= 0.05
 
 
-def test_a_clear_winner_is_found_and_a_clear_loser_is_told():
+def test_a_clear_winner_is_found_and_a_clear_loser_is_told() -> None:
     rng = np.random.default_rng(9)
     winner, middle, loser = _cells([36.0, 31.0, 20.0], rng, n=5)
 
@@ -158,7 +158,7 @@ def test_a_clear_winner_is_found_and_a_clear_loser_is_told():
     )
 
 
-def test_no_claim_is_both_supported_and_contradicted():
+def test_no_claim_is_both_supported_and_contradicted() -> None:
     rng = np.random.default_rng(10)
     effects: list[Effect] = [difference(*_cells([mean, 0.0], rng)) for mean in (-1.0, 0.0, 1.0)]
 

@@ -29,7 +29,7 @@ _QUANTITIES = {
     "knn_top1": Quantity("kNN, top-1", "%", "points", 1),
     "linear_z_top1": Quantity("linear evaluation on z, top-1", "%", "points", 1),
     "knn_z_top1": Quantity("kNN on z, top-1", "%", "points", 1),
-    "z_std_ratio": Quantity("spread of z (z_std × √D)", "", "", 3),
+    "z_std_ratio": Quantity("spread of z", "", "", 3),
     "z_std": Quantity("z_std", "", "", 4),
     "final_loss": Quantity("final loss", "", "", 3),
 }

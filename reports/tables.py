@@ -35,10 +35,14 @@ def mean_text(mean: float, half_width: float, decimals: int) -> str:
 
 
 def wide_rows(result: GridResult) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) for reading: cell, n, one column per metric, and the paper's values of the grid's metric."""
+    """(header, rows) for reading: cell, n, the grid's metric, the paper's values of it, and the other metrics.
+
+    ``z_std`` is left out: ``z_std_ratio`` says the same free of the output dimension.
+    """
     table = cell_table(result)
     shown = quantity(result.metric)
-    header = ["cell", "n", *(_with_unit(metric) for metric in result.metrics), f"the paper, {shown.label}"]
+    others = [metric for metric in result.metrics if metric not in (result.metric, "z_std")]
+    header = ["cell", "n", _with_unit(result.metric), "the paper", *(_with_unit(metric) for metric in others)]
     rows = []
     for _, cell in table.groupby(["label", "role"], sort=False):
         by_metric = {row["metric"]: row for row in cell.to_dict("records")}
@@ -49,9 +53,10 @@ def wide_rows(result: GridResult) -> tuple[list[str], list[list[str]]]:
         seeds = f"{main['n']}" if main["n"] == main["planned"] else f"{main['n']} of {main['planned']}"
         values = [
             mean_text(by_metric[metric]["mean"], by_metric[metric]["half_width"], quantity(metric).decimals)
-            for metric in result.metrics
+            for metric in (result.metric, *others)
         ]
-        rows.append([name, seeds, *values, mean_text(main["paper_value"], main["paper_std"], shown.decimals)])
+        paper = mean_text(main["paper_value"], main["paper_std"], shown.decimals)
+        rows.append([name, seeds, values[0], paper, *values[1:]])
     return header, rows
 
 

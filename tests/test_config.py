@@ -36,7 +36,6 @@ def another(value: object, choices: tuple[str, ...] | None) -> object:
     return f"{value}x" if isinstance(value, str) else value + 1  # type: ignore[operator]
 
 
-
 @pytest.mark.parametrize("name", ["simclr_demo", "simsiam_demo"])
 def test_every_setting_in_use_changes_the_id(name: str) -> None:
     config = override(recipe(name), {"views.kind": "pair"})

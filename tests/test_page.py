@@ -81,8 +81,8 @@ def test_every_number_of_the_table_is_a_pandas_one_liner(site, page) -> None:
     runs = pd.read_csv(results / "runs.csv")
     grid = json.loads((results / f"{FIG5}.demo.json").read_text())
 
-    for _cell in grid["cells"]:
-        values = runs.query("cell_id == @cell['cell_id'] and metric == 'linear_top1'")["value"]
+    for cell in grid["cells"]:
+        values = runs[(runs["cell_id"] == cell["cell_id"]) & (runs["metric"] == "linear_top1")]["value"]
         assert f"{values.mean():.1f} ± {values.sem() * 4.302652729911275:.1f}" in page.text
 
 

@@ -169,9 +169,7 @@ def test_a_test_label_never_reaches_training(runtime: RuntimeConfig, tmp_path: P
         execute(tiny(), [LINEAR], runtime, tmp_path / "poisoned")
     finally:
         dataset.test.labels.neg_().add_(1)
-    clean, poisoned = (
-        read(tmp_path / kind / "evals" / f"{eval_id(LINEAR)}.json") for kind in ("clean", "poisoned")
-    )
+    clean, poisoned = (read(tmp_path / kind / "evals" / f"{eval_id(LINEAR)}.json") for kind in ("clean", "poisoned"))
 
     assert clean["backbone_sha256"] == poisoned["backbone_sha256"]
     assert clean["l2"] == poisoned["l2"]

@@ -22,18 +22,23 @@ DEMO_GRIDS = ("simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient")
 
 
 def install(session: nox.Session, *groups: str, project: bool = False) -> None:
-    """Install dependency groups, and the project itself, unless that was done since pyproject.toml last changed."""
+    """Install dependency groups, and the project, each unless that was done since pyproject.toml last changed."""
     if sys.prefix == sys.base_prefix:
         session.error("nox installs into its own environment: run it from a virtual one, as the README shows")
-    wanted = ["--editable", str(ROOT)] if project else []
-    wanted += nox.project.dependency_groups(nox.project.load_toml(PYPROJECT), *groups)
-    stamp = Path(sys.prefix) / "nox-installed" / f"{session.name}.sha256"
-    digest = hashlib.sha256("\n".join([*wanted, PYPROJECT.read_text(encoding="utf-8")]).encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+    pyproject = nox.project.load_toml(PYPROJECT)
+    requirements = {name: nox.project.dependency_groups(pyproject, name) for name in groups}
+    if project:
+        requirements["project"] = ("--editable", str(ROOT))
+    state = hashlib.sha256(f"{ROOT}\n{PYPROJECT.read_text(encoding='utf-8')}".encode()).hexdigest()
+    stamps = {name: Path(sys.prefix) / "nox-installed" / name for name in requirements}
+    missing = [name for name, stamp in stamps.items() if not stamp.is_file() or stamp.read_text("utf-8") != state]
+    if not missing:
         return
+    wanted = [argument for name in missing for argument in requirements[name]]
     python(session, "pip", "install", "--disable-pip-version-check", *wanted)
-    stamp.parent.mkdir(exist_ok=True)
-    stamp.write_text(digest, encoding="utf-8")
+    for name in missing:
+        stamps[name].parent.mkdir(exist_ok=True)
+        stamps[name].write_text(state, encoding="utf-8")
 
 
 def python(session: nox.Session, module: str, *args: str, env: dict[str, str] | None = None) -> None:

@@ -297,8 +297,8 @@ def describe_heatmap(frame: pd.DataFrame, paper: pd.DataFrame, *, row: str, colu
         text += "" if math.isnan(rho) else f" Spearman rank correlation of the two: {number(rho, 2)}."
     reference = _reference(frame, metric)
     if not math.isnan(reference.mean):
-        above = int((finished["mean"] > reference.mean).sum())
-        text += (
-            f" {above} of {len(finished)} cells are above the untrained backbone ({number(reference.mean, 1)} {unit})."
-        )
+        bound = reference.mean + (0.0 if math.isnan(reference.half_width) else reference.half_width)
+        above = int((finished["mean"] > bound).sum())
+        level = f"{number(reference.mean, 1)} ± {number(reference.half_width, 1)} {unit}"
+        text += f" {above} of {len(finished)} cells lie above the interval of the untrained backbone ({level})."
     return text

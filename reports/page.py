@@ -145,10 +145,12 @@ def _interval(verdict: Verdict) -> str:
     return f"[{number(verdict.low, decimals, sign=sign)}, {number(verdict.high, decimals, sign=sign)}]"
 
 
-def _setting(value: object) -> str:
+def _setting(value: object, key: str) -> str:
     """A value of the configuration; a dash where that side does not have the setting."""
     if value is None:
         return "–"
+    if value == 0 and key.rpartition(".")[2] in ("train_images", "num_labels"):
+        return "all"
     return ", ".join(map(str, value)) if isinstance(value, list) else level_text(value)
 
 

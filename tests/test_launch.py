@@ -188,9 +188,11 @@ def test_ctrl_c_stops_at_once_and_the_same_command_continues(
     script.write_text(
         textwrap.dedent(
             """
+            import signal
             import sys
             from ablations import cli, launch
             if __name__ == "__main__":
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
                 launch.EXECUTE = f"fake_trainer:{sys.argv.pop(1)}"
                 cli.app()
             """

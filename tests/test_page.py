@@ -303,12 +303,16 @@ def test_an_unknown_cost_and_a_missing_setting_have_words(tmp_path) -> None:
     path = folder / f"{FIG2}.demo.json"
     grid = json.loads(path.read_text())
     grid["cost"]["estimated_core_s"] = None
-    grid["deviations"] = [{"key": "optimizer.trust_coefficient", "paper": 0.001, "ours": None}]
+    grid["deviations"] = [
+        {"key": "optimizer.trust_coefficient", "paper": 0.001, "ours": None},
+        {"key": "data.train_images", "paper": 0, "ours": 5000},
+    ]
     path.write_text(json.dumps(grid))
 
     text = Page(write_site(folder, tmp_path / "out", [FIG2]).read_text(encoding="utf-8")).text
 
     assert "Estimated unknown" in text
+    assert "data.train_images all 5000" in text
     assert "optimizer.trust_coefficient 0.001 \N{EN DASH}" in text
 
 

@@ -80,7 +80,7 @@ def simclr_demo() -> RunConfig:
     config = simclr_mini()
     config.data = DataConfig(name="photos", image_size=16, train_images=4096)
     config.optimizer.base_lr = 0.5
-    config.training.epochs = 5
+    config.training.epochs = 7
     return config
 
 

@@ -16,8 +16,8 @@ from ablations.errors import UserError
 from ablations.grid import expand, scale_of
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
-from simclr_core.config import override
 from simclr_core.identity import canonical
+from simclr_core.options import override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import read_json, write_json
 

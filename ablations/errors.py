@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from simclr_core.config import nearest
+from simclr_core.options import nearest
 
 
 class UserError(ValueError):

@@ -12,8 +12,9 @@ import ablations
 from ablations.errors import GridError, expected
 from ablations.reader import Reader, shown
 from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector, level_text
-from simclr_core.config import RunConfig, Scalar, nearest, override, problems_of
+from simclr_core.config import RunConfig, problems_of
 from simclr_core.identity import cell_id
+from simclr_core.options import Scalar, nearest, override
 from simclr_core.recipes import recipe
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"

@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablations.errors import GridError, expected
 from ablations.spec import Axis, Grid, GridScale, level_text
-from simclr_core.config import ConfigError, EvalConfig, RunConfig, Scalar, field_problems, flatten, nearest, override
+from simclr_core.config import EvalConfig, RunConfig
+from simclr_core.options import ConfigError, Scalar, field_problems, flatten, nearest, override
 from simclr_core.recipes import RECIPES
 
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import UserError
-from simclr_core.config import nearest
+from simclr_core.options import nearest
 from simclr_core.records import read_json
 
 

@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from simclr_core.config import EvalConfig, RunConfig, Scalar
+from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
+from simclr_core.options import Scalar
 
 Selector = Mapping[str, Any]
 """Short axis name -> level or list of levels; ``same`` and ``different`` take a list of short axis names."""

@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from simclr_core.config import ConfigError, EvalConfig, RunConfig, flatten, nearest, override
+from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import run_id
+from simclr_core.options import ConfigError, flatten, nearest, override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import read_json
 from simclr_core.runtime import RuntimeConfig

@@ -1,67 +1,43 @@
-"""Everything that changes a result, as plain dataclasses, with validation and overriding by dotted key.
-
-A configuration is a tree of nodes. Some nodes carry a tag (``kind`` or ``name``), and some of their fields matter
-only under certain tags: these declare it with ``only``. What names a run is made from it in ``identity``.
-"""
+"""Everything that changes a result, as plain dataclasses, and what a valid combination is."""
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+
+from simclr_core.options import ConfigError, field_problems, option
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
-
-Scalar = bool | int | float | str
-Node = TypeVar("Node")
-
-
-class ConfigError(ValueError):
-    """Everything that is wrong with a configuration, one line each, in ``problems``."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-def option(
-    default: Scalar,
-    *,
-    choices: tuple[str, ...] | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    only: Mapping[str, tuple[str, ...]] | None = None,
-    neutral: Scalar | None = None,
-) -> Any:
-    """A field with its valid values, and the tags of its own node under which it is in use."""
-    metadata = {"choices": choices, "low": low, "high": high, "only": only or {}, "neutral": neutral}
-    return field(default=default, metadata=metadata)
+DEPTHS = (10, 18, 34, 50, 101, 152)
 
 
 @dataclass
 class DataConfig:
     """What is learnt from. Where the files lie is not here: it does not change the result."""
 
-    name: str = "photos"  # "photos" is built in; any other name is a folder <data_dir>/<name>
+    name: str = "photos"  # built in; cifar10, cifar100, stl10: torchvision's; any other: a folder <data_dir>/<name>
     version: int = option(1, low=1)
     image_size: int = option(32, low=8)  # pixels a side
     train_images: int = option(0, low=0)  # images used to pre-train, drawn by subset_seed; 0: all
     subset_seed: int = option(0, low=0)
     normalization: str = option("none", choices=("none", "imagenet", "cifar10"))  # mean and standard deviation
+    reading: str = option(
+        "memory", choices=("memory", "stream"), neutral="memory"
+    )  # stream: decode and crop each epoch
+    unreadable: str = option("error", choices=("error", "skip"), neutral="error")  # images that do not decode
 
 
 _STANDARD = {"kind": ("standard",)}
 _PAIR = {"kind": ("pair",)}
+_COLOR = {"distortion": ("color",)}
 
 
 @dataclass
 class ViewsConfig:
     """How the two views of an image are made.
 
-    ``standard``: crop, flip, colour distortion, blur, on both branches (SimCLR App. A, SimSiam App. A).
+    ``standard``: crop, flip, colour distortion, blur, on both branches (SimCLR App. A, SimSiam App. A), then the
+    transformations that have a probability above 0 (SimCLR App. B.2; Table 3).
     ``pair``: the transformations ``first`` then ``second`` of SimCLR Fig. 5 (one of them alone if they are equal),
     on one branch or on both, after a base crop that both branches share, or without one.
     """
@@ -71,8 +47,15 @@ class ViewsConfig:
     second: str = option("color", choices=TRANSFORMATIONS, only=_PAIR)
     branches: str = option("one", choices=("one", "both"), only=_PAIR)
     base_crop: str = option("shared", choices=("shared", "none"), only=_PAIR)
-    crop_min_area: float = option(0.08, low=0.0, high=1.0)  # fraction of the image; torchvision's law
+    crop_min_area: float = option(0.08, low=0.0, high=1.0)  # fraction of the image
+    crop_law: str = option("torchvision", choices=("torchvision", "tensorflow"), neutral="torchvision")
+    crop_interpolation: str = option("bilinear", choices=("bilinear", "bicubic"), neutral="bilinear")
     flip_probability: float = option(0.5, low=0.0, high=1.0)
+    distortion: str = option(
+        "color", choices=("color", "autoaugment_imagenet", "autoaugment_cifar10"), only=_STANDARD, neutral="color"
+    )  # AutoAugment takes the place of colour and blur (SimCLR Table 1)
+    color_definition: str = option("torchvision", choices=("torchvision", "tensorflow"), neutral="torchvision")
+    brightness: str = option("multiply", choices=("multiply", "add"), neutral="multiply")
     color_strength: float = option(1.0, low=0.0, high=1.25)  # multiplies the four jitter ranges below
     jitter_probability: float = option(0.8, low=0.0, high=1.0)
     jitter_brightness: float = option(0.8, low=0.0)
@@ -83,18 +66,31 @@ class ViewsConfig:
     blur_probability: float = option(0.5, low=0.0, high=1.0)
     blur_min_sigma: float = option(0.1, low=0.01)  # pixels
     blur_max_sigma: float = option(2.0, low=0.01)
+    blur_border: str = option("reflect", choices=("reflect", "zero"), neutral="reflect")
+    blur_sigma_per: str = option("image", choices=("image", "batch"), neutral="image")
     cutout_size: float = option(0.5, low=0.0, high=1.0, only=_PAIR)  # side of the square over the image's
     noise_max_sigma: float = option(0.5, low=0.0, only=_PAIR)  # of the range [0, 1]
+    rotate_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)  # 0 to 3 quarter turns
+    noise_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)  # sigma up to .5
+    sobel_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
+    equalize_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
+    solarize_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
+    motion_blur_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
 
 
 @dataclass
 class BackboneConfig:
-    """A ResNet of torchvision's blocks; ``features`` is its pooled output (the papers' f, h)."""
+    """A ResNet; ``features`` is its pooled output (the papers' f, h).
+
+    ``original`` is the layout of SimCLR's released code: a projection shortcut in every stage's first block, its
+    padding of the max-pool, its initialisation.
+    """
 
     depth: int = option(50, low=10)  # 10 (one basic block a stage), 18, 34, 50, 101, 152
     width_multiplier: float = option(1.0, low=0.0)  # 1 is 64 channels in the first stage
     stem: str = option("imagenet", choices=("imagenet", "cifar", "small"))
     zero_init_residual: bool = True
+    layout: str = option("torchvision", choices=("torchvision", "original"), neutral="torchvision")
 
 
 _WITH_LAYERS = {"kind": ("linear", "nonlinear")}
@@ -113,6 +109,10 @@ class ProjectorConfig:
     output_batch_norm: str = option(
         "scale_only", choices=("none", "affine", "scale_only", "no_affine"), only=_WITH_LAYERS
     )
+    init: str = option("torch", choices=("torch", "normal"), only=_WITH_LAYERS, neutral="torch")  # normal: std .01
+
+
+_MLP = {"kind": ("mlp",)}
 
 
 @dataclass
@@ -120,8 +120,15 @@ class PredictorConfig:
     """SimSiam's prediction MLP: z (B, D) -> p (B, D)."""
 
     kind: str = option("none", choices=("none", "mlp"))
-    hidden_dim: int = option(512, low=1, only={"kind": ("mlp",)})
-    lr_schedule: str = option("constant", choices=("constant", "cosine"), only={"kind": ("mlp",)})
+    hidden_dim: int = option(512, low=1, only=_MLP)
+    lr_schedule: str = option("constant", choices=("constant", "cosine"), only=_MLP | {"trained": (True,)})
+    trained: bool = option(True, only=_MLP, neutral=True)  # False: stays at its random initialisation (Table 1)
+    hidden_batch_norm: bool = option(True, only=_MLP, neutral=True)
+    output_batch_norm: str = option("none", choices=("none", "affine"), only=_MLP, neutral="none")
+
+
+_SIMCLR = {"name": ("simclr",)}
+_SIMSIAM = {"name": ("simsiam",)}
 
 
 @dataclass
@@ -129,8 +136,27 @@ class MethodConfig:
     """The objective."""
 
     name: str = option("simclr", choices=("simclr", "simsiam"))
-    temperature: float = option(0.1, low=1e-6, only={"name": ("simclr",)})
-    stop_gradient: bool = option(True, only={"name": ("simsiam",)})
+    loss: str = option(
+        "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
+    )  # SimCLR Table 4
+    normalize: bool = option(True, only=_SIMCLR | {"loss": ("nt_xent",)}, neutral=True)  # False: dot products (Table 5)
+    temperature: float = option(0.1, low=1e-6, only=_SIMCLR | {"loss": ("nt_xent", "nt_logistic")})
+    margin: float = option(0.8, low=0.0, high=2.0, only=_SIMCLR | {"loss": ("margin_triplet",)})
+    semi_hard: bool = option(False, only=_SIMCLR | {"loss": ("nt_logistic", "margin_triplet")})
+    loss_scale: float = option(1.0, low=1e-6, neutral=1.0)  # 2: SimCLR's released code adds the two views' means
+    stop_gradient: bool = option(False, neutral=False, neutral_under=_SIMCLR)
+    similarity: str = option("cosine", choices=("cosine", "cross_entropy"), only=_SIMSIAM, neutral="cosine")
+    symmetry: str = option(
+        "symmetric", choices=("symmetric", "asymmetric", "asymmetric_2x"), only=_SIMSIAM, neutral="symmetric"
+    )  # SimSiam Sec. 4.6
+    target: str = option("batch", choices=("batch", "moving_average"), only=_SIMSIAM, neutral="batch")  # Sec. 5.2
+    target_momentum: float = option(0.8, low=0.0, high=1.0, only=_SIMSIAM | {"target": ("moving_average",)})
+    alternation_steps: int = option(
+        1, low=0, only=_SIMSIAM | {"target": ("batch",)}, neutral=1
+    )  # steps between computing the targets (Sec. 5.2); 0: one epoch
+
+
+_LARS = {"name": ("lars",)}
 
 
 @dataclass
@@ -143,9 +169,16 @@ class OptimizerConfig:
     warmup_epochs: float = option(0.0, low=0.0)
     lr_steps: str = option("step", choices=("step", "epoch"))  # the schedule advances with every step or every epoch
     momentum: float = option(0.9, low=0.0, high=1.0)
+    nesterov: bool = option(False, only={"name": ("sgd",)}, neutral=False)
     weight_decay: float = option(1e-6, low=0.0)
     decay_norm_and_bias: bool = False
-    trust_coefficient: float = option(1e-3, low=0.0, only={"name": ("lars",)})
+    lars_variant: str = option(
+        "simclr",
+        choices=("simclr", "simclr_nesterov", "simclr_popular", "byol", "apex", "solo"),
+        only=_LARS,
+        neutral="simclr",
+    )
+    trust_coefficient: float = option(1e-3, low=0.0, only=_LARS)
 
 
 @dataclass
@@ -153,7 +186,12 @@ class TrainingConfig:
     """Length, batch and arithmetic. ``epochs`` 0 is the untrained network, the reference line of the figures."""
 
     epochs: int = option(100, low=0)
+    step_count: str = option(
+        "whole_epochs", choices=("whole_epochs", "released"), neutral="whole_epochs"
+    )  # released: images * epochs // batch + 1 steps
     global_batch_size: int = option(256, low=2)  # images, each seen as two views
+    batch_norm: str = option("global", choices=("global", "per_device"), neutral="global")  # extent of its statistics
+    device_batch_size: int = option(256, low=2, only={"batch_norm": ("per_device",)})
     views_forward: str = option("joint", choices=("joint", "separate"))  # one forward over 2B rows, or one a view
     precision: str = option("float32", choices=("float32", "bfloat16"))  # of the backbone; heads and loss: float32
 
@@ -173,86 +211,42 @@ class RunConfig:
     seed: int = option(0, low=0)
 
 
+_TRAINS = {"protocol": ("linear_sgd", "fine_tune", "transform_probe")}
+_SGD = {"protocol": ("linear_sgd", "fine_tune")}
+
+
 @dataclass
 class EvalConfig:
     """One evaluation of a pre-trained backbone, identified apart from the pre-training that it reads."""
 
-    protocol: str = option("linear", choices=("linear", "knn"))
+    protocol: str = option("linear", choices=("linear", "linear_sgd", "knn", "fine_tune", "transform_probe"))
     embedding: str = option("features", choices=("features", "z"))
+    data: str = option("", neutral="")  # another data set than the one pre-trained on (transfer)
     num_labels: int = option(0, low=0)  # labelled training images, class-balanced, drawn by label_seed; 0: all
     label_seed: int = option(0, low=0)
+    label_list: str = option("", neutral="")  # a file of image names instead, such as ImageNet's published 1 %
     k: int = option(200, low=1, only={"protocol": ("knn",)})
     temperature: float = option(0.1, low=1e-6, only={"protocol": ("knn",)})
+    epochs: int = option(90, low=1, only=_TRAINS)
+    batch_size: int = option(256, low=1, only=_TRAINS)
+    optimizer: str = option("sgd", choices=("sgd", "lars"), only=_SGD)  # Nesterov SGD, or LARS (apex)
+    base_lr: float = option(0.1, low=0.0, only=_SGD)  # per 256 images
+    weight_decay: float = option(0.0, low=0.0, only=_SGD)
+    crop_min_area: float = option(0.08, low=0.0, high=1.0, only=_SGD)
+    seed: int = option(0, low=0, only=_TRAINS)
+    task: str = option("color", choices=("color", "rotate", "noise", "sobel"), only={"protocol": ("transform_probe",)})
 
     @property
     def metric(self) -> str:
-        """Its name in the result tables: ``linear_top1``, ``knn_top1``, ``linear_z_top1``, ``knn_z_top1``."""
-        return f"{self.protocol}_{'z_' if self.embedding == 'z' else ''}top1"
-
-
-DEPTHS = (10, 18, 34, 50, 101, 152)
-
-
-def nearest(name: object, valid: list[str]) -> str:
-    """``" (did you mean 'crop'?)"``, or nothing where no valid name is near."""
-    ratios = {word: difflib.SequenceMatcher(None, str(name), word).ratio() for word in valid}
-    best = max(ratios.values(), default=0.0)
-    close = [word for word in sorted(valid, key=lambda word: -ratios[word]) if ratios[word] > max(0.5, best - 0.1)]
-    return f" (did you mean {' or '.join(repr(word) for word in close[:3])}?)" if close else ""
-
-
-def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
-    """Every leaf as (dotted key, value), used or not."""
-    for f in fields(node):
-        value = getattr(node, f.name)
-        if is_dataclass(value):
-            yield from flatten(value, f"{prefix}{f.name}.")
-        else:
-            yield f"{prefix}{f.name}", value
-
-
-def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
-    """``value`` as the field's type (1 and 1.0 are the same number); ConfigError if it has no such reading."""
-    kind = type(f.default)
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is str and isinstance(value, str):
-        return value
-    if kind is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
-        return int(value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    raise ConfigError([f"{key} = {value!r}: expected {_article(kind.__name__)}"])
-
-
-def _article(kind: str) -> str:
-    return {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a word"}[kind]
-
-
-def _check(node: Any, f: Field[Any], key: str) -> list[str]:
-    value, meta = getattr(node, f.name), f.metadata
-    if choices := meta.get("choices"):
-        if value not in choices:
-            return [f"{key} = {value!r}: expected one of {', '.join(choices)}{nearest(value, list(choices))}"]
-        return []
-    low, high = meta.get("low"), meta.get("high")
-    if low is not None and value < low:
-        return [f"{key} = {value!r}: expected at least {low:g}"]
-    if high is not None and value > high:
-        return [f"{key} = {value!r}: expected at most {high:g}"]
-    return []
-
-
-def field_problems(node: Any, prefix: str = "") -> list[str]:
-    """What is wrong with a node and those below it, field by field."""
-    problems: list[str] = []
-    for f in fields(node):
-        key = f"{prefix}{f.name}"
-        if is_dataclass(getattr(node, f.name)):
-            problems += field_problems(getattr(node, f.name), f"{key}.")
-        else:
-            problems += _check(node, f, key)
-    return problems
+        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_cifar100_top1``."""
+        parts = [self.protocol]
+        if self.protocol == "transform_probe":
+            parts.append(self.task)
+        if self.embedding == "z":
+            parts.append("z")
+        if self.data:
+            parts.append(self.data)
+        return "_".join([*parts, "top1"])
 
 
 def problems_of(config: RunConfig) -> list[str]:
@@ -263,15 +257,22 @@ def problems_of(config: RunConfig) -> list[str]:
         problems.append(f"backbone.depth = {config.backbone.depth}: expected one of {expected}")
     if config.backbone.width_multiplier * 64 < 1:
         problems.append(f"backbone.width_multiplier = {config.backbone.width_multiplier}: leaves no channel of 64")
-    if config.method.name == "simclr" and config.predictor.kind != "none":
-        problems.append(f"predictor.kind = {config.predictor.kind!r}: method.name = 'simclr' takes 'none'")
     if config.views.blur_max_sigma < config.views.blur_min_sigma:
         problems.append("views.blur_max_sigma: expected at least views.blur_min_sigma")
     images, batch = config.data.train_images, config.training.global_batch_size
     if images and images < batch:
         problems.append(f"training.global_batch_size = {batch}: data.train_images = {images} fill no batch")
+    if config.training.batch_norm == "per_device" and batch % config.training.device_batch_size:
+        problems.append(
+            f"training.device_batch_size = {config.training.device_batch_size}: does not divide"
+            f" training.global_batch_size = {batch}"
+        )
     if config.optimizer.warmup_epochs > config.training.epochs > 0:
         problems.append(f"optimizer.warmup_epochs = {config.optimizer.warmup_epochs:g}: longer than training.epochs")
+    if config.data.reading == "stream" and config.views.kind == "pair":
+        problems.append("views.kind = 'pair': data.reading = 'stream' crops each view by itself; expected 'memory'")
+    if config.method.name == "simsiam" and config.method.target == "moving_average" and not config.method.stop_gradient:
+        problems.append("method.target = 'moving_average': takes no gradient; expected method.stop_gradient = true")
     return problems
 
 
@@ -280,31 +281,3 @@ def validate(config: RunConfig) -> RunConfig:
     if problems := problems_of(config):
         raise ConfigError(problems)
     return config
-
-
-def override(config: Node, values: Mapping[str, object]) -> Node:
-    """A copy with dotted keys set, each coerced to its field's type; not validated otherwise.
-
-    Raises ConfigError naming every unknown key, with the nearest valid ones, and every value of the wrong type.
-    """
-    valid = [key for key, _ in flatten(config)]
-    problems: list[str] = []
-    for key, value in values.items():
-        if key not in valid:
-            problems.append(f"{key}: no such setting{nearest(key, valid)}")
-            continue
-        try:
-            config = _set(config, key.split("."), value, key)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return config
-
-
-def _set(node: Any, path: list[str], value: object, key: str) -> Any:
-    name, *rest = path
-    if rest:
-        return replace(node, **{name: _set(getattr(node, name), rest, value, key)})
-    (f,) = (f for f in fields(node) if f.name == name)
-    return replace(node, **{name: _coerce(value, f, key)})

@@ -15,6 +15,7 @@ from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
+from simclr_core.options import holds
 
 CONFIG_VERSION = 1
 EVAL_VERSION = 1
@@ -27,13 +28,14 @@ def canonical(node: Any) -> dict[str, Any]:
         value = getattr(node, f.name)
         if is_dataclass(value):
             out[f.name] = canonical(value)
-        elif _in_use(node, f) and (f.metadata.get("neutral") is None or value != f.metadata["neutral"]):
+        elif holds(node, f.metadata.get("only", {})) and not _is_neutral(node, f):
             out[f.name] = float(value) if type(f.default) is float else value  # 1 and 1.0 are one number
     return out
 
 
-def _in_use(node: Any, f: Field[Any]) -> bool:
-    return all(getattr(node, tag) in values for tag, values in f.metadata.get("only", {}).items())
+def _is_neutral(node: Any, f: Field[Any]) -> bool:
+    neutral = f.metadata.get("neutral")
+    return neutral is not None and getattr(node, f.name) == neutral and holds(node, f.metadata["neutral_under"])
 
 
 def run_id(config: RunConfig) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from simclr_core.config import (
     BackboneConfig,
-    ConfigError,
     DataConfig,
     MethodConfig,
     OptimizerConfig,
@@ -19,8 +18,8 @@ from simclr_core.config import (
     RunConfig,
     TrainingConfig,
     ViewsConfig,
-    nearest,
 )
+from simclr_core.options import ConfigError, nearest
 
 
 def simclr_imagenet() -> RunConfig:
@@ -96,7 +95,7 @@ def simsiam_imagenet() -> RunConfig:
         backbone=BackboneConfig(depth=50, stem="imagenet"),
         projector=ProjectorConfig(num_layers=3, dim=2048, output_batch_norm="no_affine"),
         predictor=PredictorConfig(kind="mlp", hidden_dim=512, lr_schedule="cosine"),
-        method=MethodConfig(name="simsiam"),
+        method=MethodConfig(name="simsiam", stop_gradient=True),
         optimizer=OptimizerConfig(base_lr=0.05, lr_steps="epoch", weight_decay=1e-4, decay_norm_and_bias=True),
         training=TrainingConfig(epochs=100, global_batch_size=512, views_forward="separate", precision="bfloat16"),
     )
@@ -113,7 +112,7 @@ def simsiam_cifar10() -> RunConfig:
         backbone=BackboneConfig(depth=18, stem="cifar"),
         projector=ProjectorConfig(num_layers=2, dim=2048, hidden_dim=2048, output_batch_norm="no_affine"),
         predictor=PredictorConfig(kind="mlp", hidden_dim=512, lr_schedule="cosine"),
-        method=MethodConfig(name="simsiam"),
+        method=MethodConfig(name="simsiam", stop_gradient=True),
         optimizer=OptimizerConfig(base_lr=0.03, lr_steps="epoch", weight_decay=5e-4, decay_norm_and_bias=True),
         training=TrainingConfig(epochs=800, global_batch_size=512, views_forward="separate", precision="bfloat16"),
     )
@@ -132,7 +131,7 @@ def simsiam_mini() -> RunConfig:
         backbone=BackboneConfig(depth=10, width_multiplier=0.25, stem="small"),
         projector=ProjectorConfig(num_layers=2, dim=256, hidden_dim=256, output_batch_norm="none"),
         predictor=PredictorConfig(kind="mlp", hidden_dim=64, lr_schedule="constant"),
-        method=MethodConfig(name="simsiam"),
+        method=MethodConfig(name="simsiam", stop_gradient=True),
         optimizer=OptimizerConfig(base_lr=0.4, weight_decay=5e-4, decay_norm_and_bias=True),
         training=TrainingConfig(epochs=6, global_batch_size=128, views_forward="separate"),
     )

@@ -13,6 +13,9 @@ class RuntimeConfig:
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
     num_threads: int = 1  # CPU threads of one run
+    num_workers: int = 2  # processes that decode images read as a stream
+    checkpoint_every_s: float = 120.0  # between checkpoints of a run in training
+    tensorboard: bool = False  # also write the curves as TensorBoard scalars
     data_dir: str = "data"  # holds one folder per named data set
     cache_dir: str = ""  # decoded images; "": simclr-ablations in the user's cache folder
     store: str = "runs"  # one folder per run

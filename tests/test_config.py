@@ -6,8 +6,9 @@ from dataclasses import fields
 
 import pytest
 
-from simclr_core.config import ConfigError, EvalConfig, RunConfig, flatten, override, problems_of
+from simclr_core.config import EvalConfig, RunConfig, problems_of
 from simclr_core.identity import canonical, cell_id, eval_id, run_id
+from simclr_core.options import ConfigError, flatten, override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.runtime import RuntimeConfig
 
@@ -15,8 +16,8 @@ from simclr_core.runtime import RuntimeConfig
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("simclr_imagenet", "simclr-imagenet-32b73c17ced3"),
-        ("simsiam_imagenet", "simsiam-imagenet-33eb8cdae643"),
+        ("simclr_mini", "simclr-cifar10-jpeg-7564e2518c5e"),
+        ("simsiam_mini", "simsiam-cifar10-jpeg-ed19bceb19e6"),
     ],
 )
 def test_ids_are_what_they_were(name: str, expected: str) -> None:
@@ -115,7 +116,10 @@ def test_all_that_is_wrong_comes_in_one_message() -> None:
         ),
         ({"backbone.depth": 19}, "backbone.depth = 19: expected one of 10, 18, 34, 50, 101, 152"),
         ({"views.crop_min_area": 2}, "views.crop_min_area = 2.0: expected at most 1"),
-        ({"predictor.kind": "mlp"}, "predictor.kind = 'mlp': method.name = 'simclr' takes 'none'"),
+        (
+            {"training.batch_norm": "per_device", "training.device_batch_size": 96},
+            "training.device_batch_size = 96: does not divide training.global_batch_size = 256",
+        ),
         (
             {"data.train_images": 100},
             "training.global_batch_size = 256: data.train_images = 100 fill no batch",

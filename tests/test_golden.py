@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from simclr_core.backbones import ResNet
-from simclr_core.config import BackboneConfig, OptimizerConfig, ProjectorConfig, RunConfig, override
+from simclr_core.config import BackboneConfig, OptimizerConfig, ProjectorConfig, RunConfig
 from simclr_core.evals.knn import knn_scores, knn_top1
 from simclr_core.heads import build_projector
 from simclr_core.losses import nt_xent
 from simclr_core.methods import build_method
 from simclr_core.methods.simsiam import SimSiam
 from simclr_core.optim import LARS, build_optimizer, lr_at, peak_lr, set_lr
+from simclr_core.options import override
 from simclr_core.recipes import recipe
 
 GOLDEN = Path(__file__).parent / "golden"

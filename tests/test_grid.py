@@ -14,8 +14,8 @@ from conftest import WriteGrid
 
 from ablations.errors import GridError
 from ablations.grid import PACKAGED, expand, find_grids, load_grid
-from simclr_core.config import override
 from simclr_core.identity import run_id
+from simclr_core.options import override
 from simclr_core.recipes import recipe
 
 FIG5 = "simclr_fig5_augmentation_pairs"

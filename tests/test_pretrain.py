@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from simclr_core.config import RunConfig, override
+from simclr_core.config import RunConfig
 from simclr_core.data import ImageSet
+from simclr_core.options import override
 from simclr_core.pretrain import Pretrained, pretrain
 from simclr_core.recipes import recipe
 

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from simclr_core import run
-from simclr_core.config import EvalConfig, RunConfig, override
+from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.evals.embed import embed, sha256_of
 from simclr_core.identity import eval_id, run_id
+from simclr_core.options import override
 from simclr_core.recipes import recipe
 from simclr_core.run import SpecMismatchError, execute
 from simclr_core.runtime import RuntimeConfig

@@ -1,0 +1,139 @@
+"""The mechanism under the configuration: fields with valid values, reading and overriding by dotted key, messages.
+
+A configuration is a tree of dataclass nodes. A field may matter only under certain values of its node's other
+fields: it declares them with ``only``. What names a run is made from the tree in ``identity``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+Scalar = bool | int | float | str
+Conditions = Mapping[str, tuple[Scalar, ...]]
+Node = TypeVar("Node")
+
+
+class ConfigError(ValueError):
+    """Everything that is wrong with a configuration, one line each, in ``problems``."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def option(
+    default: Scalar,
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    only: Conditions | None = None,
+    neutral: Scalar | None = None,
+    neutral_under: Conditions | None = None,
+) -> Any:
+    """A field with its valid values, and the values of its node's other fields under which it is in use.
+
+    ``neutral`` is the value that reproduces runs made before the field existed (under the conditions
+    ``neutral_under``, where they are given); ``identity`` leaves it out.
+    """
+    metadata = {"choices": choices, "low": low, "high": high, "only": only or {}}
+    return field(default=default, metadata=metadata | {"neutral": neutral, "neutral_under": neutral_under or {}})
+
+
+def holds(node: Any, conditions: Conditions) -> bool:
+    """Whether the node's fields have one of the values that the conditions name."""
+    return all(getattr(node, name) in values for name, values in conditions.items())
+
+
+def nearest(name: object, valid: list[str]) -> str:
+    """``" (did you mean 'crop'?)"``, or nothing where no valid name is near."""
+    ratios = {word: difflib.SequenceMatcher(None, str(name), word).ratio() for word in valid}
+    best = max(ratios.values(), default=0.0)
+    close = [word for word in sorted(valid, key=lambda word: -ratios[word]) if ratios[word] > max(0.5, best - 0.1)]
+    return f" (did you mean {' or '.join(repr(word) for word in close[:3])}?)" if close else ""
+
+
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
+    """Every leaf as (dotted key, value), used or not."""
+    for f in fields(node):
+        value = getattr(node, f.name)
+        if is_dataclass(value):
+            yield from flatten(value, f"{prefix}{f.name}.")
+        else:
+            yield f"{prefix}{f.name}", value
+
+
+def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
+    """``value`` as the field's type (1 and 1.0 are the same number); ConfigError if it has no such reading."""
+    kind = type(f.default)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        return int(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise ConfigError([f"{key} = {value!r}: expected {_article(kind.__name__)}"])
+
+
+def _article(kind: str) -> str:
+    return {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a word"}[kind]
+
+
+def _check(node: Any, f: Field[Any], key: str) -> list[str]:
+    value, meta = getattr(node, f.name), f.metadata
+    if choices := meta.get("choices"):
+        if value not in choices:
+            return [f"{key} = {value!r}: expected one of {', '.join(choices)}{nearest(value, list(choices))}"]
+        return []
+    low, high = meta.get("low"), meta.get("high")
+    if low is not None and value < low:
+        return [f"{key} = {value!r}: expected at least {low:g}"]
+    if high is not None and value > high:
+        return [f"{key} = {value!r}: expected at most {high:g}"]
+    return []
+
+
+def field_problems(node: Any, prefix: str = "") -> list[str]:
+    """What is wrong with a node and those below it, field by field."""
+    problems: list[str] = []
+    for f in fields(node):
+        key = f"{prefix}{f.name}"
+        if is_dataclass(getattr(node, f.name)):
+            problems += field_problems(getattr(node, f.name), f"{key}.")
+        else:
+            problems += _check(node, f, key)
+    return problems
+
+
+def override(config: Node, values: Mapping[str, object]) -> Node:
+    """A copy with dotted keys set, each coerced to its field's type; not validated otherwise.
+
+    Raises ConfigError naming every unknown key, with the nearest valid ones, and every value of the wrong type.
+    """
+    valid = [key for key, _ in flatten(config)]
+    problems: list[str] = []
+    for key, value in values.items():
+        if key not in valid:
+            problems.append(f"{key}: no such setting{nearest(key, valid)}")
+            continue
+        try:
+            config = _set(config, key.split("."), value, key)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _set(node: Any, path: list[str], value: object, key: str) -> Any:
+    name, *rest = path
+    if rest:
+        return replace(node, **{name: _set(getattr(node, name), rest, value, key)})
+    (f,) = (f for f in fields(node) if f.name == name)
+    return replace(node, **{name: _coerce(value, f, key)})

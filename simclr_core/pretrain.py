@@ -1,27 +1,33 @@
-"""The pre-training loop."""
+"""The pre-training loop, and how it goes on after an interruption as if there had been none."""
 
 from __future__ import annotations
 
 import math
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from simclr_core import checkpoint
+from simclr_core.batches import Batch, Batches
 from simclr_core.config import RunConfig
-from simclr_core.data import ImageSet, pretrain_indices
+from simclr_core.curves import Curves
+from simclr_core.data import Images
+from simclr_core.distributed import World, gather
+from simclr_core.environment import differences, environment
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
-from simclr_core.methods.base import Method
-from simclr_core.optim import build_optimizer, lr_at, peak_lr, set_lr
-from simclr_core.records import append_jsonl
-from simclr_core.seeding import derive, generator
-from simclr_core.views import ViewMaker
+from simclr_core.methods.base import Method, StepOutput, Targets
+from simclr_core.methods.targets import Alternation, MovingAverage
+from simclr_core.optim import build_optimizer, lr_at, num_train_steps, num_warmup_steps, peak_lr, set_lr
+from simclr_core.runtime import RuntimeConfig
+from simclr_core.seeding import derive
 
 _NUM_LOG_LINES = 20
+_PROGRESS_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,69 +43,161 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """The network after its last step, and the last finite training loss (None if there was none)."""
+@dataclass
+class Training:
+    """A network in training, and all that a resume restores. Data and views follow from the seed and the step."""
 
     method: Method
-    num_steps: int
-    final_loss: float | None
-    diverged: bool
-    duration_s: float
+    optimizer: torch.optim.Optimizer
+    targets: Alternation | MovingAverage | None
+    step: int = 0
+    final_loss: float | None = None  # the last finite one that was looked at
+    diverged: bool = False
+    duration_s: float = 0.0  # of all attempts up to their last checkpoint
+    resumes: list[dict[str, Any]] = field(default_factory=list)
+
+    def state(self, *, final: bool = False) -> checkpoint.State:
+        """Plain values and tensors; ``final`` leaves out what only more steps would need."""
+        memory = self.targets.state_dict() if isinstance(self.targets, MovingAverage) else None
+        return {
+            "method": self.method.state_dict(),
+            "optimizer": None if final else self.optimizer.state_dict(),
+            "targets": None if final else memory,
+            "random_state": torch.get_rng_state(),
+            "step": self.step,
+            "final_loss": self.final_loss,
+            "diverged": self.diverged,
+            "duration_s": self.duration_s,
+            "resumes": self.resumes,
+            "environment": environment(next(self.method.parameters()).device),
+        }
+
+    def restore(self, state: checkpoint.State) -> None:
+        """Go on from a checkpoint; notes where, and whether this machine gives the same bits."""
+        self.method.load_state_dict(state["method"])
+        if state["optimizer"] is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+        if isinstance(self.targets, MovingAverage) and state["targets"] is not None:
+            self.targets.load_state_dict(state["targets"])
+        torch.set_rng_state(state["random_state"].cpu())
+        self.step, self.final_loss = state["step"], state["final_loss"]
+        self.diverged, self.duration_s = state["diverged"], state["duration_s"]
+        changed = differences(state["environment"], environment(next(self.method.parameters()).device))
+        self.resumes = [*state["resumes"], {"step": self.step, "bit_exact": not changed, "differences": changed}]
 
 
 def pretrain(
-    config: RunConfig, train: ImageSet, device: torch.device, run_dir: Path, on_progress: OnProgress
-) -> Pretrained:
-    """Train ``config`` from its seed on ``train``; writes metrics.jsonl and timing.jsonl into ``run_dir``.
+    config: RunConfig,
+    images: Images,
+    world: World,
+    runtime: RuntimeConfig,
+    run_dir: Path,
+    on_progress: OnProgress,
+) -> Training:
+    """Train ``config`` from its seed on ``images``, or from the checkpoint in ``run_dir`` if there is one.
 
-    metrics.jsonl holds functions of the run alone, timing.jsonl what depends on the machine. A loss that is no
-    longer finite ends the training and is a result, not an error. The last incomplete batch of an epoch is dropped.
+    Writes metrics.jsonl, timing.jsonl and checkpoints. A loss that is no longer finite ends the training and is a
+    result, not an error.
     """
     start = time.perf_counter()
-    rows = pretrain_indices(config.data, len(train.labels))
-    images = train.images[rows].to(device)
+    batches = Batches(config, images, world, runtime.num_workers)
+    training = _build(config, batches, world.device)
+    if (state := checkpoint.load(run_dir, world.device)) is not None:
+        training.restore(state)
+    elapsed_before = training.duration_s
+    curves = Curves(run_dir, training.step, tensorboard=runtime.tensorboard) if world.is_main else None
+
+    size = config.training.global_batch_size
+    step_count = config.training.step_count
+    num_steps = num_train_steps(batches.num_images, config.training.epochs, size, step_count)
+    warmup_steps = num_warmup_steps(batches.num_images, config.optimizer.warmup_epochs, size, step_count)
+    peak = peak_lr(config.optimizer.base_lr, config.optimizer.lr_scaling, size)
+    log_every = max(1, math.ceil(num_steps / _NUM_LOG_LINES))
+    parallel = world.parallelise(training.method)
+    logged, shown, saved = (_Meter(training.step) for _ in range(3))
+
+    for batch in batches.steps(training.step, num_steps if not training.diverged else 0):
+        by_epoch = config.optimizer.lr_steps == "epoch"
+        schedule_step = batch.step - batch.step % batches.steps_per_epoch if by_epoch else batch.step
+        lr = lr_at(schedule_step, peak, warmup_steps, num_steps)
+        set_lr(training.optimizer, lr, peak)
+        output = _descend(parallel, batch, _targets_of(batch, batches, training, num_steps))
+        training.optimizer.step()
+        training.step += 1
+
+        if training.step % log_every == 0 or training.step == num_steps:
+            loss = gather(output.loss.detach()[None]).mean().item()
+            if not math.isfinite(loss):
+                training.diverged = True
+                break
+            training.final_loss = loss
+            spread = z_std(torch.cat([gather(output.z_1.detach()), gather(output.z_2.detach())])).item()
+            metrics = {"step": training.step, "epoch": training.step / batches.steps_per_epoch, "loss": loss, "lr": lr}
+            if curves is not None:
+                curves.add(metrics | {"z_std": spread}, 2 * size * logged.rate(training.step))
+        if shown.seconds() > _PROGRESS_EVERY_S or training.step == num_steps:
+            on_progress(Progress("pretrain", training.step, num_steps, 2 * size * shown.rate(training.step)))
+        if world.is_main and saved.seconds() > runtime.checkpoint_every_s and _can_resume(training):
+            training.duration_s = elapsed_before + time.perf_counter() - start
+            checkpoint.save(run_dir, training.state())
+            saved.rate(training.step)
+    training.duration_s = elapsed_before + time.perf_counter() - start
+    return training
+
+
+def _build(config: RunConfig, batches: Batches, device: torch.device) -> Training:
     torch.manual_seed(derive(config.seed, "init"))
     method = build_method(config).to(device).train()
     constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None
     optimizer = build_optimizer(config.optimizer, method, constant_lr)
-    make_views = ViewMaker(config.views, config.data.normalization, len(images), config.data.image_size, config.seed)
+    targets: Alternation | MovingAverage | None = None
+    if config.method.name == "simsiam" and config.method.target == "moving_average":
+        targets = MovingAverage(batches.num_images, method.dim, config.method.target_momentum).to(device)
+    elif config.method.name == "simsiam" and config.method.alternation_steps != 1:
+        targets = Alternation(config.method.alternation_steps or batches.steps_per_epoch)
+    return Training(method, optimizer, targets)
 
-    batch = config.training.global_batch_size
-    steps_per_epoch = len(images) // batch
-    num_steps = config.training.epochs * steps_per_epoch
-    warmup_steps = round(config.optimizer.warmup_epochs * steps_per_epoch)
-    peak = peak_lr(config.optimizer.base_lr, config.optimizer.lr_scaling, batch)
-    log_every = max(1, math.ceil(num_steps / _NUM_LOG_LINES))
-    for name in ("metrics.jsonl", "timing.jsonl"):
-        (run_dir / name).unlink(missing_ok=True)
 
-    step, final_loss, last_log = 0, None, time.perf_counter()
-    for epoch in range(config.training.epochs):
-        make_views.start_epoch(epoch)
-        order = torch.randperm(len(images), generator=generator(config.seed, "order", epoch))
-        for indices in order[: steps_per_epoch * batch].split(batch):
-            schedule_step = epoch * steps_per_epoch if config.optimizer.lr_steps == "epoch" else step
-            lr = lr_at(schedule_step, peak, warmup_steps, num_steps)
-            set_lr(optimizer, lr, peak)
-            view_1, view_2 = make_views(images[indices.to(device)], indices, step)
-            output = method(view_1, view_2)
-            optimizer.zero_grad()
-            output.loss.backward()
-            optimizer.step()
-            step += 1
-            if step % log_every and step != num_steps:
-                continue
-            loss = output.loss.item()
-            if not math.isfinite(loss):
-                return Pretrained(method, step, final_loss, diverged=True, duration_s=time.perf_counter() - start)
-            final_loss = loss
-            now = time.perf_counter()
-            images_per_s = 2 * batch * ((step - 1) % log_every + 1) / (now - last_log)
-            last_log = now
-            metrics = {"step": step, "epoch": step / steps_per_epoch, "loss": loss, "lr": lr}
-            append_jsonl(run_dir / "metrics.jsonl", metrics | {"z_std": z_std(output.z).item()})
-            timing = {"step": step, "time": time.time(), "images_per_s": images_per_s, "host": socket.gethostname()}
-            append_jsonl(run_dir / "timing.jsonl", timing)
-            on_progress(Progress("pretrain", step, num_steps, images_per_s))
-    return Pretrained(method, step, final_loss, diverged=False, duration_s=time.perf_counter() - start)
+def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: int) -> Targets | None:
+    """What this step's predictions are compared with, where it is not the batch's own projections."""
+    targets = training.targets
+    if isinstance(targets, MovingAverage):
+        return lambda z_1, z_2: targets.update(batch.indices, z_1, z_2)
+    if isinstance(targets, Alternation):
+        if batch.step % targets.num_steps == 0:
+            coming = batches.steps(batch.step, min(batch.step + targets.num_steps, num_steps))
+            targets.compute(training.method, (ahead.pairs[0] for ahead in coming))
+        return lambda _z_1, _z_2: targets.of_step(batch.step)
+    return None
+
+
+def _descend(parallel: Callable[..., StepOutput], batch: Batch, targets: Targets | None) -> StepOutput:
+    """Gradients of the mean loss over the pairs; the output of the last pair, with that mean."""
+    outputs = [parallel(view_1, view_2, targets) for view_1, view_2 in batch.pairs]
+    loss = outputs[0].loss if len(outputs) == 1 else torch.stack([output.loss for output in outputs]).mean()
+    parallel.zero_grad()
+    loss.backward()
+    return outputs[-1]._replace(loss=loss)
+
+
+def _can_resume(training: Training) -> bool:
+    """Targets computed in advance are not in checkpoints: these wait for the step at which new ones are computed."""
+    return not isinstance(training.targets, Alternation) or training.step % training.targets.num_steps == 0
+
+
+class _Meter:
+    """Steps per second since it was last read."""
+
+    def __init__(self, step: int) -> None:
+        self._step, self._time = step, time.perf_counter()
+
+    def seconds(self) -> float:
+        """Since the last reading."""
+        return time.perf_counter() - self._time
+
+    def rate(self, step: int) -> float:
+        """Steps per second since the last reading, which this one replaces."""
+        now = time.perf_counter()
+        rate = (step - self._step) / (now - self._time)
+        self._step, self._time = step, now
+        return rate

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from simclr_core import checkpoint
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data import Dataset, ImageSet, label_indices, load_dataset
+from simclr_core.distributed import joined
 from simclr_core.evals.embed import Embeddings, embed, sha256_of
 from simclr_core.evals.knn import knn_top1
 from simclr_core.evals.linear import linear_top1
@@ -20,7 +21,7 @@ from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.methods import build_method
 from simclr_core.methods.base import Method
-from simclr_core.pretrain import OnProgress, Pretrained, Progress, pretrain
+from simclr_core.pretrain import OnProgress, Progress, Training, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig
 
@@ -52,22 +53,26 @@ def execute(
     if pretrained_already and not missing:
         return
     torch.set_num_threads(runtime.num_threads)
-    device = _device(runtime.device)
-    on_progress(Progress("load", 0, 1))
-    dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
-    checkpoint = run_dir / "checkpoint.pt"
-    if pretrained_already and checkpoint.exists():
-        method = build_method(config).to(device)
-        method.load_state_dict(torch.load(checkpoint, map_location=device, weights_only=True)["method"])
-        test = embed(method, dataset.test, config.data.normalization, device)
+    with joined(runtime.device) as world:
+        on_progress(Progress("load", 0, 1))
+        dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
+        finished = checkpoint.read(run_dir / checkpoint.NAME, world.device) if pretrained_already else None
+        if finished is None:
+            training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress)
+    if not world.is_main:
+        return
+    if finished is None:
+        method = training.method
+        test = embed(method, dataset.test, config.data.normalization, world.device)
+        checkpoint.save(run_dir, training.state(final=True))
+        write_json(run_dir / "result.json", _result(config, training, test, dataset))
+        checkpoint.drop_previous(run_dir)
     else:
-        pretrained = pretrain(config, dataset.train, device, run_dir, on_progress)
-        method = pretrained.method
-        test = embed(method, dataset.test, config.data.normalization, device)
-        _save(checkpoint, method)
-        write_json(run_dir / "result.json", _result(config, pretrained, test, dataset))
+        method = build_method(config).to(world.device)
+        method.load_state_dict(finished["method"])
+        test = embed(method, dataset.test, config.data.normalization, world.device)
     outcome = read_json(run_dir / "result.json")["outcome"]
-    _evaluate(config, missing, method, outcome, dataset, test, device, run_dir, on_progress)
+    _evaluate(config, missing, method, outcome, dataset, test, world.device, run_dir, on_progress)
 
 
 def _claim_spec(config: RunConfig, run_dir: Path) -> None:
@@ -77,12 +82,6 @@ def _claim_spec(config: RunConfig, run_dir: Path) -> None:
         write_json(path, spec)
     elif read_json(path) != spec:
         raise SpecMismatchError(f"{path}: holds another configuration than {spec['run_id']}; move the folder away")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 def _key(data: DataConfig) -> tuple[str, int, int]:
@@ -96,16 +95,10 @@ def _load(key: tuple[str, int, int], data_dir: Path, cache_dir: Path) -> Dataset
     return load_dataset(DataConfig(name=name, version=version, image_size=image_size), data_dir, cache_dir)
 
 
-def _save(path: Path, method: Method) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"method": method.state_dict()}, temporary)
-    temporary.replace(path)
-
-
-def _result(config: RunConfig, pretrained: Pretrained, test: Embeddings, dataset: Dataset) -> dict[str, Any]:
+def _result(config: RunConfig, training: Training, test: Embeddings, dataset: Dataset) -> dict[str, Any]:
     spread = z_std(test.z).item()
-    ratio = spread * math.sqrt(pretrained.method.dim)
-    if pretrained.diverged or not math.isfinite(ratio):
+    ratio = spread * math.sqrt(training.method.dim)
+    if training.diverged or not math.isfinite(ratio):
         outcome = "diverged"
     elif config.training.epochs == 0:
         outcome = "untrained"
@@ -115,15 +108,16 @@ def _result(config: RunConfig, pretrained: Pretrained, test: Embeddings, dataset
         "schema_version": 1,
         "run_id": run_id(config),
         "outcome": outcome,
-        "num_steps": pretrained.num_steps,
-        "final_loss": pretrained.final_loss,
+        "num_steps": training.step,
+        "final_loss": training.final_loss,
         "z_std": spread if math.isfinite(spread) else None,
         "z_std_ratio": ratio if math.isfinite(ratio) else None,
         "z_std_images": len(test.labels),
-        "dim": pretrained.method.dim,
+        "dim": training.method.dim,
         "train_images": config.data.train_images or len(dataset.train.labels),
         "data_fingerprint": dataset.fingerprint,
-        "duration_s": pretrained.duration_s,
+        "resumes": training.resumes,
+        "duration_s": training.duration_s,
     }
 
 

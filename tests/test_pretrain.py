@@ -10,9 +10,11 @@ import torch
 
 from simclr_core.config import RunConfig
 from simclr_core.data import ImageSet
+from simclr_core.distributed import joined
 from simclr_core.options import override
-from simclr_core.pretrain import Pretrained, pretrain
+from simclr_core.pretrain import Training, pretrain
 from simclr_core.recipes import recipe
+from simclr_core.runtime import RuntimeConfig
 
 TINY = {
     "data.train_images": 40,
@@ -36,9 +38,10 @@ def images() -> ImageSet:
     return ImageSet((smooth * 255).byte(), torch.arange(64) % 4)
 
 
-def train(config: RunConfig, images: ImageSet, run_dir: Path) -> Pretrained:
+def train(config: RunConfig, images: ImageSet, run_dir: Path) -> Training:
     torch.set_num_threads(1)
-    return pretrain(config, images, torch.device("cpu"), run_dir, lambda _: None)
+    with joined("cpu") as world:
+        return pretrain(config, images, world, RuntimeConfig(), run_dir, lambda _: None)
 
 
 def losses(run_dir: Path) -> list[float]:
@@ -90,7 +93,7 @@ def test_metrics_and_timing_have_a_line_for_each_logged_step(images: ImageSet, t
         for name in ("metrics.jsonl", "timing.jsonl")
     )
 
-    assert trained.num_steps == 100
+    assert trained.step == 100
     assert [line["step"] for line in metrics] == [line["step"] for line in timing]
     assert metrics[-1]["step"] == 100
     assert metrics[-1]["epoch"] == 20
@@ -110,13 +113,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(images: ImageSet, tm
     trained = train(config, images, tmp_path)
 
     assert trained.diverged
-    assert trained.num_steps < 100
+    assert trained.step < 100
 
 
 def test_no_epochs_is_the_untrained_network(images: ImageSet, tmp_path: Path) -> None:
     trained = train(tiny("simclr_mini", training__epochs=0), images, tmp_path)
 
-    assert (trained.num_steps, trained.final_loss, trained.diverged) == (0, None, False)
+    assert (trained.step, trained.final_loss, trained.diverged) == (0, None, False)
 
 
 def test_bfloat16_is_of_the_backbone_alone(images: ImageSet, tmp_path: Path) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from toy import toy_config
 
 from simclr_core import run
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.evals.embed import embed, sha256_of
 from simclr_core.identity import eval_id, run_id
-from simclr_core.options import override
-from simclr_core.recipes import recipe
 from simclr_core.run import SpecMismatchError, execute
 from simclr_core.runtime import RuntimeConfig
 
@@ -23,31 +20,13 @@ LINEAR = EvalConfig(protocol="linear", num_labels=30)
 KNN = EvalConfig(protocol="knn", embedding="z", num_labels=30, k=5)
 
 
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
-    """A folder of 48 + 24 small images of two classes that differ in colour."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 24), ("test", 12)):
-        for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
-            folder = root / "toy" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(rng.normal(colour, 60, (32, 32, 3)), 0, 255).astype("uint8")
-                Image.fromarray(pixels).save(folder / f"{number}.png")
-    return RuntimeConfig(data_dir=str(root), cache_dir=str(root / "cache"), device="cpu")
+@pytest.fixture
+def runtime(toy_runtime: RuntimeConfig) -> RuntimeConfig:
+    return toy_runtime
 
 
 def tiny(**values: object) -> RunConfig:
-    changes = {
-        "data.name": "toy",
-        "data.train_images": 40,
-        "backbone.width_multiplier": 0.125,
-        "training.global_batch_size": 8,
-        "training.epochs": 1,
-        "optimizer.warmup_epochs": 0,
-    }
-    return override(recipe("simclr_mini"), changes | {key.replace("__", "."): value for key, value in values.items()})
+    return toy_config(values={key.replace("__", "."): value for key, value in values.items()})
 
 
 def read(path: Path) -> dict[str, object]:

@@ -5,6 +5,7 @@ B images in a batch, N = 2B views, F features, D projection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,19 +15,29 @@ from simclr_core.backbones import ResNet
 from simclr_core.config import RunConfig
 from simclr_core.heads import build_predictor, build_projector, projection_dim
 
+Pair = tuple[Tensor, Tensor]
+Targets = Callable[[Tensor, Tensor], Pair]
+"""From z_1, z_2 without gradient to what the predictions of view 1 and of view 2 are to match, (B, D) each."""
+
 
 class StepOutput(NamedTuple):
-    """The loss to descend, and the projections of both views (2B, D) for diagnostics."""
+    """The loss to descend, and the projections of the views (B, D) each."""
 
     loss: Tensor
-    z: Tensor
+    z_1: Tensor
+    z_2: Tensor
 
 
 class Method(nn.Module):
-    """Backbone, projector and predictor; subclasses' ``forward(view_1, view_2)`` gives a StepOutput."""
+    """Backbone, projector and predictor; ``forward(view_1, view_2, targets=None)`` gives a StepOutput.
+
+    Subclasses give the objective; ``targets`` takes the place of the batch's own projections where a method compares
+    predictions with others (SimSiam Sec. 5.2).
+    """
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
+        self.config = config.method
         self.joint = config.training.views_forward == "joint"
         self._bfloat16 = config.training.precision == "bfloat16"
         self.backbone = ResNet(config.backbone).to(memory_format=torch.channels_last)
@@ -45,7 +56,7 @@ class Method(nn.Module):
             features: Tensor = self.backbone(images)
         return features.float()
 
-    def project(self, view_1: Tensor, view_2: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, view_1: Tensor, view_2: Tensor) -> Pair:
         """Two views (B, 3, H, W) -> z_1, z_2 (B, D).
 
         ``joint`` passes all N views at once, so that BN's statistics mix the views (SimCLR's released code);
@@ -55,3 +66,12 @@ class Method(nn.Module):
             z_1, z_2 = self.projector(self.features(torch.cat([view_1, view_2]))).chunk(2)
             return z_1, z_2
         return self.projector(self.features(view_1)), self.projector(self.features(view_2))
+
+    def predict(self, z_1: Tensor, z_2: Tensor) -> Pair:
+        """z_1, z_2 (B, D) -> p_1, p_2 (B, D), in one pass or two as the views went; themselves without a predictor."""
+        if isinstance(self.predictor, nn.Identity):
+            return z_1, z_2
+        if self.joint:
+            p_1, p_2 = self.predictor(torch.cat([z_1, z_2])).chunk(2)
+            return p_1, p_2
+        return self.predictor(z_1), self.predictor(z_2)

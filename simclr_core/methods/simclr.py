@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from simclr_core.config import RunConfig
-from simclr_core.losses import nt_xent
-from simclr_core.methods.base import Method, StepOutput
+from simclr_core.distributed import gather, rank
+from simclr_core.losses import simclr_loss
+from simclr_core.methods.base import Method, StepOutput, Targets
 
 
 class SimCLR(Method):
-    """Agreement of two views against the other views of the batch (Algorithm 1)."""
+    """Agreement of two views against the other views of the batch (Algorithm 1).
 
-    def __init__(self, config: RunConfig) -> None:
-        super().__init__(config)
-        self.temperature = config.method.temperature
+    With a predictor (SimSiam Sec. 6.2) the predictions are the anchors and the projections the keys that they are
+    compared with; ``stop_gradient`` holds the keys fixed.
+    """
 
-    def forward(self, view_1: Tensor, view_2: Tensor) -> StepOutput:
-        """Two views (B, 3, H, W) of the same images -> NT-Xent and projections."""
+    def forward(self, view_1: Tensor, view_2: Tensor, targets: Targets | None = None) -> StepOutput:
+        """Two views (B, 3, H, W) of the same images -> loss and projections; the keys come from all processes."""
+        assert targets is None, "SimCLR has no targets"
         z_1, z_2 = self.project(view_1, view_2)
-        return StepOutput(nt_xent(z_1, z_2, self.temperature), torch.cat([z_1, z_2]))
+        p_1, p_2 = self.predict(z_1, z_2)
+        keys_1, keys_2 = gather(z_1), gather(z_2)
+        if self.config.stop_gradient:
+            keys_1, keys_2 = keys_1.detach(), keys_2.detach()
+        keys = None if keys_1 is p_1 and keys_2 is p_2 else (keys_1, keys_2)
+        loss = simclr_loss(self.config, p_1, p_2, keys, first_key=rank() * len(z_1))
+        return StepOutput(self.config.loss_scale * loss, z_1, z_2)

@@ -1,0 +1,102 @@
+"""The training batches of a run as a function of the step: which images, in which views.
+
+Nothing here remembers anything that a resume would need: a step's images and views follow from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from simclr_core.config import RunConfig
+from simclr_core.data import Images, ImageSet, pretrain_indices
+from simclr_core.distributed import World
+from simclr_core.methods.base import Pair
+from simclr_core.seeding import derive, generator
+from simclr_core.views import ViewMaker
+
+
+class Batch(NamedTuple):
+    """One step: positions (B,) in the pre-training set, and one pair of views, or two (SimSiam's asymmetric 2x)."""
+
+    step: int
+    indices: Tensor
+    pairs: list[Pair]
+
+
+class _Epoch(NamedTuple):
+    order: Tensor
+    makers: list[ViewMaker]
+
+
+class Batches:
+    """This process's part of every global batch. The last incomplete batch of an epoch is dropped."""
+
+    def __init__(self, config: RunConfig, images: Images, world: World, num_workers: int) -> None:
+        self._config = config
+        self._images = images
+        self._device = world.device
+        self._num_workers = num_workers
+        self._rows = pretrain_indices(config.data, len(images))
+        self._slice = world.slice_of(config.training.global_batch_size)
+        self._pixels = images.images[self._rows].to(world.device) if isinstance(images, ImageSet) else None
+        self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)  # decoding runs ahead into the next epoch
+        self.num_images = len(self._rows)
+        self.steps_per_epoch = self.num_images // config.training.global_batch_size
+
+    def steps(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of the steps from ``start`` up to ``stop``, excluded."""
+        decoded = self._decode(start, stop) if self._pixels is None else None
+        for step in range(start, stop):
+            indices = self._indices(step)
+            if decoded is None:
+                pixels = self._pixels[indices.to(self._device)]
+                views = [maker(pixels, indices, step) for maker in self._epoch(self._epoch_of(step)).makers]
+            else:
+                pixels = next(decoded).to(self._device)
+                makers = self._epoch(self._epoch_of(step)).makers
+                views = [maker(own, indices, step) for maker, own in zip(makers, pixels.split(2, dim=1), strict=True)]
+            yield Batch(step, indices.to(self._device), views)
+
+    def _decode(self, start: int, stop: int) -> Iterator[Tensor]:
+        """uint8 (B, V, 3, S, S): the crops of both views of every pair, from worker processes."""
+
+        def wanted() -> Iterator[tuple[Tensor, Tensor]]:
+            for step in range(start, stop):
+                indices = self._indices(step)
+                makers = self._epoch(self._epoch_of(step)).makers
+                yield self._rows[indices], torch.cat([maker.crop_boxes(indices) for maker in makers], dim=1)
+
+        return self._images.crops(wanted(), self._num_workers)
+
+    def _epoch_of(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def _indices(self, step: int) -> Tensor:
+        size = self._config.training.global_batch_size
+        first = step % self.steps_per_epoch * size
+        return self._epoch(self._epoch_of(step)).order[first : first + size][self._slice]
+
+    def _draw_epoch(self, epoch: int) -> _Epoch:
+        config = self._config
+        num_pairs = 2 if config.method.symmetry == "asymmetric_2x" and config.method.name == "simsiam" else 1
+        seeds = [config.seed, *(derive(config.seed, "pair", number) for number in range(1, num_pairs))]
+        sizes = self._images.sizes
+        makers = []
+        for seed in seeds:
+            maker = ViewMaker(
+                config.views,
+                config.data.normalization,
+                self.num_images,
+                config.data.image_size,
+                seed,
+                source_sizes=None if sizes is None else sizes[self._rows],
+            )
+            maker.start_epoch(epoch)
+            makers.append(maker)
+        order = torch.randperm(self.num_images, generator=generator(config.seed, "order", epoch))
+        return _Epoch(order, makers)

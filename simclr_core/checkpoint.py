@@ -1,0 +1,91 @@
+"""Checkpoints that are whole or not there: atomic, with a checksum of their content, the one before kept.
+
+A checkpoint is a dictionary of plain numbers, words and tensors, and is read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+NAME = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
+
+_PLAIN = (bool, int, float, str, type(None))
+
+State = dict[str, Any]
+
+
+def save(run_dir: Path, state: State) -> None:
+    """Write ``state`` as the newest checkpoint; what was the newest becomes the previous one."""
+    path = run_dir / NAME
+    temporary = path.with_name(f".{NAME}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state | {"sha256": checksum(state)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(run_dir / PREVIOUS)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(run_dir: Path, device: torch.device) -> State | None:
+    """The newest checkpoint that is whole, else the previous one, else None."""
+    for name in (NAME, PREVIOUS):
+        if (state := read(run_dir / name, device)) is not None:
+            return state
+    return None
+
+
+def read(path: Path, device: torch.device) -> State | None:
+    """The content of a checkpoint file; None if there is none, or one that is torn or was changed."""
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, EOFError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
+        return None
+    if not isinstance(state, dict) or state.pop("sha256", None) != checksum(state):
+        return None
+    return state
+
+
+def drop_previous(run_dir: Path) -> None:
+    """Remove the previous checkpoint: the newest is the last of its run."""
+    (run_dir / PREVIOUS).unlink(missing_ok=True)
+
+
+def checksum(content: Any) -> str:
+    """SHA-256 of a nested structure: its keys in order, the bits of its tensors, the text of all else.
+
+    Raises TypeError for content that ``weights_only=True`` would not read.
+    """
+    digest = hashlib.sha256()
+    _feed(digest, content)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, content: Any) -> None:
+    if isinstance(content, torch.Tensor):
+        digest.update(f"{content.dtype}{tuple(content.shape)}".encode())
+        digest.update(content.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            digest.update(f"{{{key!r}:".encode())
+            _feed(digest, value)
+    elif isinstance(content, list | tuple):
+        digest.update(f"[{len(content)}".encode())
+        for value in content:
+            _feed(digest, value)
+    elif type(content) in _PLAIN:
+        digest.update(f"{type(content).__name__}:{content!r};".encode())
+    else:
+        raise TypeError(f"a checkpoint holds tensors and plain values, not {type(content)}: it could not be read back")

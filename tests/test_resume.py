@@ -1,0 +1,143 @@
+"""A run that is killed and resumed ends as one that was not: bit for bit."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy import toy_config
+
+from simclr_core import checkpoint
+from simclr_core.config import EvalConfig
+from simclr_core.distributed import joined
+from simclr_core.pretrain import Progress, Training, pretrain
+from simclr_core.run import execute
+from simclr_core.runtime import RuntimeConfig
+
+EVALUATIONS = [EvalConfig(num_labels=30), EvalConfig(protocol="knn", num_labels=30, k=5)]
+TINY = {"training.epochs": 6, "optimizer.warmup_epochs": 1}
+SPAWN = multiprocessing.get_context("forkserver")
+CPU = torch.device("cpu")
+
+
+def outcome(run_dir: Path) -> dict[str, Any]:
+    """All that a run leaves, without the times: final weights by checksum, curves, result, evaluations."""
+    state = checkpoint.read(run_dir / checkpoint.NAME, CPU)
+    assert state is not None
+    files: dict[str, Any] = {"metrics": (run_dir / "metrics.jsonl").read_text()}
+    for path in [run_dir / "result.json", *sorted((run_dir / "evals").glob("*.json"))]:
+        content = json.loads(path.read_text())
+        files[path.name] = {key: value for key, value in content.items() if key not in {"duration_s", "resumes"}}
+    return files | {"weights": checkpoint.checksum(state["method"]), "step": state["step"]}
+
+
+def damage(path: Path, source: random.Random) -> None:
+    """Tear a file at a random byte, or flip one of its bits."""
+    content = bytearray(path.read_bytes())
+    place = source.randrange(len(content))
+    if source.random() < 0.5:
+        del content[place:]
+    else:
+        content[place] ^= 1 << source.randrange(8)
+    path.write_bytes(content)
+
+
+def test_twenty_kills_at_random_moments_leave_no_trace(toy_runtime: RuntimeConfig, tmp_path: Path) -> None:
+    SPAWN.set_forkserver_preload(["simclr_core.run"])
+    config = toy_config(values=TINY)
+    runtime = replace(toy_runtime, checkpoint_every_s=0.0)
+
+    def start(run_dir: Path) -> Any:
+        process = SPAWN.Process(target=execute, args=(config, EVALUATIONS, runtime, run_dir))
+        process.start()
+        return process
+
+    start(tmp_path / "warm").join()
+    begun = time.perf_counter()
+    start(tmp_path / "reference").join()
+    duration_s = time.perf_counter() - begun
+    expected = outcome(tmp_path / "reference")
+    assert expected["step"] == 30
+    assert expected == outcome(tmp_path / "warm")
+
+    source = random.Random(0)
+    resumed_at: list[int] = []
+    num_kills, num_damaged, number = 0, 0, 0
+    while num_kills < 20:
+        run_dir = tmp_path / str(number)
+        number += 1
+        while True:
+            process = start(run_dir)
+            process.join(source.uniform(0, duration_s))
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            num_kills += 1
+            newest = run_dir / checkpoint.NAME
+            if source.random() < 0.3 and newest.exists() and not (run_dir / "result.json").exists():
+                damage(newest, source)
+                num_damaged += 1
+        assert process.exitcode == 0
+        assert outcome(run_dir) == expected
+        resumes = json.loads((run_dir / "result.json").read_text())["resumes"]
+        assert all(resume["bit_exact"] for resume in resumes)
+        resumed_at += [resume["step"] for resume in resumes]
+    print(f"{num_kills} kills, {num_damaged} damaged checkpoints, resumed at steps {sorted(resumed_at)}")
+    assert num_damaged >= 2
+    assert any(step % 5 for step in resumed_at), "no resume in mid-epoch"
+
+
+class Stopped(Exception):  # noqa: N818  it is no error
+    pass
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method.target": "moving_average", "predictor.kind": "none"},
+        {"method.alternation_steps": 3},
+        {"method.alternation_steps": 0},
+        {"method.symmetry": "asymmetric_2x"},
+        {"predictor.trained": False},
+        {"optimizer.name": "lars", "training.step_count": "released"},
+    ],
+    ids=lambda values: " ".join(f"{key.split('.')[1]}={value}" for key, value in values.items()),
+)
+def test_every_kind_of_state_is_restored(values: dict[str, object], toy_runtime: RuntimeConfig, tmp_path: Path) -> None:
+    config = toy_config("simsiam_mini", {"training.epochs": 3, **values})
+    runtime = replace(toy_runtime, checkpoint_every_s=0.0)
+
+    def train(run_dir: Path, stop_at: int | None = None) -> Training:
+        def on_progress(now: Progress) -> None:
+            if now.step == stop_at:
+                raise Stopped
+
+        run_dir.mkdir(exist_ok=True)
+        with joined("cpu") as world:
+            from simclr_core.run import _key, _load
+
+            dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
+            return pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress)
+
+    whole = train(tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("simclr_core.pretrain._PROGRESS_EVERY_S", -1.0)
+        with pytest.raises(Stopped):
+            train(tmp_path / "stopped", stop_at=8)
+    resumed = train(tmp_path / "stopped")
+
+    assert [resume["step"] < 8 for resume in resumed.resumes] == [True]
+    assert resumed.step == whole.step
+    assert checkpoint.checksum(resumed.state()["method"]) == checkpoint.checksum(whole.state()["method"])
+    assert checkpoint.checksum(resumed.state()["optimizer"]) == checkpoint.checksum(whole.state()["optimizer"])
+    assert checkpoint.checksum(resumed.state()["targets"]) == checkpoint.checksum(whole.state()["targets"])
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "stopped")]
+    assert metrics[0] == metrics[1]

@@ -23,9 +23,7 @@ Keys = tuple[Tensor, Tensor] | None
 def simclr_loss(config: MethodConfig, z_1: Tensor, z_2: Tensor, keys: Keys = None, first_key: int = 0) -> Tensor:
     """The loss that ``method.loss`` names (SimCLR Table 4), without ``method.loss_scale``: (b, D), (b, D) -> scalar."""
     if config.loss == "nt_logistic":
-        return nt_logistic(
-            z_1, z_2, config.temperature, semi_hard=config.semi_hard, keys=keys, first_key=first_key
-        )
+        return nt_logistic(z_1, z_2, config.temperature, semi_hard=config.semi_hard, keys=keys, first_key=first_key)
     if config.loss == "margin_triplet":
         return margin_triplet(z_1, z_2, config.margin, semi_hard=config.semi_hard, keys=keys, first_key=first_key)
     return nt_xent(z_1, z_2, config.temperature, normalize=config.normalize, keys=keys, first_key=first_key)

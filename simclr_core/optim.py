@@ -25,7 +25,8 @@ class LARS(Optimizer):
     ``byol``: trust as in ``simclr``; v <- mu v + trust g'; w <- w - lr v (BYOL's released code).
     ``apex``: trust = eta |w| / (|g| + weight_decay |w| + 1e-8); where a norm is 0, g takes the place of g';
     then as ``byol`` (apex ``LARC(clip=False)``, for SimSiam's linear evaluation and SwAV).
-    ``solo``: as ``apex``, with trust / lr, at most 1, in the place of trust (solo-learn's ``clip_lr``).
+    ``solo``: as ``apex``, with trust / lr, at most 1, in the place of trust (solo-learn's ``clip_lr``): a rate below
+    the trust, such as 0, leaves the gradient as it is in the buffer.
 
     In the first two the learning rate is inside the momentum buffer, unlike torch's SGD: a rate that changes acts on
     the new gradient alone.

@@ -33,12 +33,11 @@ def set_batch_norm_extent(module: nn.Module, training: TrainingConfig) -> nn.Mod
     if rest:
         total = training.global_batch_size // size
         possible = ", ".join(str(n) for n in range(1, total + 1) if total % n == 0)
-        raise ConfigError(
-            [
-                f"training.device_batch_size = {size}: the {total} devices of a batch of {training.global_batch_size}"
-                f" images cannot be divided among {world().size} processes; expected {possible} processes"
-            ]
+        problem = (
+            f"training.device_batch_size = {size}: the {total} devices of a batch of {training.global_batch_size}"
+            f" images cannot be divided among {world().size} processes; expected {possible} processes"
         )
+        raise ConfigError([problem])
     if num_devices * world().size == 1:
         return module
     return _convert(module, lambda norm: PerDeviceBatchNorm(norm, num_devices, size))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -18,13 +19,45 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from simclr_core.launched import Launched
 from simclr_core.options import ConfigError
-from simclr_core.world import World
 
 T = TypeVar("T")
 
 _TIMEOUT = timedelta(minutes=30)  # process 0 may decode a data set for its cache while the others wait
+_CPU = torch.device("cpu")
 _BUCKET = 2**23  # gradients summed at a time: 32 MiB in float32
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that work on one run together, seen from one of them, and the device that it computes on."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = _CPU
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files, shows progress and evaluates."""
+        return self.rank == 0
+
+    def slice_of(self, global_batch_size: int) -> slice:
+        """This process's images of a batch; the slices of all ranks in order are the batch.
+
+        Raises ConfigError if the processes cannot share the batch equally.
+        """
+        share, rest = divmod(global_batch_size, self.size)
+        if rest:
+            nearest = ", ".join(str(size) for size in (share * self.size, (share + 1) * self.size) if size)
+            problem = (
+                f"training.global_batch_size = {global_batch_size}: {self.size} processes cannot share it equally;"
+                f" the nearest that they can: {nearest}"
+            )
+            raise ConfigError([problem])
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+
 _joined: list[World] = []
 
 
@@ -34,57 +67,66 @@ def world() -> World:
 
 
 @contextlib.contextmanager
-def joined(members: World, device: torch.device) -> Iterator[World]:
-    """Connect the processes, by NCCL on a GPU and by Gloo on a CPU, and always part from them at the end.
+def joined(device: str, launched: Launched | None = None) -> Iterator[World]:
+    """Connect the processes that a launcher started, and always part from them at the end.
 
-    An exception that leaves the block parts too, so that no process waits for this one: with Gloo the others'
-    connections break at once. NCCL notices after half an hour, if the launcher does not end the others before that,
-    as torchrun does, and srun with ``--kill-on-bad-exit``.
+    ``device`` is that of the runtime configuration. GPUs are connected by NCCL, CPUs by Gloo. An exception that
+    leaves the block parts too, so that no process waits for this one: with Gloo the others' connections break at
+    once. NCCL notices after half an hour, if the launcher does not end the others before that, as torchrun does, and
+    srun with ``--kill-on-bad-exit``. Raises ConfigError if the launcher's variables or the device make no sense.
     """
-    if members.size == 1:
-        yield members
-        return
+    launched = Launched.from_environment() if launched is None else launched
+    new = World(launched.rank, launched.size, _pick_device(device, launched))
+    with _connected(launched, new.device) if new.size > 1 else contextlib.nullcontext():
+        _joined.append(new)
+        try:
+            yield new
+        except BaseException as error:
+            if new.size > 1:
+                error.add_note(
+                    f"This is process {new.rank} of {new.size}. If it lost a connection, then another process has"
+                    " ended before it, whose own message says why."
+                )
+            raise
+        finally:
+            _joined.pop()
+
+
+@contextlib.contextmanager
+def _connected(launched: Launched, device: torch.device) -> Iterator[None]:
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    host = f"[{members.address}]" if ":" in members.address else members.address
+    host = f"[{launched.address}]" if ":" in launched.address else launched.address
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
-        init_method=f"tcp://{host}:{members.port}",
-        rank=members.rank,
-        world_size=members.size,
+        init_method=f"tcp://{host}:{launched.port}",
+        rank=launched.rank,
+        world_size=launched.size,
         timeout=_TIMEOUT,
         device_id=device if on_gpu else None,
     )
-    _joined.append(members)
     try:
-        yield members
-    except BaseException as error:
-        error.add_note(
-            f"This is process {members.rank} of {members.size}. If it lost a connection, then another process has"
-            " ended before it, whose own message says why."
-        )
-        raise
+        yield
     finally:
-        _joined.pop()
         dist.destroy_process_group()
 
 
-def pick_device(name: str, members: World) -> torch.device:
-    """The device of ``runtime.device`` for this process; ``auto`` takes a GPU where there is one.
+def _pick_device(name: str, launched: Launched) -> torch.device:
+    """``auto`` takes a GPU where there is one.
 
     Of several processes on a machine, each takes the GPU of its local rank, or the only one that it sees, where the
-    launcher shows each process its own. Raises ConfigError where there are too few.
+    launcher shows each process its own.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type != "cuda" or members.size == 1:
+    if device.type != "cuda" or launched.size == 1:
         return device
     if device.index is not None:
-        raise ConfigError([f"runtime.device = {name!r}: one GPU for {members.size} processes; expected 'cuda'"])
+        raise ConfigError([f"runtime.device = {name!r}: one GPU for {launched.size} processes; expected 'cuda'"])
     num_gpus = torch.cuda.device_count()
-    index = members.local_rank if num_gpus > 1 else 0
+    index = launched.local_rank if num_gpus > 1 else 0
     if index >= num_gpus:
         raise ConfigError([f"runtime.device = {name!r}: process {index + 1} of a machine with {num_gpus} GPUs"])
     return torch.device("cuda", index)

@@ -29,8 +29,8 @@ _FIRST_PORT, _NUM_PORTS = 20_000, 12_000  # below Linux' ephemeral ports, which 
 
 
 @dataclass(frozen=True)
-class World:
-    """The processes that work on one run together, seen from one of them.
+class Launched:
+    """One process of those that a launcher started for a run.
 
     ``rank`` counts over all ``size`` processes, ``local_rank`` over those of this machine; they meet at ``address``
     and ``port``.
@@ -42,29 +42,8 @@ class World:
     address: str = ""
     port: int = 0
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the process that writes files and shows progress."""
-        return self.rank == 0
-
-    def slice_of(self, global_batch_size: int) -> slice:
-        """This process's images of a batch; the slices of all ranks in order are the batch.
-
-        Raises ConfigError if the processes cannot share the batch equally.
-        """
-        share, rest = divmod(global_batch_size, self.size)
-        if rest:
-            nearest = [size for size in (share * self.size, (share + 1) * self.size) if size]
-            raise ConfigError(
-                [
-                    f"training.global_batch_size = {global_batch_size}: {self.size} processes cannot share it equally;"
-                    f" the nearest that they can: {', '.join(map(str, nearest))}"
-                ]
-            )
-        return slice(self.rank * share, (self.rank + 1) * share)
-
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> World:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Launched:
         """Read the launcher's variables; raises ConfigError with all that is missing or contradictory."""
         names = _names(environ)
         if not names:

@@ -1,0 +1,181 @@
+"""Batch normalisation over the images that the configuration says, however many processes share them.
+
+``global``: the statistics of the joined batch of all processes. ``per_device``: those of each
+``device_batch_size`` images, whether a process has as many or stands for several such devices. One process with
+``global``, or with a single device, keeps torch's own layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from simclr_core.config import TrainingConfig
+from simclr_core.distributed import gather, world
+from simclr_core.options import ConfigError
+
+
+def set_batch_norm_extent(module: nn.Module, training: TrainingConfig) -> nn.Module:
+    """``module`` with BN layers that have the extent of ``training.batch_norm``; its state dict keeps its keys.
+
+    Raises ConfigError if a process would have a part of a device.
+    """
+    if training.batch_norm == "global":
+        return synchronise_batch_norm(module)
+    size = training.device_batch_size
+    num_devices, rest = divmod(training.global_batch_size, size * world().size)
+    if rest:
+        total = training.global_batch_size // size
+        possible = ", ".join(str(n) for n in range(1, total + 1) if total % n == 0)
+        problem = (
+            f"training.device_batch_size = {size}: the {total} devices of a batch of {training.global_batch_size}"
+            f" images cannot be divided among {world().size} processes; expected {possible} processes"
+        )
+        raise ConfigError([problem])
+    if num_devices * world().size == 1:
+        return module
+    return _convert(module, lambda norm: PerDeviceBatchNorm(norm, num_devices, size))
+
+
+def synchronise_batch_norm(module: nn.Module) -> nn.Module:
+    """``module`` with every BN layer normalising over all processes' rows; alone, a process keeps what it has."""
+    return module if world().size == 1 else _convert(module, SynchronisedBatchNorm)
+
+
+def _convert(module: nn.Module, kind: Callable[[_BatchNorm], _BatchNorm]) -> nn.Module:
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return kind(module)
+    for name, child in module.named_children():
+        setattr(module, name, _convert(child, kind))
+    return module
+
+
+class _Converted(_BatchNorm):
+    """Another layer's parameters, buffers and mode; running statistics in eval mode as ever."""
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        assert norm.momentum is not None  # no layer here averages over all its past
+        super().__init__(norm.num_features, norm.eps, norm.momentum, affine=False)
+        self.weight, self.bias = norm.weight, norm.bias
+        self.affine = norm.affine
+        for name, buffer in norm.named_buffers():
+            setattr(self, name, buffer)
+        self.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self._normalise_batch(x)
+        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def _normalise_batch(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor, momentum: float) -> None:
+        """Move the running statistics towards ``mean`` and the unbiased ``var``, unless they are to be left alone."""
+        if not self.track_running_stats:
+            return
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(var.to(self.running_var.dtype), momentum)
+        self.num_batches_tracked += 1
+
+
+class SynchronisedBatchNorm(_Converted):
+    """BN over the joined rows of all processes, which may have different numbers of them: (B, C, ...), any device.
+
+    Torch's own ``SyncBatchNorm`` refuses CPU tensors. Statistics are float32, or float64 for such input.
+    """
+
+    def _normalise_batch(self, x: Tensor) -> Tensor:
+        y, mean, var, count = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        self._track(mean, var * (count / (count - 1)), self.momentum or 0.0)
+        return y
+
+
+class _Normalise(torch.autograd.Function):
+    """Batch normalisation over processes, with the joined batch's mean, biased variance and number of values.
+
+    The gradients of weight and bias are the process's own share of them: ``average_gradients`` brings them together
+    with all others.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        dims = [0, *range(2, x.ndim)]
+        local_var, local_mean = torch.var_mean(_exact(x), dims, correction=0)
+        local_count = local_mean.new_full((1,), x.numel() // x.shape[1])
+        stats = gather(torch.cat([local_mean, local_var, local_count])[None])
+        means, variances, counts = stats.split([x.shape[1], x.shape[1], 1], dim=1)
+        # Means and variances are combined (Chan et al. 1983), not sums of squares, whose difference from the squared
+        # mean cancels in float32 as soon as a channel's mean is large against its deviation.
+        count = counts.sum()
+        mean = (counts * means).sum(0) / count
+        var = (counts * (variances + (means - mean) ** 2)).sum(0) / count
+        ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt(), count)
+        y = functional.batch_norm(x, mean, var, weight, bias, eps=eps)
+        ctx.mark_non_differentiable(mean, var, count)
+        return y, mean, var, count
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        x, weight, mean, inverse_std, count = ctx.saved_tensors
+        dims = [0, *range(2, x.ndim)]
+        per_channel = (-1, *(1 for _ in x.shape[2:]))
+        gradient = _exact(gradient)
+        normalised = (_exact(x) - mean.view(per_channel)) * inverse_std.view(per_channel)
+        own = torch.stack([gradient.sum(dims), (gradient * normalised).sum(dims)])
+        joined = own.clone()
+        dist.all_reduce(joined)
+        shift, slope = (joined / count).unbind()
+        scale = inverse_std if weight is None else inverse_std * weight
+        of_x = gradient - shift.view(per_channel) - normalised * slope.view(per_channel)
+        of_x = (of_x * scale.view(per_channel)).to(x.dtype)
+        return of_x, own[1] if ctx.needs_input_grad[1] else None, own[0] if ctx.needs_input_grad[2] else None, None
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+class PerDeviceBatchNorm(_Converted):
+    """BN over each ``device_batch_size`` images by themselves, a process standing for ``num_devices`` of them.
+
+    Rows come view after view, and image after image within a view: a device has the same images of every view. The
+    running statistics are the mean over all devices of all processes. So the result depends on the devices, not on
+    how many processes they share. (DistributedDataParallel would keep those of process 0.)
+    """
+
+    def __init__(self, norm: _BatchNorm, num_devices: int, device_batch_size: int) -> None:
+        super().__init__(norm)
+        self.num_devices = num_devices
+        self.device_batch_size = device_batch_size
+
+    def _normalise_batch(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        parts = x.split(self.device_batch_size)
+        outputs, means, variances = [], [], []
+        for device in range(self.num_devices):
+            rows = torch.cat(parts[device :: self.num_devices])
+            mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+            # with momentum 1, torch writes the statistics of these rows, the variance unbiased
+            y = functional.batch_norm(rows, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+            outputs.append(y.split(self.device_batch_size))
+            means.append(mean)
+            variances.append(var)
+        mean, var = gather(torch.stack([torch.stack(means), torch.stack(variances)], dim=1)).mean(0).unbind()
+        self._track(mean, var, self.momentum or 0.0)
+        return torch.cat([part for view in zip(*outputs, strict=True) for part in view])

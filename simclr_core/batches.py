@@ -5,8 +5,9 @@ Nothing here remembers anything that a resume would need: a step's images and vi
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import torch
@@ -43,35 +44,35 @@ class Batches:
         self._num_workers = num_workers
         self._rows = pretrain_indices(config.data, len(images))
         self._slice = world.slice_of(config.training.global_batch_size)
-        self._pixels = images.images[self._rows].to(world.device) if isinstance(images, ImageSet) else None
+        self._in_memory = images.images[self._rows].to(world.device) if isinstance(images, ImageSet) else None
         self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)  # decoding runs ahead into the next epoch
         self.num_images = len(self._rows)
         self.steps_per_epoch = self.num_images // config.training.global_batch_size
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of the steps from ``start`` up to ``stop``, excluded."""
-        decoded = self._decode(start, stop) if self._pixels is None else None
+        with contextlib.closing(self._pixels(start, stop)) as pixels:  # its worker processes end with it
+            for step, own in zip(range(start, stop), pixels, strict=True):
+                indices, makers = self._indices(step), self._epoch(self._epoch_of(step)).makers
+                parts = own.split(2, dim=1) if own.ndim == 5 else [own] * len(makers)
+                views = [maker(part, indices, step) for maker, part in zip(makers, parts, strict=True)]
+                yield Batch(step, indices.to(self._device), views)
+
+    def _pixels(self, start: int, stop: int) -> Generator[Tensor, None, None]:
+        """uint8: whole images (B, 3, S, S) from memory, or from a stream both crops of every pair (B, V, 3, S, S)."""
+        if self._in_memory is not None:
+            for step in range(start, stop):
+                yield self._in_memory[self._indices(step).to(self._device)]
+            return
+        interpolation = self._config.views.crop_interpolation
+        for crops in self._images.crops(self._boxes(start, stop), self._num_workers, interpolation):
+            yield crops.to(self._device, non_blocking=True)
+
+    def _boxes(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
         for step in range(start, stop):
             indices = self._indices(step)
-            if decoded is None:
-                pixels = self._pixels[indices.to(self._device)]
-                views = [maker(pixels, indices, step) for maker in self._epoch(self._epoch_of(step)).makers]
-            else:
-                pixels = next(decoded).to(self._device)
-                makers = self._epoch(self._epoch_of(step)).makers
-                views = [maker(own, indices, step) for maker, own in zip(makers, pixels.split(2, dim=1), strict=True)]
-            yield Batch(step, indices.to(self._device), views)
-
-    def _decode(self, start: int, stop: int) -> Iterator[Tensor]:
-        """uint8 (B, V, 3, S, S): the crops of both views of every pair, from worker processes."""
-
-        def wanted() -> Iterator[tuple[Tensor, Tensor]]:
-            for step in range(start, stop):
-                indices = self._indices(step)
-                makers = self._epoch(self._epoch_of(step)).makers
-                yield self._rows[indices], torch.cat([maker.crop_boxes(indices) for maker in makers], dim=1)
-
-        return self._images.crops(wanted(), self._num_workers)
+            makers = self._epoch(self._epoch_of(step)).makers
+            yield self._rows[indices], torch.cat([maker.crop_boxes(indices) for maker in makers], dim=1)
 
     def _epoch_of(self, step: int) -> int:
         return step // self.steps_per_epoch

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from simclr_core import checkpoint
+from simclr_core.batch_norm import set_batch_norm_extent
 from simclr_core.batches import Batch, Batches
 from simclr_core.config import RunConfig
 from simclr_core.curves import Curves
 from simclr_core.data import Images
-from simclr_core.distributed import World, gather
+from simclr_core.distributed import World, average_gradients, gather
 from simclr_core.environment import differences, environment
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
@@ -113,7 +114,6 @@ def pretrain(
     warmup_steps = num_warmup_steps(batches.num_images, config.optimizer.warmup_epochs, size, step_count)
     peak = peak_lr(config.optimizer.base_lr, config.optimizer.lr_scaling, size)
     log_every = max(1, math.ceil(num_steps / _NUM_LOG_LINES))
-    parallel = world.parallelise(training.method)
     logged, shown, saved = (_Meter(training.step) for _ in range(3))
 
     for batch in batches.steps(training.step, num_steps if not training.diverged else 0):
@@ -121,7 +121,7 @@ def pretrain(
         schedule_step = batch.step - batch.step % batches.steps_per_epoch if by_epoch else batch.step
         lr = lr_at(schedule_step, peak, warmup_steps, num_steps)
         set_lr(training.optimizer, lr, peak)
-        output = _descend(parallel, batch, _targets_of(batch, batches, training, num_steps))
+        output = _descend(training.method, batch, _targets_of(batch, batches, training, num_steps))
         training.optimizer.step()
         training.step += 1
 
@@ -148,6 +148,7 @@ def pretrain(
 def _build(config: RunConfig, batches: Batches, device: torch.device) -> Training:
     torch.manual_seed(derive(config.seed, "init"))
     method = build_method(config).to(device).train()
+    set_batch_norm_extent(method, config.training)
     constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None
     optimizer = build_optimizer(config.optimizer, method, constant_lr)
     targets: Alternation | MovingAverage | None = None
@@ -171,12 +172,13 @@ def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: i
     return None
 
 
-def _descend(parallel: Callable[..., StepOutput], batch: Batch, targets: Targets | None) -> StepOutput:
-    """Gradients of the mean loss over the pairs; the output of the last pair, with that mean."""
-    outputs = [parallel(view_1, view_2, targets) for view_1, view_2 in batch.pairs]
+def _descend(method: Method, batch: Batch, targets: Targets | None) -> StepOutput:
+    """Gradients of the mean loss over the pairs and processes; the last pair's output, with this process's mean."""
+    outputs = [method(view_1, view_2, targets) for view_1, view_2 in batch.pairs]
     loss = outputs[0].loss if len(outputs) == 1 else torch.stack([output.loss for output in outputs]).mean()
-    parallel.zero_grad()
+    method.zero_grad()
     loss.backward()
+    average_gradients(method.parameters())
     return outputs[-1]._replace(loss=loss)
 
 

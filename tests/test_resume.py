@@ -67,10 +67,10 @@ def test_twenty_kills_at_random_moments_leave_no_trace(toy_runtime: RuntimeConfi
     assert expected["step"] == 30
     assert expected == outcome(tmp_path / "warm")
 
-    source = random.Random(0)
+    source = random.Random(0)  # noqa: S311 - no secret
     resumed_at: list[int] = []
     num_kills, num_damaged, number = 0, 0, 0
-    while num_kills < 20:
+    while num_kills < 20 or num_damaged < 3:
         run_dir = tmp_path / str(number)
         number += 1
         while True:
@@ -82,7 +82,7 @@ def test_twenty_kills_at_random_moments_leave_no_trace(toy_runtime: RuntimeConfi
             process.join()
             num_kills += 1
             newest = run_dir / checkpoint.NAME
-            if source.random() < 0.3 and newest.exists() and not (run_dir / "result.json").exists():
+            if num_kills % 3 == 0 and newest.exists() and not (run_dir / "result.json").exists():
                 damage(newest, source)
                 num_damaged += 1
         assert process.exitcode == 0
@@ -90,8 +90,6 @@ def test_twenty_kills_at_random_moments_leave_no_trace(toy_runtime: RuntimeConfi
         resumes = json.loads((run_dir / "result.json").read_text())["resumes"]
         assert all(resume["bit_exact"] for resume in resumes)
         resumed_at += [resume["step"] for resume in resumes]
-    print(f"{num_kills} kills, {num_damaged} damaged checkpoints, resumed at steps {sorted(resumed_at)}")
-    assert num_damaged >= 2
     assert any(step % 5 for step in resumed_at), "no resume in mid-epoch"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from simclr_core.distributed import gather, rank
+from simclr_core.distributed import gather, world
 from simclr_core.losses import simclr_loss
 from simclr_core.methods.base import Method, StepOutput, Targets
 
@@ -25,5 +25,5 @@ class SimCLR(Method):
         if self.config.stop_gradient:
             keys_1, keys_2 = keys_1.detach(), keys_2.detach()
         keys = None if keys_1 is p_1 and keys_2 is p_2 else (keys_1, keys_2)
-        loss = simclr_loss(self.config, p_1, p_2, keys, first_key=rank() * len(z_1))
+        loss = simclr_loss(self.config, p_1, p_2, keys, first_key=world().rank * len(z_1))
         return StepOutput(self.config.loss_scale * loss, z_1, z_2)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from toy import toy_config
 
 from simclr_core import checkpoint
 from simclr_core.config import EvalConfig
-from simclr_core.distributed import joined
-from simclr_core.pretrain import Progress, Training, pretrain
+from simclr_core.data import load_dataset
+from simclr_core.distributed import World
+from simclr_core.pretrain import Progress, pretrain
 from simclr_core.run import execute
 from simclr_core.runtime import RuntimeConfig
 
@@ -25,6 +27,7 @@ EVALUATIONS = [EvalConfig(num_labels=30), EvalConfig(protocol="knn", num_labels=
 TINY = {"training.epochs": 6, "optimizer.warmup_epochs": 1}
 SPAWN = multiprocessing.get_context("forkserver")
 CPU = torch.device("cpu")
+StopAt = Callable[[int], Callable[[Progress], None]]
 
 
 def outcome(run_dir: Path) -> dict[str, Any]:
@@ -93,8 +96,23 @@ def test_twenty_kills_at_random_moments_leave_no_trace(toy_runtime: RuntimeConfi
     assert any(step % 5 for step in resumed_at), "no resume in mid-epoch"
 
 
-class Stopped(Exception):  # noqa: N818  it is no error
+class Stopped(Exception):  # noqa: N818 - it is no error
     pass
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
+    """Something to pass as ``on_progress`` that ends the training after a step."""
+    monkeypatch.setattr("simclr_core.pretrain._PROGRESS_EVERY_S", -1.0)
+
+    def build(step: int) -> Callable[[Progress], None]:
+        def on_progress(now: Progress) -> None:
+            if (now.phase, now.step) == ("pretrain", step):
+                raise Stopped
+
+        return on_progress
+
+    return build
 
 
 @pytest.mark.parametrize(
@@ -109,33 +127,47 @@ class Stopped(Exception):  # noqa: N818  it is no error
     ],
     ids=lambda values: " ".join(f"{key.split('.')[1]}={value}" for key, value in values.items()),
 )
-def test_every_kind_of_state_is_restored(values: dict[str, object], toy_runtime: RuntimeConfig, tmp_path: Path) -> None:
+def test_every_kind_of_state_is_restored(
+    values: dict[str, object], stop_at: StopAt, toy_runtime: RuntimeConfig, tmp_path: Path
+) -> None:
     config = toy_config("simsiam_mini", {"training.epochs": 3, **values})
     runtime = replace(toy_runtime, checkpoint_every_s=0.0)
+    images = load_dataset(config.data, runtime.data_path, runtime.cache_path).pretrain
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
 
-    def train(run_dir: Path, stop_at: int | None = None) -> Training:
-        def on_progress(now: Progress) -> None:
-            if now.step == stop_at:
-                raise Stopped
+    whole = pretrain(config, images, World(), runtime, tmp_path / "whole", lambda _: None)
+    with pytest.raises(Stopped):
+        pretrain(config, images, World(), runtime, tmp_path / "stopped", stop_at(8))
+    resumed = pretrain(config, images, World(), runtime, tmp_path / "stopped", lambda _: None)
 
-        run_dir.mkdir(exist_ok=True)
-        with joined("cpu") as world:
-            from simclr_core.run import _key, _load
-
-            dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
-            return pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress)
-
-    whole = train(tmp_path / "whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simclr_core.pretrain._PROGRESS_EVERY_S", -1.0)
-        with pytest.raises(Stopped):
-            train(tmp_path / "stopped", stop_at=8)
-    resumed = train(tmp_path / "stopped")
-
-    assert [resume["step"] < 8 for resume in resumed.resumes] == [True]
+    assert [0 < resume["step"] <= 8 for resume in resumed.resumes] == [True]
     assert resumed.step == whole.step
     assert checkpoint.checksum(resumed.state()["method"]) == checkpoint.checksum(whole.state()["method"])
     assert checkpoint.checksum(resumed.state()["optimizer"]) == checkpoint.checksum(whole.state()["optimizer"])
     assert checkpoint.checksum(resumed.state()["targets"]) == checkpoint.checksum(whole.state()["targets"])
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "stopped")]
     assert metrics[0] == metrics[1]
+
+
+def test_a_resume_elsewhere_is_marked_and_its_curves_are_cut_at_the_checkpoint(
+    stop_at: StopAt, toy_runtime: RuntimeConfig, tmp_path: Path
+) -> None:
+    config = toy_config(values={"training.epochs": 2})
+    execute(config, [], replace(toy_runtime, checkpoint_every_s=0.0), tmp_path)
+    (tmp_path / "result.json").unlink()
+    state = checkpoint.read(tmp_path / checkpoint.PREVIOUS, CPU)
+    assert state is None, "the previous checkpoint outlived its run"
+    (tmp_path / checkpoint.NAME).unlink()
+
+    with pytest.raises(Stopped):
+        execute(config, [], replace(toy_runtime, checkpoint_every_s=0.0), tmp_path, stop_at(8))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "lo')  # what a kill may leave
+    execute(config, [], replace(toy_runtime, num_threads=2), tmp_path)
+    torch.set_num_threads(1)
+
+    (resume,) = json.loads((tmp_path / "result.json").read_text())["resumes"]
+    assert resume == {"step": 7, "bit_exact": False, "differences": ["num_threads: 1 -> 2"]}
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 11))

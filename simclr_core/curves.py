@@ -57,6 +57,6 @@ def _tensorboard_writer(run_dir: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ConfigError(
-            ["runtime.tensorboard = true: the package tensorboard is not installed (pip install tensorboard)"]
+            ["runtime.tensorboard = true: needs the package tensorboard (pip install simclr-ablations[tensorboard])"]
         ) from None
     return SummaryWriter(run_dir / "tensorboard", purge_step=step + 1)

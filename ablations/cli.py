@@ -134,6 +134,7 @@ def run(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one run.")] = 1,
     data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")] = False,
     seeds: Seeds = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Start at most so many runs.")] = None,
 ) -> None:
@@ -152,7 +153,9 @@ def run(
     todo = todo[:limit]
     num_workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(todo))
     say(f"{len(specs)} runs in {store}: {standing}; {len(todo)} to run, {num_workers} at a time")
-    runtime = RuntimeConfig(device=device, num_threads=threads, data_dir=str(data_dir), store=str(store))
+    runtime = RuntimeConfig(
+            device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
+        )
     with Display(out, len(todo), num_workers) as display:
         summary = launch(todo, runtime, num_workers, display)
     if summary.problems:

@@ -271,8 +271,19 @@ def problems_of(config: RunConfig) -> list[str]:
         problems.append(f"optimizer.warmup_epochs = {config.optimizer.warmup_epochs:g}: longer than training.epochs")
     if config.data.reading == "stream" and config.views.kind == "pair":
         problems.append("views.kind = 'pair': data.reading = 'stream' crops each view by itself; expected 'memory'")
-    if config.method.name == "simsiam" and config.method.target == "moving_average" and not config.method.stop_gradient:
-        problems.append("method.target = 'moving_average': takes no gradient; expected method.stop_gradient = true")
+    return problems + _problems_of_targets(config.method)
+
+
+def _problems_of_targets(method: MethodConfig) -> list[str]:
+    """SimSiam's targets of Sec. 5.2 are both views' other projection, without gradient."""
+    if method.name != "simsiam" or (method.target == "batch" and method.alternation_steps == 1):
+        return []
+    setting = "method.target = 'moving_average'" if method.target != "batch" else "method.alternation_steps"
+    problems = []
+    if not method.stop_gradient:
+        problems.append(f"{setting}: its targets take no gradient; expected method.stop_gradient = true")
+    if method.symmetry == "asymmetric_2x":
+        problems.append(f"{setting}: has one pair of views; expected method.symmetry 'symmetric' or 'asymmetric'")
     return problems
 
 

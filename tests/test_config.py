@@ -117,6 +117,10 @@ def test_all_that_is_wrong_comes_in_one_message() -> None:
         ({"backbone.depth": 19}, "backbone.depth = 19: expected one of 10, 18, 34, 50, 101, 152"),
         ({"views.crop_min_area": 2}, "views.crop_min_area = 2.0: expected at most 1"),
         (
+            {"method.name": "simsiam", "method.target": "moving_average", "method.stop_gradient": False},
+            "method.target = 'moving_average': its targets take no gradient; expected method.stop_gradient = true",
+        ),
+        (
             {"training.batch_norm": "per_device", "training.device_batch_size": 96},
             "training.device_batch_size = 96: does not divide training.global_batch_size = 256",
         ),

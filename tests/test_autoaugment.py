@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy, autoaugment as torchvision_s
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+from torchvision.transforms import autoaugment as torchvision_s
 
 from simclr_core.autoaugment import autoaugment, draw_autoaugment
 from simclr_core.data import to_float

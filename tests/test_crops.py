@@ -117,9 +117,7 @@ def test_every_image_has_its_own_box(interpolation: str) -> None:
     other[7] = images()[7]
     shuffled = boxes().roll(1, dims=0)
     shuffled[7] = boxes()[7]
-    ours, theirs = (
-        crop_resize(x, b, 20, interpolation)[7] for x, b in ((images(), boxes()), (other, shuffled))
-    )
+    ours, theirs = (crop_resize(x, b, 20, interpolation)[7] for x, b in ((images(), boxes()), (other, shuffled)))
 
     assert torch.equal(ours, theirs)
 

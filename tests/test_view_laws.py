@@ -38,14 +38,14 @@ def draw(name: str, config: ViewsConfig | None = None, size: int = SIZE) -> Tabl
     ("name", "column", "probability"),
     [("crop", "flip", 0.5), ("color", "jitter", 0.8), ("color", "gray", 0.2), ("blur", "blur", 0.5)],
 )
-def test_coins_come_up_as_often_as_configured(
-    config: ViewsConfig, name: str, column: str, probability: float
-) -> None:
+def test_coins_come_up_as_often_as_configured(config: ViewsConfig, name: str, column: str, probability: float) -> None:
     """Gray keeps its probability at every strength of colour distortion."""
     assert draw(name, config)[column].float().mean() == pytest.approx(probability, abs=0.01)
 
 
-@pytest.mark.parametrize(("name", "column"), [("crop", "flip"), ("color", "jitter"), ("color", "gray"), ("blur", "blur")])
+@pytest.mark.parametrize(
+    ("name", "column"), [("crop", "flip"), ("color", "jitter"), ("color", "gray"), ("blur", "blur")]
+)
 def test_coins_can_be_sure(name: str, column: str) -> None:
     sure = ViewsConfig(flip_probability=1, jitter_probability=1, gray_probability=1, blur_probability=1)
     never = ViewsConfig(flip_probability=0, jitter_probability=0, gray_probability=0, blur_probability=0)
@@ -86,8 +86,7 @@ def test_jitter_factors_have_the_authors_quantiles(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("config", "width", "turn"),
-    [(ViewsConfig(color_strength=s), 0.8 * s, 0.2 * s) for s in (0.125, 0.25, 0.5, 1.0, 1.25)]
-    + [(SIMSIAM, 0.4, 0.1)],
+    [(ViewsConfig(color_strength=s), 0.8 * s, 0.2 * s) for s in (0.125, 0.25, 0.5, 1.0, 1.25)] + [(SIMSIAM, 0.4, 0.1)],
     ids=["1/8", "1/4", "1/2", "1", "5/4", "simsiam"],
 )
 @pytest.mark.parametrize("brightness", ["multiply", "add"])

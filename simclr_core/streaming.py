@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -103,7 +102,7 @@ class StreamedImages:
             sampler=pieces,
             num_workers=num_workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_start_worker,
+            worker_init_fn=_quieten,
             generator=torch.Generator(),  # the global one stays as it is
             prefetch_factor=in_flight,
         )
@@ -178,6 +177,6 @@ def _as_it_is(result: Tensor | list[str]) -> Tensor | list[str]:
     return result
 
 
-def _start_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent ends these
-    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # odd EXIF data, told anew by each process
+def _quieten(_: int) -> None:
+    """ImageNet has images with odd EXIF data, of which each worker would tell anew in every epoch."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")

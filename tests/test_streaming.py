@@ -276,6 +276,18 @@ def test_a_file_written_anew_during_a_run_is_told(own: Path, load: Callable[...,
         list(images.whole(torch.tensor([0]), 1))
 
 
+def test_workers_are_silent_about_odd_exif_data(own: Path, load: Callable[..., Dataset]) -> None:
+    images = load().train
+    path = own / "pictures/train/n01/n01_00.JPEG"
+    image = pil_loader(str(path))
+    image.save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"), Image.open(path) as opened:
+        assert opened.size == image.size
+
+    (batch,) = images.whole(torch.tensor([0]), 1, num_workers=1)  # a warning would be an error here
+    assert batch.shape == (1, 3, SIZE, SIZE)
+
+
 def test_a_worker_that_dies_is_told(dataset: Dataset) -> None:
     def rows_then_kill() -> object:
         yield from draw_batches(dataset.train, (32, 32))

@@ -14,6 +14,7 @@ import variations
 from parity import __main__ as parity
 from parity.checks import outcomes_of
 from parity.comparison import Comparison, NotCovered, compare
+from reference_resnet import resnet
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -107,7 +108,7 @@ def test_schedule(tmp_path: Path, scaling: str, images: int, batch: int, epochs:
 )
 def test_resnet(tmp_path: Path, depth: int, width: int, cifar: bool, size: int) -> None:
     """An odd side too, where TensorFlow's max-pool pads all around."""
-    assert failures(variations.resnet(tmp_path, depth, width, cifar=cifar, size=size, num_images=4)) == []
+    assert failures(resnet(tmp_path, depth, width, cifar=cifar, size=size, num_images=4)) == []
 
 
 @pytest.mark.parametrize(("num_layers", "in_dim", "dim"), [(1, 5, 3), (2, 4, 9), (4, 7, 2)])

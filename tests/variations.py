@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,131 +141,6 @@ def schedule(folder: Path, **hp: Any) -> Path:
     cosine = 0.5 * (1 + np.cos(np.float32(math.pi) * np.clip((t - warm) / np.float32(total - warm), 0, 1)))
     lr = np.where(steps < warm, t / max(warm, 1), cosine).astype(np.float32) * np.float32(peak)
     return write(folder / "03_schedule_variation.npz", hp, steps=steps, lr=lr, total_steps=np.array(total))
-
-
-BatchNorm = Callable[[str, Tensor, str], Tensor]
-
-
-def resnet(folder: Path, depth: int, width: int, *, cifar: bool, size: int, num_images: int) -> Path:
-    """The released layout, by its description: named weights, and a pass in either mode."""
-    generator = torch.Generator().manual_seed(depth)
-    bottleneck = depth >= 50
-    blocks = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}[depth]
-    weights: dict[str, Tensor] = {}
-
-    def conv(name: str, kernel: int, channels_in: int, channels_out: int) -> None:
-        shape = (kernel, kernel, channels_in, channels_out)
-        weights[f"{name}.kernel"] = torch.randn(shape, generator=generator) / (kernel * math.sqrt(channels_in))
-
-    def norm(name: str, channels: int) -> None:
-        for array, low in (("gamma", 0.5), ("beta", -0.5), ("moving_mean", -0.5), ("moving_var", 0.5)):
-            weights[f"{name}.{array}"] = torch.rand(channels, generator=generator) + low
-
-    conv("stem.conv0", 3 if cifar else 7, 3, width)
-    norm("stem.bn0", width)
-    channels = width
-    plan = []
-    for group, number in enumerate(blocks, start=1):
-        planes = width * 2 ** (group - 1)
-        out = planes * (4 if bottleneck else 1)
-        for block in range(number):
-            name = f"group{group}.block{block}"
-            stride = 2 if group > 1 and block == 0 else 1
-            plan.append((name, stride, block == 0))
-            if block == 0:
-                conv(f"{name}.shortcut.conv0", 1, channels, out)
-                norm(f"{name}.shortcut.bn0", out)
-            if bottleneck:
-                layers = [(1, channels, planes), (3, planes, planes), (1, planes, out)]
-            else:
-                layers = [(3, channels, planes), (3, planes, planes)]
-            for i, (kernel, before, after) in enumerate(layers):
-                conv(f"{name}.conv{i}", kernel, before, after)
-                norm(f"{name}.bn{i}", after)
-            channels = out
-    stored = {name: value.numpy().astype(np.float32) for name, value in weights.items()}
-    exact = {name: torch.from_numpy(value).double() for name, value in stored.items()}
-    trainable = {name: value.requires_grad_() for name, value in exact.items() if "moving" not in name}
-    moved: dict[str, Tensor] = {}
-
-    def apply_conv(name: str, x: Tensor, stride: int) -> Tensor:
-        kernel = exact[f"{name}.kernel"].permute(3, 2, 0, 1)
-        k = kernel.shape[2]
-        if stride == 1:
-            return functional.conv2d(x, kernel, padding="same")
-        before = (k - 1) // 2
-        return functional.conv2d(functional.pad(x, (before, k - 1 - before) * 2), kernel, stride=stride)
-
-    def apply_norm(name: str, x: Tensor, *, training: bool) -> Tensor:
-        mean, var = exact[f"{name}.moving_mean"], exact[f"{name}.moving_var"]
-        if training:
-            batch_mean, batch_var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-            moved[f"{name}.moving_mean"] = (0.9 * mean + 0.1 * batch_mean).detach()
-            moved[f"{name}.moving_var"] = (0.9 * var + 0.1 * batch_var).detach()
-            mean, var = batch_mean, batch_var
-        scale = exact[f"{name}.gamma"] / (var + 1e-5).sqrt()
-        return x * scale[:, None, None] + (exact[f"{name}.beta"] - mean * scale)[:, None, None]
-
-    def forward(images: Tensor, *, training: bool) -> tuple[Tensor, list[Tensor]]:
-        x = apply_norm("stem.bn0", apply_conv("stem.conv0", images, 1 if cifar else 2), training=training).relu()
-        if not cifar:
-            sides = x.shape[2:]
-            pads = [max((math.ceil(n / 2) - 1) * 2 + 3 - n, 0) for n in reversed(sides)]
-            amounts = [amount for pad in pads for amount in (pad // 2, pad - pad // 2)]
-            x = functional.max_pool2d(functional.pad(x, amounts, value=-math.inf), 3, 2)
-        stages = [x]
-        for name, stride, first in plan:
-            shortcut = x
-            if first:
-                shortcut = apply_conv(f"{name}.shortcut.conv0", x, stride)
-                shortcut = apply_norm(f"{name}.shortcut.bn0", shortcut, training=training)
-                if name[5] != "1":
-                    stages.append(x)
-            strides = [1, stride, 1] if bottleneck else [stride, 1]
-            for i, step in enumerate(strides):
-                x = apply_norm(f"{name}.bn{i}", apply_conv(f"{name}.conv{i}", x, step), training=training)
-                x = x.relu() if i < len(strides) - 1 else x
-            x = (x + shortcut).relu()
-        return x.mean((2, 3)), [*stages, x]
-
-    x_u8 = torch.randint(0, 256, (num_images, size, size, 3), generator=generator)
-    images = (x_u8.double() / 256).permute(0, 3, 1, 2).requires_grad_()
-    with torch.no_grad():
-        features, stages = forward(images, training=False)
-    trained, _ = forward(images, training=True)
-    (trained * torch.linspace(-1, 1, trained.numel(), dtype=torch.float64).reshape(trained.shape)).sum().backward()
-    assert images.grad is not None
-    slope = images.grad.permute(0, 2, 3, 1)
-    last = [stage.permute(0, 2, 3, 1) for stage in stages]
-
-    def packed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Array]:
-        return {
-            f"{prefix}_names": np.array(list(tensors)),
-            f"{prefix}_shapes": np.array([[*t.shape, 0, 0, 0, 0][:4] for t in tensors.values()]),
-            f"{prefix}_flat": np.concatenate([t.detach().numpy().ravel() for t in tensors.values()]),
-        }
-
-    hp = {"depth": depth, "width_multiplier": width / 64, "cifar_stem": cifar, "sk_ratio": 0.0, "se_ratio": 0.0}
-    hp |= {"image_size": size, "n": num_images, "bn_eps": 1e-5, "batch_norm_decay": 0.9}
-    gradients = [g.grad for g in trainable.values() if g.grad is not None]
-    return write(
-        folder / "04_resnet_variation.npz",
-        hp | {"trainable_params": sum(value.numel() for value in trainable.values())},
-        x_u8=x_u8.numpy().astype(np.uint8),
-        feat_eval=features.numpy(),
-        stage_shapes=np.array([stage.shape for stage in last]),
-        eval_stage_mean=np.array([stage.mean() for stage in last]),
-        eval_stage_absmax=np.array([stage.abs().max() for stage in last]),
-        eval_stage0_img0=last[0][0, :8, :8].numpy(),
-        feat_train=trained.detach().numpy(),
-        grad_x_train_crop=slope[:, :12, :12].numpy(),
-        grad_x_train_l2=slope.norm().numpy(),
-        grad_names=np.array(list(trainable)),
-        grad_l2=np.array([g.norm() for g in gradients]),
-        grad_sum=np.array([g.sum() for g in gradients]),
-        **packed("w", {name: torch.from_numpy(value) for name, value in stored.items()}),
-        **packed("after", moved),
-    )
 
 
 def projector(folder: Path, num_layers: int, in_dim: int, dim: int, num_rows: int) -> Path:

@@ -66,9 +66,11 @@ def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) ->
     smallest, largest = min_area * height * width, height * width
     boxes = torch.stack([torch.zeros_like(height), torch.zeros_like(height), height, width], dim=1)
     pending = torch.ones(num_images, dtype=torch.bool)
+    # The number of rounds depends on the sizes, so they have a generator of their own: what is drawn next does not.
+    tries = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=source)))
     for _ in range(TENSORFLOW_TRIES):
         # All images draw in every round, so that what one of them draws does not depend on which others are done.
-        draws = uniform(4 * num_images, source).view(4, num_images)
+        draws = uniform(4 * num_images, tries).view(4, num_images)
         aspect = ASPECTS[0] + (ASPECTS[1] - ASPECTS[0]) * draws[0]
         most = _tallest(aspect, height, width)
         least = torch.min((smallest / aspect).sqrt().round(), most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 import variations
 from parity import __main__ as parity
-from parity.checks import outcomes_of
+from parity.checks import golden_files, outcomes_of
 from parity.comparison import Comparison, NotCovered, compare
 from reference_resnet import resnet
 
@@ -309,4 +310,12 @@ def test_the_table_goes_between_the_markers_of_a_document(tmp_path: Path, monkey
     assert text.startswith(f"before\n{parity.BEGIN}\n\n| case |")
     assert text.endswith(f"\n{parity.END}\nafter\n")
     assert "yesterday" not in text
-    assert "| `03_schedule_3` | number of steps | 0.0e+00 | exact | pass |" in text
+    assert "| `03_schedule_3` | 2 | learning rate | 1.3e-07 | 2e-06 relative + 3e-07 | pass |" in text
+
+
+def test_fidelity_has_a_row_for_every_file_that_is_compared() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    generated = text.partition(parity.BEGIN)[2].partition(parity.END)[0]
+
+    rows = re.findall(r"^\| `(\w+)` \| \d+ \|.*\| pass \|$", generated, re.MULTILINE)
+    assert rows == [path.stem for path in golden_files(GOLDEN)]

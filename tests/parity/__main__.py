@@ -88,16 +88,18 @@ def _write(document: Path, cases: dict[str, list[Outcome]]) -> None:
 
 
 def markdown(cases: dict[str, list[Outcome]]) -> str:
-    """The table of comparisons, then that of what is not covered."""
-    lines = ["", "| case | compared | largest error | tolerance | verdict |", "| --- | --- | ---: | ---: | --- |"]
+    """A row for each file, with the comparison that takes most of its tolerance; then what is not covered."""
+    lines = ["", "| case | comparisons | the nearest to its tolerance | its error | tolerance | verdict |"]
+    lines.append("| --- | ---: | --- | ---: | ---: | --- |")
     rest = ["", "Not covered:", "", "| case | part | reason |", "| --- | --- | --- |"]
     for case, outcomes in cases.items():
-        for one in outcomes:
-            if isinstance(one, Comparison):
-                verdict = "pass" if one.passed else "**FAIL**"
-                lines.append(f"| `{case}` | {one.what} | {one.error:.1e} | {one.tolerance} | {verdict} |")
-            else:
-                rest.append(f"| `{case}` | {one.what} | {one.reason} |")
+        compared = [one for one in outcomes if isinstance(one, Comparison)]
+        if compared:
+            worst = max(compared, key=lambda one: (one.share, one.error))
+            verdict = "pass" if all(one.passed for one in compared) else "**FAIL**"
+            numbers = f"{worst.error:.1e} | {worst.tolerance} | {verdict}"
+            lines.append(f"| `{case}` | {len(compared)} | {worst.what} | {numbers} |")
+        rest += [f"| `{case}` | {one.what} | {one.reason} |" for one in outcomes if isinstance(one, NotCovered)]
     return "\n".join([*lines, *(rest if len(rest) > 5 else []), "", ""])
 
 

@@ -13,7 +13,8 @@ def build_projector(config: ProjectorConfig, num_features: int) -> nn.Module:
     ``nonlinear`` is Linear-BN-ReLU layers of ``hidden_dim`` (the feature width if 0), then Linear-BN without ReLU:
     SimCLR Sec. 2.1 with the BN of the released code (``LinearLayer``), SimSiam Sec. 3 with ``no_affine`` as in its
     released code. ``linear`` keeps the last layer, ``none`` returns the features (SimCLR Fig. 8). A linear layer
-    has a bias where no BN follows it.
+    has a bias where no BN follows it. ``init`` is torch's, or ``normal``: weights of standard deviation .01, biases 0
+    (SimCLR's released ``LinearLayer``; SimSiam App. A warns of it).
     """
     if config.kind == "none":
         return nn.Identity()
@@ -26,6 +27,12 @@ def build_projector(config: ProjectorConfig, num_features: int) -> nn.Module:
             layers.append(nn.ReLU(inplace=True))
             width = hidden
     layers += _linear(width, config.dim, config.output_batch_norm)
+    if config.init == "normal":
+        for layer in layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.01)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
 
 
@@ -35,14 +42,19 @@ def projection_dim(config: ProjectorConfig, num_features: int) -> int:
 
 
 def build_predictor(config: PredictorConfig, dim: int) -> nn.Module:
-    """SimSiam's prediction MLP h (Sec. 3): z (B, D) -> p (B, D); BN and ReLU on the hidden layer alone."""
+    """SimSiam's prediction MLP h (Sec. 3): z (B, D) -> p (B, D); BN and ReLU on the hidden layer alone by default.
+
+    Table 3 takes the hidden BN away (a), or adds one to the output (d). Without ``trained`` the parameters stay at
+    their random initialisation (Table 1b); the hidden BN still follows its batches.
+    """
     if config.kind == "none":
         return nn.Identity()
-    return nn.Sequential(
-        *_linear(dim, config.hidden_dim, "affine"),
+    predictor = nn.Sequential(
+        *_linear(dim, config.hidden_dim, "affine" if config.hidden_batch_norm else "none"),
         nn.ReLU(inplace=True),
-        nn.Linear(config.hidden_dim, dim),
+        *_linear(config.hidden_dim, dim, config.output_batch_norm),
     )
+    return predictor.requires_grad_(config.trained)
 
 
 class _ScaleOnlyBatchNorm(nn.BatchNorm1d):

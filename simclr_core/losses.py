@@ -1,27 +1,173 @@
-"""Objectives. B images in a batch, N = 2B views, D projection."""
+"""Objectives. B images in a batch, N = 2B views, D projection.
+
+The losses of SimCLR compare a view with the other views of the batch. Where a batch is spread over processes, each
+passes its own rows as ``z_1``, ``z_2`` (b, D), the rows of all processes as ``keys`` (B, D) each, and where its own
+begin in them as ``first_key``. Its loss is the mean over its own anchors, so that the mean over processes of equal
+shares is the loss of the whole batch.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from simclr_core.config import MethodConfig
 
-def nt_xent(z_1: Tensor, z_2: Tensor, temperature: float) -> Tensor:
-    """NT-Xent, the normalised temperature-scaled cross entropy (SimCLR Eq. 1, Algorithm 1): (B, D), (B, D) -> scalar.
+Keys = tuple[Tensor, Tensor] | None
+"""z of both views of all processes, (B, D) each, the same images in the same order; None: the own rows are all."""
 
-    For each of the N views: cross entropy of picking its partner among the other N - 1 views by cosine similarity
-    over temperature; the mean over the N views. The released code returns the sum of the means over either view,
-    which is twice this.
+
+def simclr_loss(config: MethodConfig, z_1: Tensor, z_2: Tensor, keys: Keys = None, first_key: int = 0) -> Tensor:
+    """The loss that ``method.loss`` names (SimCLR Table 4), without ``method.loss_scale``: (b, D), (b, D) -> scalar."""
+    if config.loss == "nt_logistic":
+        return nt_logistic(z_1, z_2, config.temperature, semi_hard=config.semi_hard, keys=keys, first_key=first_key)
+    if config.loss == "margin_triplet":
+        return margin_triplet(z_1, z_2, config.margin, semi_hard=config.semi_hard, keys=keys, first_key=first_key)
+    return nt_xent(z_1, z_2, config.temperature, normalize=config.normalize, keys=keys, first_key=first_key)
+
+
+def nt_xent(
+    z_1: Tensor,
+    z_2: Tensor,
+    temperature: float,
+    *,
+    normalize: bool = True,
+    keys: Keys = None,
+    first_key: int = 0,
+) -> Tensor:
+    """NT-Xent, the normalised temperature-scaled cross entropy (SimCLR Eq. 1, Algorithm 1): (b, D), (b, D) -> scalar.
+
+    For each of the own views: cross entropy of picking its partner among the other N - 1 views by cosine similarity
+    over temperature, or by dot product without ``normalize`` (Table 5); the mean over the own views. The released
+    code returns the sum of the means over either view, which is twice this.
     """
-    z = functional.normalize(torch.cat([z_1, z_2]), dim=1)  # (N, D)
-    logits = z @ z.T / temperature  # (N, N)
-    logits.fill_diagonal_(float("-inf"))
-    num_images = len(z_1)
-    partner = torch.arange(2 * num_images, device=z.device).roll(num_images)
-    return functional.cross_entropy(logits, partner)
+    num_own = len(z_1)
+    anchors = _rows(torch.cat([z_1, z_2]), normalize=normalize)  # (2b, D)
+    candidates = anchors if keys is None else _rows(torch.cat(keys), normalize=normalize)  # (N, D)
+    logits = anchors @ candidates.T / temperature  # (2b, N)
+    first = torch.arange(first_key, first_key + num_own, device=logits.device)
+    themselves = torch.cat([first, first + len(candidates) // 2])
+    logits[torch.arange(2 * num_own, device=logits.device), themselves] = float("-inf")
+    return functional.cross_entropy(logits, themselves.roll(num_own))
+
+
+def nt_logistic(
+    z_1: Tensor,
+    z_2: Tensor,
+    temperature: float,
+    *,
+    semi_hard: bool = False,
+    keys: Keys = None,
+    first_key: int = 0,
+) -> Tensor:
+    """NT-Logistic (SimCLR Table 2, Sec. 5.1): -log sigmoid(s+ / t) - log sigmoid(-s- / t): (b, D), (b, D) -> scalar.
+
+    s is the cosine to the partner and to the negatives, which are the other images in the other view (App. B.10).
+    The paper leaves open how the negatives are pooled and which one is semi-hard: here it is their mean, and the
+    most similar one below the positive. An anchor that has no semi-hard negative contributes 0. The mean over the
+    anchors of both views.
+    """
+
+    def per_anchor(positive: Tensor, negatives: Tensor, is_negative: Tensor) -> Tensor:
+        attraction = functional.softplus(-positive / temperature)
+        if semi_hard:
+            hardest, found = _hardest(negatives, is_negative & (negatives < positive[:, None]))
+            return torch.where(found, attraction + functional.softplus(hardest / temperature), 0.0)
+        return attraction + _mean_over(functional.softplus(negatives / temperature), is_negative)
+
+    return _from_both_views(per_anchor, z_1, z_2, keys, first_key)
+
+
+def margin_triplet(
+    z_1: Tensor,
+    z_2: Tensor,
+    margin: float,
+    *,
+    semi_hard: bool = False,
+    keys: Keys = None,
+    first_key: int = 0,
+) -> Tensor:
+    """Margin triplet (SimCLR Table 2): max(s- - s+ + margin, 0), s the cosine: (b, D), (b, D) -> scalar.
+
+    Negatives are the other images in the other view (App. B.10), and the mean is taken over them. With ``semi_hard``
+    (Schroff et al. 2015) only the most similar one counts among those that are less similar than the positive by less
+    than the margin; an anchor that has none contributes 0. The mean over the anchors of both views.
+    """
+
+    def per_anchor(positive: Tensor, negatives: Tensor, is_negative: Tensor) -> Tensor:
+        excess = negatives - positive[:, None] + margin
+        if semi_hard:
+            hardest, found = _hardest(excess, is_negative & (negatives < positive[:, None]) & (excess > 0))
+            return torch.where(found, hardest, 0.0)
+        return _mean_over(excess.clamp(min=0), is_negative)
+
+    return _from_both_views(per_anchor, z_1, z_2, keys, first_key)
+
+
+def cross_view_logits(z_1: Tensor, keys_2: Tensor, temperature: float, *, normalize: bool = True) -> Tensor:
+    """Similarity of every own view to every one of the other kind, over temperature: (b, D), (B, D) -> (b, B)."""
+    return _rows(z_1, normalize=normalize) @ _rows(keys_2, normalize=normalize).T / temperature
+
+
+def contrastive_accuracy_and_entropy(
+    z_1: Tensor, z_2: Tensor, temperature: float, *, normalize: bool = True
+) -> tuple[float, float]:
+    """How well views 2 are picked for views 1, as SimCLR Table 5 reports it: (B, D), (B, D) -> percent, nats.
+
+    Accuracy of the largest, and mean entropy of the softmax, over the B candidates of the *other view* alone: the
+    released ``metrics.py`` leaves the N - 2 others out.
+    """
+    logits = cross_view_logits(z_1, z_2, temperature, normalize=normalize).detach()
+    correct = logits.argmax(1) == torch.arange(len(logits), device=logits.device)
+    probabilities = logits.softmax(1)
+    entropy = -(probabilities * (probabilities + 1e-8).log()).sum(1)
+    return 100 * correct.double().mean().item(), entropy.mean().item()
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
     """D(p, z) = -cos(p, z), the mean over the batch (SimSiam Eq. 1): (B, D), (B, D) -> scalar in [-1, 1]."""
     return -functional.cosine_similarity(p, z, dim=1).mean()
+
+
+def cross_entropy_similarity(p: Tensor, z: Tensor) -> Tensor:
+    """D(p, z) = -softmax(z) . log softmax(p) over channels, the mean over the batch (SimSiam Sec. 4.5).
+
+    (B, D), (B, D) -> scalar. Its least value is the entropy of softmax(z), at most ln D, where p = z up to a constant.
+    The gradient passes through z unless the caller detaches it.
+    """
+    return functional.cross_entropy(p, z.softmax(1))
+
+
+def _rows(z: Tensor, *, normalize: bool) -> Tensor:
+    return functional.normalize(z, dim=1) if normalize else z
+
+
+def _from_both_views(
+    per_anchor: Callable[[Tensor, Tensor, Tensor], Tensor], z_1: Tensor, z_2: Tensor, keys: Keys, first_key: int
+) -> Tensor:
+    """The mean of ``per_anchor(positive (b,), similarities (b, B), is_negative (b, B))`` over own anchors of both views.
+
+    The paper takes the negatives from one view, "to simplify the code": so does each anchor here. Taking the anchors
+    from both makes the loss blind to which view comes first, as NT-Xent is.
+    """
+    keys_1, keys_2 = (z_1, z_2) if keys is None else keys
+    partners = torch.arange(first_key, first_key + len(z_1), device=z_1.device)[:, None]
+    is_negative = torch.arange(len(keys_1), device=z_1.device) != partners
+    losses = []
+    for anchors, others in ((z_1, keys_2), (z_2, keys_1)):
+        similarities = cross_view_logits(anchors, others, temperature=1.0)
+        losses.append(per_anchor(similarities.gather(1, partners).squeeze(1), similarities, is_negative).mean())
+    return torch.stack(losses).mean()
+
+
+def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
+    return (values * chosen).sum(1) / chosen.sum(1)
+
+
+def _hardest(values: Tensor, qualifies: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's largest value among those that qualify, and whether the row has one: (b, B) -> (b,), (b,)."""
+    found = qualifies.any(1)
+    return values.masked_fill(~qualifies, float("-inf")).max(1).values.masked_fill(~found, 0.0), found

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from simclr_core.backbones import ResNet
+from simclr_core.backbones import ResNet, SameMaxPool2d
 from simclr_core.config import BackboneConfig
 
 
@@ -51,3 +51,48 @@ def test_zero_init_makes_every_block_its_shortcut(depth: int) -> None:
 
     assert len(gammas) == {10: 4, 50: 16}[depth]
     assert all(bool((g == 0).all()) for g in gammas)
+
+
+# The layout of SimCLR's released code
+
+
+@pytest.mark.parametrize(
+    ("depth", "stem", "original", "torchvision_like"),
+    [
+        (18, "imagenet", 11_180_736, 11_176_512),
+        (34, "imagenet", 21_288_896, 21_284_672),
+        (50, "imagenet", 23_508_032, 23_508_032),
+        (18, "cifar", 11_173_056, 11_168_832),
+        (50, "cifar", 23_500_352, 23_500_352),
+    ],
+)
+def test_the_original_layout_projects_the_first_shortcut_too(
+    depth: int, stem: str, original: int, torchvision_like: int
+) -> None:
+    with torch.device("meta"):
+        counts = [
+            sum(p.numel() for p in ResNet(BackboneConfig(depth=depth, stem=stem, layout=layout)).parameters())
+            for layout in ("original", "torchvision")
+        ]
+
+    assert counts == [original, torchvision_like]
+
+
+@pytest.mark.parametrize("side", [5, 6])
+def test_same_max_pool_pads_the_bottom_and_right_of_even_sides(side: int) -> None:
+    x = torch.randn(1, 1, side, side + 1, generator=torch.Generator().manual_seed(0)) - 5  # negative: padding loses
+    first = [[0, 1], [1, 2, 3], [3, 4]] if side == 5 else [[0, 1, 2], [2, 3, 4], [4, 5]]
+    second = [[0, 1, 2], [2, 3, 4], [4, 5]] if side == 5 else [[0, 1], [1, 2, 3], [3, 4, 5], [5, 6]]
+    expected = [[x[0, 0][rows][:, columns].max().item() for columns in second] for rows in first]
+
+    assert SameMaxPool2d()(x)[0, 0].tolist() == expected
+
+
+def test_the_original_layout_begins_as_a_truncated_normal_of_variance_one_over_fan_in() -> None:
+    torch.manual_seed(0)
+    resnet = ResNet(BackboneConfig(depth=18, layout="original", stem="cifar"))
+    for module in resnet.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 10_000:
+            std = module.weight[0].numel() ** -0.5
+            assert module.weight.std().item() == pytest.approx(std, rel=0.02)
+            assert module.weight.abs().max().item() == pytest.approx(2 * std / 0.8796, rel=0.01)

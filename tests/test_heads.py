@@ -60,3 +60,64 @@ def test_z_std_of_even_directions_and_of_a_point(dim: int) -> None:
 
     assert z_std(z).item() * math.sqrt(dim) == pytest.approx(1, abs=0.01)
     assert z_std(z[:1].expand(100, dim)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("row", "num_batch_norms"),
+    [
+        ((False, "none", False, "none"), (0, 0)),  # (a) none
+        ((True, "none", True, "none"), (2, 1)),  # (b) hidden layers alone
+        ((True, "affine", True, "none"), (3, 1)),  # (c) the default
+        ((True, "affine", True, "affine"), (3, 2)),  # (d) all
+    ],
+)
+def test_rows_of_simsiam_table_3_have_their_batch_norms(
+    row: tuple[bool, str, bool, str], num_batch_norms: tuple[int, int]
+) -> None:
+    projector = build_projector(
+        ProjectorConfig(num_layers=3, dim=16, hidden_batch_norm=row[0], output_batch_norm=row[1]), 16
+    )
+    predictor = build_predictor(
+        PredictorConfig(kind="mlp", hidden_dim=4, hidden_batch_norm=row[2], output_batch_norm=row[3]), 16
+    )
+
+    for head, number in zip((projector, predictor), num_batch_norms, strict=True):
+        norms = [m for m in head.modules() if isinstance(m, nn.BatchNorm1d)]
+        biases = [m.bias is not None for m in head.modules() if isinstance(m, nn.Linear)]
+        assert len(norms) == number
+        assert biases.count(False) == number  # a bias where no BN follows
+
+
+def test_a_fixed_predictor_keeps_its_parameters_and_follows_its_batches() -> None:
+    predictor = build_predictor(PredictorConfig(kind="mlp", hidden_dim=4, trained=False), 8)
+    z = torch.randn(5, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    predictor(z).sum().backward()
+
+    assert not any(p.requires_grad for p in predictor.parameters())
+    assert all(p.grad is None for p in predictor.parameters())
+    assert z.grad is not None
+    assert z.grad.any()
+    assert isinstance(predictor, nn.Sequential)
+    assert predictor[1].running_mean.any()
+
+
+@pytest.mark.parametrize("output_batch_norm", ["scale_only", "none"])
+def test_normal_initialisation_has_standard_deviation_a_hundredth(output_batch_norm: str) -> None:
+    torch.manual_seed(0)
+    config = ProjectorConfig(num_layers=2, dim=128, init="normal", output_batch_norm=output_batch_norm)
+    linears = [m for m in build_projector(config, 256).modules() if isinstance(m, nn.Linear)]
+
+    assert [layer.weight.std().item() for layer in linears] == pytest.approx([0.01, 0.01], rel=0.02)
+    assert all(layer.bias is None or not layer.bias.any() for layer in linears)
+
+
+def test_the_new_settings_at_their_neutral_values_draw_what_was_drawn_before() -> None:
+    """torch's own initialisation, layer by layer, from the same random state."""
+    torch.manual_seed(3)
+    projector = build_projector(ProjectorConfig(num_layers=2, dim=8), 12)
+    predictor = build_predictor(PredictorConfig(kind="mlp", hidden_dim=4), 8)
+    torch.manual_seed(3)
+    layers = [nn.Linear(12, 12, bias=False), nn.Linear(12, 8, bias=False), nn.Linear(8, 4, bias=False), nn.Linear(4, 8)]
+
+    drawn = [m.weight for head in (projector, predictor) for m in head.modules() if isinstance(m, nn.Linear)]
+    assert all(torch.equal(ours, layer.weight) for ours, layer in zip(drawn, layers, strict=True))

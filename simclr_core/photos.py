@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from simclr_core import transforms
+from simclr_core.color import adjust_contrast, adjust_hue
 from simclr_core.seeding import generator
 
 NAME = "photos"
@@ -110,7 +110,7 @@ def _box(extent: tuple[int, int], split: str, draw: list[float]) -> tuple[float,
 def _recolor(images: Tensor, source: torch.Generator) -> Tensor:
     """Hue rotated by any angle, then mixed with a colour, then the contrast changed, all drawn per image."""
     turns, weights, contrasts, *tint = torch.rand(6, len(images), generator=source)
-    images = transforms.adjust_hue(images, turns)
+    images = adjust_hue(images, turns)
     weight = (TINTS[0] + (TINTS[1] - TINTS[0]) * weights)[:, None, None, None]
     images = images + weight * (torch.stack(tint, dim=1)[:, :, None, None] - images)
-    return transforms.adjust_contrast(images, CONTRASTS[0] + (CONTRASTS[1] - CONTRASTS[0]) * contrasts)
+    return adjust_contrast(images, CONTRASTS[0] + (CONTRASTS[1] - CONTRASTS[0]) * contrasts)

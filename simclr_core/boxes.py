@@ -1,0 +1,103 @@
+"""Where crops are: the two laws of random boxes, and the central box of an evaluation.
+
+A box is top, left, height, width in whole pixels of the image that it is cut from. Sizes are integers (num_images, 2),
+heights and widths; each image's box depends on its own size and on its place among the images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+ASPECTS = (3 / 4, 4 / 3)
+"""Least and greatest width over height."""
+TORCHVISION_TRIES = 10
+TENSORFLOW_TRIES = 100
+TENSORFLOW_LEAST_AREA = 0.1
+"""SimCLR's code asks that a crop cover a tenth of the image, whatever the range of areas that it gives."""
+EVALUATION_SHARE = 0.875
+
+
+def uniform(count: int, source: torch.Generator) -> Tensor:
+    """float64 (count,) in [0, 1)."""
+    return torch.rand(count, generator=source, dtype=torch.float64)
+
+
+def draw_boxes(sizes: Tensor, min_area: float, source: torch.Generator, law: str = "torchvision") -> Tensor:
+    """One random box for each of ``sizes``, integers (num_images, 4); ``min_area`` is a fraction of the image.
+
+    Both laws have areas up to the whole image and aspects in [3/4, 4/3]; the law says what is uniform.
+    """
+    draw = {"torchvision": _draw_torchvision, "tensorflow": _draw_tensorflow}[law]
+    return draw(sizes, min_area, source)
+
+
+def _draw_torchvision(sizes: Tensor, min_area: float, source: torch.Generator) -> Tensor:
+    """Area uniform, aspect log-uniform, sides rounded, the first of ten tries that fits; all places equally likely.
+
+    If no try fits: the largest central box whose aspect is in the range, which is the whole of a square image.
+    """
+    num_images = len(sizes)
+    area, aspect = uniform(2 * num_images * TORCHVISION_TRIES, source).view(2, num_images, TORCHVISION_TRIES)
+    area = sizes.prod(1)[:, None] * (min_area + (1 - min_area) * area)
+    low, high = map(math.log, ASPECTS)
+    aspect = torch.exp(low + (high - low) * aspect)
+    sides = torch.stack([(area / aspect).sqrt().round(), (area * aspect).sqrt().round()], dim=2)
+    fits = ((sides >= 1) & (sides <= sizes[:, None])).all(2)
+    rows, first, any_fits = torch.arange(num_images), fits.int().argmax(1), fits.any(1)[:, None]
+    height, width = sizes.double().unbind(1)
+    central = torch.stack([torch.min(height, (width / ASPECTS[0])), torch.min(width, height * ASPECTS[1])], dim=1)
+    sides = torch.where(any_fits, sides[rows, first], central.round())
+    free = sizes - sides
+    corners = (uniform(2 * num_images, source).view(2, num_images).T * (free + 1)).floor()
+    return torch.cat([torch.where(any_fits, corners, (free / 2).floor()), sides], dim=1).long()
+
+
+def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) -> Tensor:
+    """TensorFlow's ``sample_distorted_bounding_box`` as SimCLR calls it (tf2/data_util.py, ``crop_and_resize``).
+
+    Aspect uniform; height uniform over the integers between those of the least area and of the largest box that
+    fits; the width follows. Boxes of less than ``min_area`` or than a tenth of the image are drawn again, a hundred
+    times, then the whole image is taken. A box that is smaller than the image never touches its last row or column.
+    """
+    num_images, (height, width) = len(sizes), sizes.double().unbind(1)
+    smallest, largest = min_area * height * width, height * width
+    boxes = torch.stack([torch.zeros_like(height), torch.zeros_like(height), height, width], dim=1)
+    pending = torch.ones(num_images, dtype=torch.bool)
+    for _ in range(TENSORFLOW_TRIES):
+        # All images draw in every round, so that what one of them draws does not depend on which others are done.
+        draws = uniform(4 * num_images, source).view(4, num_images)
+        aspect = ASPECTS[0] + (ASPECTS[1] - ASPECTS[0]) * draws[0]
+        most = _tallest(aspect, height, width)
+        least = torch.min((smallest / aspect).sqrt().round(), most)
+        tall = least + (draws[1] * (most - least + 1)).floor()
+        # Rounding may have put the area just below its range, or just above: one row more, or less, is tried then.
+        tall += (tall * (tall * aspect).round() < smallest).double()
+        tall -= (tall * (tall * aspect).round() > largest).double()
+        wide = (tall * aspect).round()
+        area = tall * wide
+        fits = (tall >= 1) & (wide >= 1) & (tall <= height) & (wide <= width) & (area >= smallest) & (area <= largest)
+        done = pending & fits & (area >= TENSORFLOW_LEAST_AREA * largest)
+        top, left = (draws[2] * (height - tall)).floor(), (draws[3] * (width - wide)).floor()
+        boxes = torch.where(done[:, None], torch.stack([top, left, tall, wide], dim=1), boxes)
+        pending &= ~done
+        if not pending.any():
+            break
+    return boxes.long()
+
+
+def _tallest(aspect: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """The greatest height of a box of this aspect, at most the image's area, whose rounded width fits."""
+    tallest = (height * width / aspect).sqrt().round()
+    too_wide = (tallest * aspect).round() > width
+    tallest = torch.where(too_wide, ((width + 0.5 - 1e-7) / aspect).floor(), tallest)
+    tallest -= ((tallest * aspect).round() > width).double()
+    return torch.min(tallest, height)
+
+
+def centre_box(height: int, width: int) -> tuple[int, int, int, int]:
+    """The square in the middle whose side is .875 of the image's shorter side, as SimCLR's code evaluates."""
+    side = round(EVALUATION_SHARE * min(height, width))
+    return (height - side + 1) // 2, (width - side + 1) // 2, side, side

@@ -1,14 +1,13 @@
-"""Data sets in memory as uint8: built in (``photos``) or read once from a folder of images, then from a cache."""
+"""Data sets: built in (``photos``), torchvision's, or folders of images, in memory as uint8 or read as a stream."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +15,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from simclr_core import image_folder, photos
+from simclr_core import image_folder, photos, torchvision_sets
+from simclr_core.caching import cached_array, check_fingerprint
 from simclr_core.config import DataConfig
-from simclr_core.image_folder import DataError
-from simclr_core.records import read_json, write_json
+from simclr_core.decoding import DataError
+from simclr_core.image_folder import SPLITS, ImageFolder
+from simclr_core.images import Images, ImageSet
 from simclr_core.seeding import generator
+from simclr_core.streaming import StreamedImages
 
 __all__ = [
     "DataError",
     "Dataset",
     "ImageSet",
+    "Images",
     "label_indices",
     "load_dataset",
     "normalise",
     "pretrain_indices",
     "to_float",
 ]
-
-Pixels = npt.NDArray[np.uint8]
 
 NORMALIZATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -43,49 +44,115 @@ NORMALIZATIONS = {
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
-    """``images``: uint8 (N, 3, H, W). ``labels``: int64 (N,), positions in the data set's ``classes``."""
-
-    images: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training set and a test set with the same classes; ``fingerprint``: SHA-256 of all that is in them."""
+    """A training set and a test set with the same classes.
+
+    ``pretrain`` is what is pre-trained on: stl10's unlabelled images, of any other data set the object ``train``.
+    ``fingerprint``: SHA-256 of the classes, images and labels; where images are read as a stream, of the names and
+    lengths of their files in place of pixels. ``train_files``: the training images' paths under <data_dir>/<name>,
+    empty if they are no files. ``num_skipped``: unreadable images left out, by split.
+    """
 
     name: str
     classes: tuple[str, ...]
-    train: ImageSet
-    test: ImageSet
+    pretrain: Images
+    train: Images
+    test: Images
     fingerprint: str
+    train_files: tuple[str, ...] = ()
+    num_skipped: Mapping[str, int] = field(default_factory=lambda: {"train": 0, "test": 0})
 
 
 def load_dataset(config: DataConfig, data_dir: Path, cache_dir: Path, *, progress: bool = True) -> Dataset:
-    """The data set ``config.name``: ``photos``, or the folder <data_dir>/<name>/{train,test}/<class>/*.
+    """The data set ``config.name``: ``photos``, one of torchvision's, or a folder of images.
 
-    Pixels are decoded once and then read from ``cache_dir``. Raises DataError with everything that is wrong: a
-    missing folder, unreadable images, sizes other than ``config.image_size``, classes that differ between train and
-    test, content that is not what this name and version stood for at first use in ``cache_dir``.
+    A folder is <data_dir>/<name>/{train,test}/<class>/*, with ``val`` where there is no ``test``. Read into memory,
+    its images have ``config.image_size``; pixels are decoded once and then come from ``cache_dir``. Read as a
+    stream, they have any size, and headers alone are read here, once. With ``unreadable: skip`` every image is
+    decoded once to find those that cannot be; they are named on stderr and left out. With ``error``, those that
+    are found are named in a DataError: all of them here, or for a stream the first when it is come to.
+
+    Raises DataError with everything that is wrong: a missing folder, unreadable images, sizes other than
+    ``config.image_size``, classes that differ between train and test, content that is not what this name and
+    version stood for at first use in ``cache_dir``, a cache that cannot be written.
     """
-    if config.name == photos.NAME:
-        source: photos.Photos | image_folder.ImageFolder = photos.Photos(config.image_size)
+    built_in = (photos.NAME, *torchvision_sets.SETS)
+    if config.name in built_in and config.reading != "memory":
+        problem = f"data.reading = {config.reading!r}: {config.name} is read into memory; expected 'memory'"
+        raise DataError([problem])
+    if config.name in torchvision_sets.SETS:
+        classes, splits = torchvision_sets.load(config.name, data_dir, config.image_size)
+        dataset = _in_memory(config.name, classes, splits)
+    elif config.name == photos.NAME:
+        source = photos.Photos(config.image_size)
+        dataset = _in_memory(config.name, source.classes, _pixels(config.name, source, cache_dir))
     else:
-        source = image_folder.scan(config.name, data_dir, config.image_size, progress=progress)
+        dataset = _from_folder(config, data_dir, cache_dir, progress=progress)
+    key, what = f"{config.name} version {config.version} at {config.image_size} px", "the images or labels"
+    if config.reading == "stream":
+        listed = "all files" if config.unreadable == "error" else "readable files"
+        key, what = f"{config.name} version {config.version} as a stream, {listed}", "names, lengths or classes of files"
+    what = f"data.name = {config.name!r}, data.version = {config.version}: {what}"
+    check_fingerprint(cache_dir / "fingerprints.json", key, what, dataset.fingerprint)
+    return dataset
+
+
+def _from_folder(config: DataConfig, data_dir: Path, cache_dir: Path, *, progress: bool) -> Dataset:
+    folder = image_folder.scan(config.name, data_dir, config.image_size, progress=progress)
+    num_skipped = dict.fromkeys(SPLITS, 0)
+    extents: dict[str, npt.NDArray[np.int32]] = {}
+    if config.reading == "stream" or config.unreadable == "skip":
+        skip = config.unreadable == "skip"
+        for split in SPLITS:
+            path = cache_dir / f"{config.name}-{split}-{folder.listing_key(split)}-{'readable' if skip else 'sizes'}.npy"
+            build = functools.partial(folder.readable_extents if skip else folder.extents, split)
+            extents[split] = cached_array(path, (len(folder.files[split]), 2), np.int32, build)
+        unreadable = {split: np.flatnonzero(extents[split][:, 0] == 0).tolist() for split in SPLITS}
+        num_skipped = {split: len(rows) for split, rows in unreadable.items()}
+        _warn(folder, unreadable)
+        folder = folder.without(unreadable)
+        extents = {split: found[found[:, 0] > 0] for split, found in extents.items()}
+    files = tuple(name for _, name in folder.files["train"])
+    if config.reading == "memory":
+        splits = _pixels(config.name, folder, cache_dir)
+        dataset = _in_memory(config.name, folder.classes, splits)
+        return replace(dataset, train_files=files, num_skipped=num_skipped)
+    train, test = (StreamedImages.of(folder, split, extents[split]) for split in SPLITS)
+    return Dataset(config.name, folder.classes, train, train, test, folder.fingerprint, files, num_skipped)
+
+
+def _warn(folder: ImageFolder, unreadable: Mapping[str, Sequence[int]]) -> None:
+    """One line on stderr for each split with images that are skipped."""
+    for split, rows in unreadable.items():
+        if rows:
+            named = "; ".join(folder.problem(split, row) for row in rows[: image_folder.SHOWN_PROBLEMS])
+            more = "; ..." if len(rows) > image_folder.SHOWN_PROBLEMS else ""
+            count = f"{len(rows)} of {len(folder.files[split])} {split} images are unreadable and skipped"
+            sys.stderr.write(f"data.name = {folder.root.name!r}: {count}: {named}{more}\n")
+
+
+def _pixels(name: str, source: photos.Photos | ImageFolder, cache_dir: Path) -> dict[str, ImageSet]:
     splits: dict[str, ImageSet] = {}
     problems: list[str] = []
-    for split in ("train", "test"):
-        path = cache_dir / f"{config.name}-{split}-{source.key(split)}.npy"
+    for split in SPLITS:
+        labels = torch.tensor(source.labels(split))
+        shape = (len(labels), 3, source.image_size, source.image_size)
+        path = cache_dir / f"{name}-{split}-{source.key(split)}.npy"
         try:
-            pixels = torch.from_numpy(_cached(path, functools.partial(source.pixels, split)))
-            splits[split] = ImageSet(pixels, torch.tensor(source.labels(split)))
+            pixels = cached_array(path, shape, np.uint8, functools.partial(source.pixels, split))
         except DataError as error:
             problems += error.problems
+        else:
+            splits[split] = ImageSet(torch.from_numpy(pixels), labels)
     if problems:
         raise DataError(problems)
-    fingerprint = _fingerprint(source.classes, splits["train"], splits["test"])
-    _check_fingerprint(config, fingerprint, cache_dir / "fingerprints.json")
-    return Dataset(config.name, source.classes, splits["train"], splits["test"], fingerprint)
+    return splits
+
+
+def _in_memory(name: str, classes: tuple[str, ...], splits: dict[str, ImageSet]) -> Dataset:
+    fingerprint = _fingerprint(classes, *splits.values())
+    pretrain = splits.get("unlabeled", splits["train"])
+    return Dataset(name, classes, pretrain, splits["train"], splits["test"], fingerprint)
 
 
 def pretrain_indices(config: DataConfig, num_train: int) -> Tensor:
@@ -139,34 +206,3 @@ def _fingerprint(classes: tuple[str, ...], *splits: ImageSet) -> str:
         digest.update(split.images.numpy().data)
         digest.update(split.labels.numpy().data)
     return digest.hexdigest()
-
-
-def _check_fingerprint(config: DataConfig, fingerprint: str, path: Path) -> None:
-    """Records the content of a name and version at first use; DataError if it has changed since."""
-    known: dict[str, str] = read_json(path) if path.exists() else {}
-    key = f"{config.name} version {config.version} at {config.image_size} px"
-    if key not in known:
-        # Two first uses at once may lose one of the two entries, which the next use records again.
-        write_json(path, known | {key: fingerprint})
-    elif known[key] != fingerprint:
-        what = f"data.name = {config.name!r}, data.version = {config.version}: the images or labels have changed"
-        raise DataError(
-            [f"{what} since {path} recorded them; raise data.version, or give the new content another name"]
-        )
-
-
-def _cached(path: Path, build: Callable[[], Pixels]) -> Pixels:
-    """The array kept at ``path``; built and kept if there is none, or one that cannot be read."""
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        kept: Pixels = np.load(path, allow_pickle=False)
-        return kept
-    built = build()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, built, allow_pickle=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return built

@@ -1,20 +1,23 @@
-"""A folder of small images, <data_dir>/<name>/{train,test}/<class>/*.jpg: its listing, then its pixels."""
+"""A folder of images, <data_dir>/<name>/{train,test}/<class>/*: its listing, its fingerprint, and passes over its files."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
+from simclr_core.decoding import DataError, decode, image_extent
 from simclr_core.options import nearest
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -22,16 +25,8 @@ SPLITS = ("train", "test")
 SHOWN_PROBLEMS = 10
 GIVE_UP = 1000
 """Unusable images after which no more are looked at: this is not the folder that was meant."""
-CHUNK = 500
-"""Images decoded by one thread before it reports."""
-
-
-class DataError(ValueError):
-    """Everything that is wrong with a data set, one line each, in ``problems``."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+CHUNK = 100
+"""Images looked at by one thread before it reports."""
 
 
 @dataclass(frozen=True)
@@ -50,76 +45,169 @@ class ImageFolder:
 
     def key(self, split: str) -> str:
         """16 hexadecimal digits that change when a file is added, removed, renamed or written, and with the size."""
-        digest = hashlib.sha256(str(self.image_size).encode())
-        for _, name in self.files[split]:
-            stat = (self.root / name).stat()
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+        return self._digest(split, str(self.image_size))
+
+    def listing_key(self, split: str) -> str:
+        """As ``key``, and the same at every image size."""
+        return self._digest(split, "listing")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the classes and of the names, lengths in bytes and labels of all files, not of their pixels."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for split in SPLITS:
+            digest.update(f"{split}\n".encode())
+            for (label, name), (length, _) in zip(self.files[split], self._stats[split], strict=True):
+                digest.update(f"{name.partition('/')[2]}\0{length}\0{label}\n".encode())
+        return digest.hexdigest()
 
     def pixels(self, split: str) -> npt.NDArray[np.uint8]:
         """All images as uint8 (N, 3, S, S); DataError naming those that cannot be read or have another size."""
         size = self.image_size
-        names = [name for _, name in self.files[split]]
-        shape = (len(names), 3, size, size)
+        shape = (len(self.files[split]), 3, size, size)
         try:
             out = np.empty(shape, dtype=np.uint8)
         except MemoryError:
             raise DataError(
                 [f"{self.root / split}: its pixels, {math.prod(shape)} bytes, do not fit in memory"]
             ) from None
+
+        def keep(row: int, path: Path) -> None:
+            out[row] = decode(path, size).numpy()
+
+        self._raise(split, self._look(split, f"decoding {self.root.name}/{split}", keep, GIVE_UP))
+        return out
+
+    def extents(self, split: str) -> npt.NDArray[np.int32]:
+        """Height and width (N, 2) of every image, from its header; DataError naming those without a readable one."""
+        out = np.zeros((len(self.files[split]), 2), dtype=np.int32)
+
+        def keep(row: int, path: Path) -> None:
+            out[row] = image_extent(path)
+
+        self._raise(split, self._look(split, f"reading sizes of {self.root.name}/{split}", keep, GIVE_UP))
+        return out
+
+    def readable_extents(self, split: str) -> npt.NDArray[np.int32]:
+        """As ``extents``, but each image is decoded in full, and one that cannot be has 0, 0."""
+        out = np.zeros((len(self.files[split]), 2), dtype=np.int32)
+
+        def keep(row: int, path: Path) -> None:
+            out[row] = decode(path).shape[1:]
+
+        self._look(split, f"checking {self.root.name}/{split}", keep)
+        return out
+
+    def problem(self, split: str, row: int) -> str:
+        """What is wrong with an image that is unreadable."""
+        path = self.root / self.files[split][row][1]
+        try:
+            decode(path)
+        except DataError as error:
+            return str(error)
+        return f"{path}: was not readable when it was checked"
+
+    def without(self, unreadable: dict[str, list[int]]) -> ImageFolder:
+        """The folder without these rows of each split; DataError if a class is left with no image."""
+        files = {}
+        for split, rows in unreadable.items():
+            left_out = set(rows)
+            files[split] = [file for row, file in enumerate(self.files[split]) if row not in left_out]
+        problems = [
+            f"{self.root / split}: no readable image of class {self.classes[label]}"
+            for split in SPLITS
+            for label in sorted(set(self.labels(split)) - {label for label, _ in files[split]})
+        ]
+        if problems:
+            raise DataError(problems)
+        return replace(self, files=files)
+
+    @cached_property
+    def _stats(self) -> dict[str, list[tuple[int, int]]]:
+        """Length in bytes and time of writing, in nanoseconds, of every file."""
+        found = {split: [(self.root / name).stat() for _, name in self.files[split]] for split in SPLITS}
+        return {split: [(stat.st_size, stat.st_mtime_ns) for stat in stats] for split, stats in found.items()}
+
+    def _digest(self, split: str, head: str) -> str:
+        digest = hashlib.sha256(head.encode())
+        for (_, name), (length, written) in zip(self.files[split], self._stats[split], strict=True):
+            digest.update(f"{name}\0{length}\0{written}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def _look(
+        self, split: str, label: str, look: Callable[[int, Path], None], give_up: float = math.inf
+    ) -> list[str]:
+        """Calls ``look`` with every row and path, in threads; what it raised as DataError, in the order of the rows."""
+        files = self.files[split]
+
+        def chunk(start: int) -> list[str]:
+            problems: list[str] = []
+            for row in range(start, min(start + CHUNK, len(files))):
+                try:
+                    look(row, self.root / files[row][1])
+                except DataError as error:
+                    problems += error.problems
+            return problems
+
         problems: list[str] = []
-
-        def decode(start: int) -> list[str]:
-            chunk = enumerate(names[start : start + CHUNK], start)
-            return [found for row, name in chunk if (found := _decode(self.root / name, size, out[row]))]
-
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            starts = range(0, len(names), CHUNK)
-            found = pool.map(decode, starts)
-            console = Console(stderr=True)
-            hidden = not (self.progress and console.is_terminal)
-            label = f"decoding {self.root.name}/{split}"
-            for chunk in track(found, label, len(starts), console=console, transient=True, disable=hidden):
-                problems += chunk
-                if len(problems) >= GIVE_UP:
-                    pool.shutdown(cancel_futures=True)
+        starts = range(0, len(files), CHUNK)
+        console = Console(stderr=True)
+        hidden = not (self.progress and console.is_terminal)
+        pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+        try:
+            found = pool.map(chunk, starts)
+            for more in track(found, label, len(starts), console=console, transient=True, disable=hidden):
+                problems += more
+                if len(problems) >= give_up:
                     break
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt waits for the chunks in hand, not for all
+        return problems
+
+    def _raise(self, split: str, problems: list[str]) -> None:
         if problems:
             rest = len(problems) - SHOWN_PROBLEMS
             count = f"at least {rest}" if len(problems) >= GIVE_UP else str(rest)
             more = [f"{self.root / split}: {count} more unusable images"] if rest > 0 else []
             raise DataError(problems[:SHOWN_PROBLEMS] + more)
-        return out
 
 
 def scan(name: str, data_dir: Path, image_size: int, *, progress: bool) -> ImageFolder:
-    """Lists the images of <data_dir>/<name>; DataError if the folder is missing or is not laid out as expected."""
+    """Lists the images of <data_dir>/<name>; DataError if the folder is missing or is not laid out as expected.
+
+    Where ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
+    """
     root = data_dir / name
     if not root.is_dir():
         there = sorted(path.name for path in data_dir.iterdir() if path.is_dir()) if data_dir.is_dir() else []
         raise DataError([f"data.name = {name!r}: no folder {root}{nearest(name, ['photos', *there])}; {_layout(root)}"])
-    names = {split: _class_names(root / split) for split in SPLITS}
+    folders = {"train": "train", "test": "test"}
+    if not _class_names(root / "test") and _class_names(root / "val"):
+        folders["test"] = "val"
+    names = {split: _class_names(root / folders[split]) for split in SPLITS}
     problems = [f"{root / split}: no class folders; {_layout(root)}" for split in SPLITS if not names[split]]
     if not problems:
         problems = [
-            f"{root / split}: no class folder {missing}, which {other} has"
+            f"{root / folders[split]}: no class folder {missing}, which {folders[other]} has"
             for split, other in (("train", "test"), ("test", "train"))
             for missing in sorted(set(names[other]) - set(names[split]))
         ]
     files: dict[str, list[tuple[int, str]]] = {split: [] for split in SPLITS}
     for split in SPLITS:
         for label, class_name in enumerate(names[split]):
-            found = _image_names(root / split / class_name)
-            files[split] += [(label, f"{split}/{class_name}/{file}") for file in found]
+            folder = f"{folders[split]}/{class_name}"
+            found = _image_names(root / folder)
+            files[split] += [(label, f"{folder}/{file}") for file in found]
             if not found:
-                problems.append(f"{root / split / class_name}: no image ({', '.join(SUFFIXES)})")
+                problems.append(f"{root / folder}: no image ({', '.join(SUFFIXES)})")
     if problems:
         raise DataError(problems)
     return ImageFolder(root, tuple(names["train"]), files, image_size, progress)
 
 
 def _layout(root: Path) -> str:
-    return f"expected {root}/train/<class>/ and {root}/test/<class>/ with images ({', '.join(SUFFIXES)})"
+    images = f"with images ({', '.join(SUFFIXES)})"
+    return f"expected {root}/train/<class>/ and {root}/test/<class>/ (or val in place of test) {images}"
 
 
 def _class_names(split: Path) -> list[str]:
@@ -135,18 +223,3 @@ def _image_names(folder: Path) -> list[str]:
             for entry in entries
             if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
         )
-
-
-def _decode(path: Path, size: int, out: npt.NDArray[np.uint8]) -> str | None:
-    """Writes the image into ``out`` (3, size, size), or says what is wrong with it."""
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            if image.size != (size, size):
-                width, height = image.size
-                return f"{path}: {width}x{height} pixels, expected {size}x{size} (data.image_size = {size})"
-            out[:] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except UnidentifiedImageError:
-        return f"{path}: neither a JPEG nor a PNG image"
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"{path}: not a readable image ({error})"
-    return None

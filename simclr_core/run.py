@@ -5,17 +5,16 @@ from __future__ import annotations
 import functools
 import math
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
-from simclr_core.data import Dataset, ImageSet, label_indices, load_dataset
-from simclr_core.evals.embed import Embeddings, embed, sha256_of
-from simclr_core.evals.knn import knn_top1
-from simclr_core.evals.linear import linear_top1
+from simclr_core.data import Dataset, load_dataset
+from simclr_core.eval_checks import validate_evaluations
+from simclr_core.evals.embed import Embeddings, embed
+from simclr_core.evaluate import evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.methods import build_method
@@ -45,6 +44,7 @@ def execute(
     removed trains again. Raises ConfigError, DataError, or SpecMismatchError for a directory of another run.
     """
     validate(config)
+    validate_evaluations(config, evaluations)
     run_dir.mkdir(parents=True, exist_ok=True)
     _claim_spec(config, run_dir)
     missing = [e for e in evaluations if not (run_dir / "evals" / f"{eval_id(e)}.json").exists()]
@@ -52,7 +52,7 @@ def execute(
     if pretrained_already and not missing:
         return
     torch.set_num_threads(runtime.num_threads)
-    device = _device(runtime.device)
+    device = device_of(runtime.device)
     on_progress(Progress("load", 0, 1))
     dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
     checkpoint = run_dir / "checkpoint.pt"
@@ -67,7 +67,11 @@ def execute(
         _save(checkpoint, method)
         write_json(run_dir / "result.json", _result(config, pretrained, test, dataset))
     outcome = read_json(run_dir / "result.json")["outcome"]
-    _evaluate(config, missing, method, outcome, dataset, test, device, run_dir, on_progress)
+
+    def load(data: DataConfig) -> Dataset:
+        return _load(_key(data), runtime.data_path, runtime.cache_path)
+
+    evaluate(config, missing, method, outcome, dataset, test, device, runtime, run_dir, on_progress, load)
 
 
 def _claim_spec(config: RunConfig, run_dir: Path) -> None:
@@ -79,7 +83,8 @@ def _claim_spec(config: RunConfig, run_dir: Path) -> None:
         raise SpecMismatchError(f"{path}: holds another configuration than {spec['run_id']}; move the folder away")
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of a name as ``RuntimeConfig`` has it; ``auto`` takes a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
@@ -125,50 +130,3 @@ def _result(config: RunConfig, pretrained: Pretrained, test: Embeddings, dataset
         "data_fingerprint": dataset.fingerprint,
         "duration_s": pretrained.duration_s,
     }
-
-
-def _evaluate(
-    config: RunConfig,
-    evaluations: list[EvalConfig],
-    method: Method,
-    outcome: str,
-    dataset: Dataset,
-    test: Embeddings,
-    device: torch.device,
-    run_dir: Path,
-    on_progress: OnProgress,
-) -> None:
-    """A diverged network has no embeddings to score: its evaluations hold ``top1: null``."""
-    before = sha256_of(method.backbone)
-    train: dict[tuple[int, int], Embeddings] = {}
-    for number, evaluation in enumerate(evaluations):
-        on_progress(Progress("evaluate", number, len(evaluations)))
-        start = time.perf_counter()
-        labelled = (evaluation.num_labels, evaluation.label_seed)
-        if labelled not in train:
-            rows = label_indices(dataset.train.labels, *labelled)
-            images = ImageSet(dataset.train.images[rows], dataset.train.labels[rows])
-            train = {labelled: embed(method, images, config.data.normalization, device)}
-        top1, l2 = (None, None) if outcome == "diverged" else _score(evaluation, train[labelled], test)
-        assert sha256_of(method.backbone) == before, "an evaluation changed the frozen backbone"
-        content = {
-            "schema_version": 1,
-            "eval_id": eval_id(evaluation),
-            "evaluation": canonical(evaluation),
-            "metric": evaluation.metric,
-            "top1": top1,
-            "l2": l2,
-            "num_labels": len(train[labelled].labels),
-            "num_test": len(test.labels),
-            "backbone_sha256": before,
-            "duration_s": time.perf_counter() - start,
-        }
-        write_json(run_dir / "evals" / f"{eval_id(evaluation)}.json", content)
-
-
-def _score(evaluation: EvalConfig, train: Embeddings, test: Embeddings) -> tuple[float, float | None]:
-    bank, queries = train.of(evaluation.embedding), test.of(evaluation.embedding)
-    if evaluation.protocol == "linear":
-        return linear_top1(bank, train.labels, queries, test.labels)
-    k, temperature = evaluation.k, evaluation.temperature
-    return knn_top1(bank, train.labels, queries, test.labels, k=k, temperature=temperature), None

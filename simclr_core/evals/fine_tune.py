@@ -14,36 +14,37 @@ import torch
 from torch import Tensor
 
 from simclr_core.config import EvalConfig
-from simclr_core.data import ImageSet
-from simclr_core.evals.embed import embed
+from simclr_core.data import Images
+from simclr_core.evals.embed import Reading, embed
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
 from simclr_core.methods.base import Method
 
 
 def fine_tuned_scores(
     method: Method,
-    train: ImageSet,
-    test: ImageSet,
+    images: Images,
+    rows: Tensor,
+    test: Images,
     num_classes: int,
     evaluation: EvalConfig,
-    normalization: str,
-    device: torch.device,
+    reading: Reading,
     tell: Tell,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Class scores (M, C) of the test images after the last epoch, and how the training went.
+    """Class scores (M, C) of the test images after the last epoch, and how the training on ``rows`` went.
 
     A copy is trained, in the arithmetic of the pre-training; ``method`` stays as it is.
     """
     network = copy.deepcopy(method).train()
-    layer = zero_layer(network.backbone.num_features, num_classes, device)
+    layer = zero_layer(network.backbone.num_features, num_classes, reading.device)
     details = train_with_labels(
         evaluation,
-        train,
-        normalization,
-        device,
-        lambda images: layer(network.features(images)),
+        images,
+        rows,
+        reading,
+        lambda views: layer(network.features(views)),
         [*network.backbone.parameters(), *layer.parameters()],
         tell,
     )
+    tested = embed(network, test, reading.normalization, reading.device, num_workers=reading.num_workers)
     with torch.no_grad():
-        return layer.cpu()(embed(network, test, normalization, device).features), details
+        return layer.cpu()(tested.features), details

@@ -6,8 +6,9 @@ momentum, half a cosine without warm-up that advances with every step, a layer o
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import torch
@@ -15,14 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
-from simclr_core import transforms
+from simclr_core.boxes import draw_boxes, uniform
 from simclr_core.config import EvalConfig
-from simclr_core.data import ImageSet, normalise, to_float
-from simclr_core.optim import lr_at, peak_lr
+from simclr_core.crops import crop_resize
+from simclr_core.data import Images, normalise, to_float
+from simclr_core.evals.embed import Reading
+from simclr_core.optim import LARS, lr_at, peak_lr
 from simclr_core.seeding import generator
-from simclr_core.views import draw_boxes
+from simclr_core.transforms import hflip
 
 MOMENTUM = 0.9
+TRUST_COEFFICIENT = 1e-3
+"""Of LARS, as in SimSiam's linear evaluation."""
 
 Tell = Callable[[int, int], None]
 """Called with the epochs done and the epochs in all."""
@@ -38,37 +43,38 @@ def zero_layer(num_features: int, num_classes: int, device: torch.device) -> nn.
 
 def train_with_labels(
     evaluation: EvalConfig,
-    train: ImageSet,
-    normalization: str,
-    device: torch.device,
+    images: Images,
+    rows: Tensor,
+    reading: Reading,
     logits: Callable[[Tensor], Tensor],
     parameters: Iterable[nn.Parameter],
     tell: Tell,
 ) -> dict[str, Any]:
     """Descend the cross entropy of ``logits``: normalised images (B, 3, S, S) -> (B, C), by ``parameters``.
 
-    Each epoch drops its last incomplete batch; images that fill no batch are one. The result holds ``num_steps`` and
-    the first and the last training loss; an epoch that ends with a loss that is not finite is the last one.
+    ``rows`` (n,) are the labelled images. Each epoch drops its last incomplete batch; images that fill no batch are
+    one. The result holds ``num_steps`` and the first and the last training loss, None where it is not finite; an
+    epoch that ends with such a loss is the last one.
     """
-    batch_size = min(evaluation.batch_size, len(train.labels))
-    steps_per_epoch = len(train.labels) // batch_size
-    num_steps = evaluation.epochs * steps_per_epoch
+    batch_size = min(evaluation.batch_size, len(rows))
+    num_steps = evaluation.epochs * (len(rows) // batch_size)
     peak = peak_lr(evaluation.base_lr, "linear", batch_size)
     optimizer = _optimizer(evaluation, parameters)
     losses: list[float] = []
     step = 0
     for epoch in range(evaluation.epochs):
         loss = torch.zeros(())
-        for images, labels in _batches(evaluation, train, batch_size, epoch, device):
-            for group in optimizer.param_groups:
-                group["lr"] = lr_at(step, peak, 0, num_steps)
-            loss = functional.cross_entropy(logits(normalise(images, normalization)), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if step == 0:
-                losses.append(loss.item())
-            step += 1
+        with contextlib.closing(_views(evaluation, images, rows, reading, batch_size, epoch)) as batches:
+            for views, labels in batches:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr_at(step, peak, 0, num_steps)
+                loss = functional.cross_entropy(logits(normalise(views, reading.normalization)), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if step == 0:
+                    losses.append(loss.item())
+                step += 1
         losses.append(loss.item())
         tell(epoch + 1, evaluation.epochs)
         if not math.isfinite(losses[-1]):
@@ -77,22 +83,44 @@ def train_with_labels(
     return {"num_steps": step, "first_loss": first, "final_loss": final}
 
 
-def _batches(
-    evaluation: EvalConfig, train: ImageSet, batch_size: int, epoch: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views (B, 3, S, S) in [0, 1], cropped and flipped by parameters that belong to the image, and labels (B,)."""
-    count, size = len(train.labels), train.images.shape[3]
+def _views(
+    evaluation: EvalConfig, images: Images, rows: Tensor, reading: Reading, batch_size: int, epoch: int
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Batches of an epoch: float32 (B, 3, S, S) in [0, 1] and labels (B,), cropped and flipped, on the device.
+
+    Crop and flip belong to the image and the epoch, whatever batch it comes in. Images in memory are cropped on the
+    device, without antialiasing; a stream is cropped by those that decode it, with antialiasing.
+    """
 
     def source(name: str) -> torch.Generator:
         return generator(evaluation.seed, evaluation.protocol, epoch, name)
 
-    order = torch.randperm(count, generator=source("order"))
-    boxes = draw_boxes(count, size, evaluation.crop_min_area, source("crop"))
-    flips = torch.rand(count, generator=source("flip"), dtype=torch.float64) < 0.5
-    for rows in order[: count // batch_size * batch_size].split(batch_size):
-        images = transforms.crop_resize(to_float(train.images[rows].to(device)), boxes[rows], size)
-        yield transforms.hflip(images, flips[rows]), train.labels[rows].to(device)
+    order = torch.randperm(len(rows), generator=source("order"))[: len(rows) // batch_size * batch_size]
+    flips = uniform(len(rows), source("flip")) < 0.5
+    in_memory = images.sizes is None
+    sizes = torch.full((len(rows), 2), reading.image_size) if images.sizes is None else images.sizes[rows]
+    boxes = draw_boxes(sizes, evaluation.crop_min_area, source("crop"))
+    picks = order.split(batch_size)
+    if in_memory:
+        read = images.whole(rows[order], batch_size, reading.num_workers)
+    else:
+        read = images.crops(((rows[pick], boxes[pick, None]) for pick in picks), reading.num_workers)
+    with contextlib.closing(read):
+        for pick, pixels in zip(picks, read, strict=True):
+            batch = to_float(pixels.to(reading.device))
+            views = crop_resize(batch, boxes[pick], reading.image_size) if in_memory else batch[:, 0]
+            yield hflip(views, flips[pick]), images.labels[rows[pick]].to(reading.device)
 
 
 def _optimizer(evaluation: EvalConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    return SGD(parameters, lr=0.0, momentum=MOMENTUM, nesterov=True, weight_decay=evaluation.weight_decay)
+    weight_decay = evaluation.weight_decay
+    if evaluation.optimizer == "sgd":
+        return SGD(parameters, lr=0.0, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay)
+    return LARS(
+        parameters,
+        lr=0.0,
+        momentum=MOMENTUM,
+        weight_decay=weight_decay,
+        trust_coefficient=TRUST_COEFFICIENT,
+        variant="apex",
+    )

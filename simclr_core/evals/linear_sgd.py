@@ -20,35 +20,36 @@ import torch
 from torch import Tensor, nn
 
 from simclr_core.config import EvalConfig
-from simclr_core.data import ImageSet
+from simclr_core.data import Images
+from simclr_core.evals.embed import Reading
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
 from simclr_core.methods.base import Method
 
 
 def fit_linear_sgd(
     method: Method,
-    train: ImageSet,
+    images: Images,
+    rows: Tensor,
     num_classes: int,
     evaluation: EvalConfig,
-    normalization: str,
-    device: torch.device,
+    reading: Reading,
     tell: Tell,
 ) -> tuple[nn.Linear, dict[str, Any]]:
-    """The layer after the last epoch, on ``device``, and how its training went (``train_with_labels``).
+    """The layer after the last epoch, and how its training on ``rows`` of the images went (``train_with_labels``).
 
     The network is in eval mode and takes no gradient: neither its weights nor its BN statistics move.
     """
     on_z = evaluation.embedding == "z"
-    layer = zero_layer(method.dim if on_z else method.backbone.num_features, num_classes, device)
+    layer = zero_layer(method.dim if on_z else method.backbone.num_features, num_classes, reading.device)
 
-    def logits(images: Tensor) -> Tensor:
+    def logits(views: Tensor) -> Tensor:
         with torch.no_grad():
-            embedded = method.features(images)
+            embedded = method.features(views)
             embedded = method.projector(embedded) if on_z else embedded
         return layer(embedded)
 
     was_training = method.training
     method.eval()
-    details = train_with_labels(evaluation, train, normalization, device, logits, layer.parameters(), tell)
+    details = train_with_labels(evaluation, images, rows, reading, logits, layer.parameters(), tell)
     method.train(was_training)
     return layer, details

@@ -7,6 +7,7 @@ Linear-ReLU-Linear, as wide as its input, with Adam at 1e-3, on standardised inp
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simclr_core.config import EvalConfig, ViewsConfig
-from simclr_core.data import ImageSet
-from simclr_core.evals.embed import BATCH, Embeddings
+from simclr_core.data import Images
+from simclr_core.evals.embed import BATCH, Embeddings, Reading
 from simclr_core.methods.base import Method
 from simclr_core.seeding import derive, generator
 from simclr_core.views import ViewMaker
@@ -46,27 +47,37 @@ class EmbeddedViews:
 
 @torch.inference_mode()
 def embed_views(
-    method: Method, images: ImageSet, views: ViewsConfig, normalization: str, device: torch.device, seed: int
+    method: Method, images: Images, rows: Tensor, views: ViewsConfig, reading: Reading, seed: int
 ) -> EmbeddedViews:
-    """One pair of views of every image, drawn from ``seed``, through the network in eval mode."""
-    maker = ViewMaker(views, normalization, len(images.labels), images.images.shape[3], seed)
+    """One pair of views of each of the images ``rows`` (n,), drawn from ``seed``, by the network in eval mode."""
+    sizes = None if images.sizes is None else images.sizes[rows]
+    maker = ViewMaker(views, reading.normalization, len(rows), reading.image_size, seed, source_sizes=sizes)
     maker.start_epoch(0)
+    picks = torch.arange(len(rows)).split(BATCH)
+    if sizes is None:
+        read = images.whole(rows, BATCH, reading.num_workers)
+    else:
+        cropped = ((rows[pick], maker.crop_boxes(pick)) for pick in picks)
+        read = images.crops(cropped, reading.num_workers, views.crop_interpolation)
     was_training = method.training
     method.eval()
     parts: tuple[list[Embeddings], list[Embeddings]] = ([], [])
-    for step, rows in enumerate(torch.arange(len(images.labels)).split(BATCH)):
-        pair = maker(images.images[rows].to(device), rows, step)
-        for view, part in zip(pair, parts, strict=True):
-            features = method.features(view)
-            part.append(Embeddings(features.cpu(), method.projector(features).cpu(), images.labels[rows]))
+    with contextlib.closing(read):
+        for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):
+            pair = maker(pixels.to(reading.device), pick, step)
+            for view, part in zip(pair, parts, strict=True):
+                features = method.features(view)
+                z = method.projector(features)
+                part.append(Embeddings(features.cpu(), z.cpu(), images.labels[rows[pick]]))
     method.train(was_training)
-    whole = [Embeddings(*(torch.cat(list(tensors)) for tensors in zip(*map(_tensors, part)))) for part in parts]
+    branch_1, branch_2 = (_joined(part) for part in parts)
     num_branches = 1 if views.kind == "pair" and views.branches == "one" else 2
-    return EmbeddedViews((whole[0], whole[1]), maker, num_branches)
+    return EmbeddedViews((branch_1, branch_2), maker, num_branches)
 
 
-def _tensors(embeddings: Embeddings) -> tuple[Tensor, Tensor, Tensor]:
-    return embeddings.features, embeddings.z, embeddings.labels
+def _joined(parts: list[Embeddings]) -> Embeddings:
+    features, z, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "z", "labels"))
+    return Embeddings(features, z, labels)
 
 
 def probe(

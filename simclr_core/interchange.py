@@ -149,7 +149,9 @@ def evaluate_checkpoint(
     validate(config)
     validate_evaluations(config, evaluations)
     if on_z := [evaluation.metric for evaluation in evaluations if evaluation.embedding == "z"]:
-        raise ConfigError([f"evaluation {metric}: the backbone alone is loaded; expected 'features'" for metric in on_z])
+        raise ConfigError(
+            [f"evaluation {metric}: the backbone alone is loaded; expected 'features'" for metric in on_z]
+        )
     method = build_method(config).eval()
     told = load_backbone(path, method.backbone, config.backbone)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -166,9 +168,7 @@ def evaluate_checkpoint(
         return load_dataset(data, runtime.data_path, runtime.cache_path)
 
     dataset = load(config.data)
-    test = embed(
-        method.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers
-    )
+    test = embed(method.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
     evaluate(config, missing, method, "loaded", dataset, test, device, runtime, out_dir, on_progress, load)
 
 

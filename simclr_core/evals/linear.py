@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from simclr_core.evals.standardise import Standardise
+
 L2_LEVELS = (1e-2, 1e-3, 1e-4, 1e-5)
 """Weights of 0.5 |W|^2 beside the mean cross entropy, tried from the strongest, each starting where the last ended."""
 HOLDOUT_EVERY = 10
@@ -28,14 +30,13 @@ Array = NDArray[np.float32]
 class LinearClassifier:
     """A fitted logistic regression on standardised columns, and the regularisation that it was given."""
 
-    mean: Tensor
-    std: Tensor
+    standardise: Standardise
     model: LogisticRegression
     l2: float
 
     def scores(self, embedded: Tensor, num_classes: int) -> Tensor:
         """Class scores (M, C) of embeddings (M, F); minus infinity for classes that had no label."""
-        decisions = torch.from_numpy(self.model.decision_function(_standardised(embedded, self.mean, self.std)))
+        decisions = torch.from_numpy(self.model.decision_function(self.standardise(embedded).numpy()))
         if decisions.ndim == 1:  # of two classes, scikit-learn gives the second one's
             decisions = torch.stack([torch.zeros_like(decisions), decisions], dim=1)
         scores = decisions.new_full((len(embedded), num_classes), float("-inf"))
@@ -50,9 +51,8 @@ def fit_linear(train: Tensor, labels: Tensor) -> LinearClassifier:
     held-out part is every tenth image of each class; if it leaves fewer than two classes to fit, the strongest
     regularisation is taken.
     """
-    mean, std = train.double().mean(0), train.double().std(0, correction=0)
-    std[std < 1e-6] = float("inf")
-    x, y = _standardised(train, mean, std), labels.numpy()
+    standardise = Standardise.by(train)
+    x, y = standardise(train).numpy(), labels.numpy()
     held_out = _every_nth_of_each_class(y)
     model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
     accuracies = []
@@ -61,12 +61,7 @@ def fit_linear(train: Tensor, labels: Tensor) -> LinearClassifier:
         accuracies.append((model.predict(x[held_out]) == y[held_out]).mean())
     l2 = L2_LEVELS[int(np.argmax(accuracies))] if accuracies else L2_LEVELS[0]
     _fit(model, x, y, l2)
-    return LinearClassifier(mean, std, model, l2)
-
-
-def _standardised(embedded: Tensor, mean: Tensor, std: Tensor) -> Array:
-    standardised: Array = ((embedded - mean) / std).float().numpy()
-    return standardised
+    return LinearClassifier(standardise, model, l2)
 
 
 def _every_nth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:

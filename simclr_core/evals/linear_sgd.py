@@ -46,7 +46,8 @@ def fit_linear_sgd(
         with torch.no_grad():
             embedded = method.features(views)
             embedded = method.projector(embedded) if on_z else embedded
-        return layer(embedded)
+        scores: Tensor = layer(embedded)
+        return scores
 
     was_training = method.training
     method.eval()

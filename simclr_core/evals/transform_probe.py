@@ -18,6 +18,7 @@ from torch.nn import functional
 from simclr_core.config import EvalConfig, ViewsConfig
 from simclr_core.data import Images
 from simclr_core.evals.embed import BATCH, Embeddings, Reading
+from simclr_core.evals.standardise import Standardise
 from simclr_core.methods.base import Method
 from simclr_core.seeding import derive, generator
 from simclr_core.views import ViewMaker
@@ -101,31 +102,25 @@ def probe(
 
 @dataclass(frozen=True, eq=False)
 class FittedProbe:
-    """Standardises embeddings (V, D) by what it was fitted on and scores the answers, (V, A) on the CPU."""
+    """Embeddings (V, D) -> scores of the answers (V, A), on the CPU."""
 
-    mean: Tensor
-    std: Tensor
+    standardise: Standardise
     mlp: nn.Module
     device: torch.device
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor) -> Tensor:
-        scores: Tensor = self.mlp(standardised(inputs, self.mean, self.std).to(self.device))
+        """(V, D) -> (V, A)."""
+        scores: Tensor = self.mlp(self.standardise(inputs).to(self.device))
         return scores.cpu()
-
-
-def standardised(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """float32; a column that is constant in training has an infinite ``std`` and becomes 0."""
-    return ((inputs - mean) / std).float()
 
 
 def fit_probe(
     inputs: Tensor, answers: Tensor, num_answers: int, evaluation: EvalConfig, device: torch.device
 ) -> FittedProbe:
     """The probe after its last epoch on ``inputs`` (V, D) and ``answers`` (V,); last incomplete batches are dropped."""
-    mean, std = inputs.double().mean(0), inputs.double().std(0, correction=0)
-    std[std < 1e-6] = float("inf")
-    x, y = standardised(inputs, mean, std).to(device), answers.to(device)
+    standardise = Standardise.by(inputs)
+    x, y = standardise(inputs).to(device), answers.to(device)
     width = x.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(evaluation.seed, evaluation.protocol, "init"))
@@ -139,4 +134,4 @@ def fit_probe(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return FittedProbe(mean, std, mlp, device)
+    return FittedProbe(standardise, mlp, device)

@@ -209,6 +209,47 @@ def show(
             out.print_json(data=content, indent=1, highlight=False)
 
 
+@app.command()
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the first part of it.")],
+    out_file: Annotated[Path, typer.Option("--out", help="File to write.")],
+    form: Annotated[str, typer.Option("--format", help="Whose layout: torchvision.")] = "torchvision",
+    store: StoreDir = Path("runs"),
+) -> None:
+    """Write the backbone of a finished run as a state dict for torchvision's ResNet."""
+    from ablations import checkpoints
+
+    with told():
+        say(checkpoints.export(run_id, form, out_file, store))
+
+
+@app.command("evaluate-checkpoint")
+def evaluate_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="SimSiam's released layout, or torchvision's.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Settings on the recipe: data.name=cifar10 ...")
+    ] = None,
+    *,
+    recipe: Annotated[str, typer.Option(help="Gives backbone and data, such as simsiam_imagenet.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the results.")],
+    num_labels: Annotated[int, typer.Option(min=0, help="Labelled images; 0: all.")] = 0,
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Evaluate a checkpoint from elsewhere, linear and kNN on its features."""
+    from ablations import checkpoints
+
+    runtime = RuntimeConfig(device=device, num_threads=threads, data_dir=str(data_dir))
+    with told():
+        scored = checkpoints.evaluate_checkpoint(checkpoint, recipe, settings or [], num_labels, runtime, out_dir)
+    rows = table("evaluation", "top-1 %", "top-5 %", "labels")
+    for content in scored:
+        shares = ("-" if content[name] is None else f"{content[name]:.2f}" for name in ("top1", "top5"))
+        rows.add_row(content["metric"], *shares, f"{content['num_labels']:,}")
+    out.print(rows)
+
+
 @app.command("collect")
 def collect_results(
     grids: Names,

@@ -197,12 +197,22 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
         "dataset": spec.config.data.name,
         "outcome": result["outcome"],
     }
-    evaluated = [
-        {**shared, **{key: e[key] for key in ("metric", "num_labels", "num_test")}, "value": e["top1"]}
-        for e in record["evaluations"]
-    ]
+    evaluated = [row for evaluation in record["evaluations"] for row in _evaluation_rows(shared, evaluation)]
     of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
     return evaluated + [{**of_run, "metric": metric, "value": result[metric]} for metric in _OF_RESULT]
+
+
+def _evaluation_rows(shared: Row, evaluation: dict[str, Any]) -> list[Row]:
+    """A row for top-1, and one for top-5, under ``linear_top5`` and the like, where the evaluation has it.
+
+    Evaluations of an earlier version have none, nor have those of fewer than six classes.
+    """
+    metric = evaluation["metric"]
+    row = {**shared, **{key: evaluation[key] for key in ("num_labels", "num_test")}}
+    rows = [{**row, "metric": metric, "value": evaluation["top1"]}]
+    if evaluation.get("top5") is not None:
+        rows.append({**row, "metric": f"{metric.removesuffix('top1')}top5", "value": evaluation["top5"]})
+    return rows
 
 
 def _curve_rows(spec: RunSpec, store: Store, broken: list[str]) -> list[Row]:

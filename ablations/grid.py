@@ -13,6 +13,7 @@ from ablations.errors import GridError, expected
 from ablations.reader import Reader, shown
 from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config import RunConfig, problems_of
+from simclr_core.eval_checks import evaluation_problems
 from simclr_core.identity import cell_id
 from simclr_core.options import Scalar, nearest, override
 from simclr_core.recipes import recipe
@@ -188,7 +189,8 @@ def _cell_problems(cells: list[RunSpec], scale: str) -> list[str]:
                 f"scale {scale}: duplicate cell: {spec.label!r} is the same configuration as {seen[spec.cell_id]!r}"
             ] = None
         seen.setdefault(spec.cell_id, spec.label)
-        for problem in problems_of(spec.config):
+        of_evaluations = (p for evaluation in spec.evaluations for p in evaluation_problems(spec.config, evaluation))
+        for problem in (*problems_of(spec.config), *of_evaluations):
             problems.setdefault(f"scale {scale}, {spec.role} {spec.label!r}: {problem}")
     return list(problems)
 

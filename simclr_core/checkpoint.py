@@ -39,18 +39,18 @@ def save(run_dir: Path, state: State) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load(run_dir: Path, device: torch.device) -> State | None:
+def load(run_dir: Path) -> State | None:
     """The newest checkpoint that is whole, else the previous one, else None."""
     for name in (NAME, PREVIOUS):
-        if (state := read(run_dir / name, device)) is not None:
+        if (state := read(run_dir / name)) is not None:
             return state
     return None
 
 
-def read(path: Path, device: torch.device) -> State | None:
-    """The content of a checkpoint file; None if there is none, or one that is torn or was changed."""
+def read(path: Path) -> State | None:
+    """The content of a checkpoint file, on the CPU; None if there is none, or one that is torn or was changed."""
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
         return None
     if not isinstance(state, dict) or state.pop("sha256", None) != checksum(state):

@@ -17,7 +17,7 @@ from simclr_core.batches import Batch, Batches
 from simclr_core.config import RunConfig
 from simclr_core.curves import Curves
 from simclr_core.data import Images
-from simclr_core.distributed import World, average_gradients, gather
+from simclr_core.distributed import World, average_gradients, from_main, gather
 from simclr_core.environment import differences, environment
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
@@ -80,7 +80,7 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
         if isinstance(self.targets, MovingAverage) and state["targets"] is not None:
             self.targets.load_state_dict(state["targets"])
-        torch.set_rng_state(state["random_state"].cpu())
+        torch.set_rng_state(state["random_state"])
         self.step, self.final_loss = state["step"], state["final_loss"]
         self.diverged, self.duration_s = state["diverged"], state["duration_s"]
         changed = differences(state["environment"], environment(next(self.method.parameters()).device))
@@ -103,7 +103,7 @@ def pretrain(
     start = time.perf_counter()
     batches = Batches(config, images, world, runtime.num_workers)
     training = _build(config, batches, world.device)
-    if (state := checkpoint.load(run_dir, world.device)) is not None:
+    if (state := from_main(lambda: checkpoint.load(run_dir))) is not None:
         training.restore(state)
     elapsed_before = training.duration_s
     curves = Curves(run_dir, training.step, tensorboard=runtime.tensorboard) if world.is_main else None
@@ -147,8 +147,10 @@ def pretrain(
 
 def _build(config: RunConfig, batches: Batches, device: torch.device) -> Training:
     torch.manual_seed(derive(config.seed, "init"))
-    method = build_method(config).to(device).train()
+    method = build_method(config)
     set_batch_norm_extent(method, config.training)
+    method.load_state_dict(from_main(method.state_dict))  # other processors may draw other last bits
+    method.to(device).train()
     constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None
     optimizer = build_optimizer(config.optimizer, method, constant_lr)
     targets: Alternation | MovingAverage | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-import time
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,15 @@ import torch
 
 from simclr_core import checkpoint
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
-from simclr_core.data import Dataset, ImageSet, label_indices, load_dataset
-from simclr_core.distributed import joined
-from simclr_core.evals.embed import Embeddings, embed, sha256_of
-from simclr_core.evals.knn import knn_top1
-from simclr_core.evals.linear import linear_top1
+from simclr_core.data import Dataset, load_dataset
+from simclr_core.distributed import World, agree, from_main, joined
+from simclr_core.eval_checks import validate_evaluations
+from simclr_core.evals.embed import Embeddings, embed
+from simclr_core.evaluate import evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.methods import build_method
-from simclr_core.methods.base import Method
+from simclr_core.options import flatten
 from simclr_core.pretrain import OnProgress, Progress, Training, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig
@@ -43,36 +43,49 @@ def execute(
     """Bring ``run_dir`` to hold the pre-training of ``config`` and every one of ``evaluations``.
 
     What is there already is not done again, except that an evaluation which needs a checkpoint that has been
-    removed trains again. Raises ConfigError, DataError, or SpecMismatchError for a directory of another run.
+    removed trains again; a training that was interrupted goes on from its last checkpoint. Where a launcher has
+    started several processes, they train together; process 0 alone looks at ``run_dir``, writes to it, tells of
+    progress and evaluates, while the others return after the training.
+    Raises ConfigError, DataError, or SpecMismatchError for a directory of another run.
     """
     validate(config)
+    validate_evaluations(config, evaluations)
+    with joined(runtime.device) as world:
+        agree(dict(flatten(config)))
+        world.slice_of(config.training.global_batch_size)
+        missing, finished = from_main(lambda: _look(config, evaluations, run_dir))
+        if finished and not missing:
+            return
+        torch.set_num_threads(runtime.num_threads)
+        on_progress = on_progress if world.is_main else lambda _: None
+        on_progress(Progress("load", 0, 1))
+        from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache
+        dataset = _load(config.data, runtime)
+        state = checkpoint.read(run_dir / checkpoint.NAME) if finished else None
+        training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress) if state is None else None
+    if not world.is_main:
+        return
+    if training is not None:
+        state = training.state(final=True)
+        checkpoint.save(run_dir, state)
+    # evaluations have a network of their own: that of the training may have BN layers that need other processes
+    method = build_method(config).to(world.device)
+    method.load_state_dict(state["method"])
+    test = embed(method, dataset.test, config.data.normalization, world.device, num_workers=runtime.num_workers)
+    if training is not None:
+        write_json(run_dir / "result.json", _result(config, training, test, dataset, world))
+        checkpoint.drop_previous(run_dir)
+    outcome = read_json(run_dir / "result.json")["outcome"]
+    load = functools.partial(_load, runtime=runtime)
+    evaluate(config, missing, method, outcome, dataset, test, world.device, runtime, run_dir, on_progress, load)
+
+
+def _look(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> tuple[list[EvalConfig], bool]:
+    """Make ``run_dir`` this configuration's; which evaluations are missing, and whether the training is finished."""
     run_dir.mkdir(parents=True, exist_ok=True)
     _claim_spec(config, run_dir)
     missing = [e for e in evaluations if not (run_dir / "evals" / f"{eval_id(e)}.json").exists()]
-    pretrained_already = (run_dir / "result.json").exists()
-    if pretrained_already and not missing:
-        return
-    torch.set_num_threads(runtime.num_threads)
-    with joined(runtime.device) as world:
-        on_progress(Progress("load", 0, 1))
-        dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
-        finished = checkpoint.read(run_dir / checkpoint.NAME, world.device) if pretrained_already else None
-        if finished is None:
-            training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress)
-    if not world.is_main:
-        return
-    if finished is None:
-        method = training.method
-        test = embed(method, dataset.test, config.data.normalization, world.device)
-        checkpoint.save(run_dir, training.state(final=True))
-        write_json(run_dir / "result.json", _result(config, training, test, dataset))
-        checkpoint.drop_previous(run_dir)
-    else:
-        method = build_method(config).to(world.device)
-        method.load_state_dict(finished["method"])
-        test = embed(method, dataset.test, config.data.normalization, world.device)
-    outcome = read_json(run_dir / "result.json")["outcome"]
-    _evaluate(config, missing, method, outcome, dataset, test, world.device, run_dir, on_progress)
+    return missing, (run_dir / "result.json").exists()
 
 
 def _claim_spec(config: RunConfig, run_dir: Path) -> None:
@@ -84,18 +97,20 @@ def _claim_spec(config: RunConfig, run_dir: Path) -> None:
         raise SpecMismatchError(f"{path}: holds another configuration than {spec['run_id']}; move the folder away")
 
 
-def _key(data: DataConfig) -> tuple[str, int, int]:
-    return data.name, data.version, data.image_size
-
-
-@functools.lru_cache(maxsize=1)
-def _load(key: tuple[str, int, int], data_dir: Path, cache_dir: Path) -> Dataset:
+def _load(data: DataConfig, runtime: RuntimeConfig) -> Dataset:
     """A worker that runs one configuration after the other reads its data once."""
-    name, version, image_size = key
-    return load_dataset(DataConfig(name=name, version=version, image_size=image_size), data_dir, cache_dir)
+    whole = replace(data, train_images=0, subset_seed=0, normalization="none")  # these choose from it
+    return _load_once(astuple(whole), runtime.data_path, runtime.cache_path)
 
 
-def _result(config: RunConfig, training: Training, test: Embeddings, dataset: Dataset) -> dict[str, Any]:
+@functools.lru_cache(maxsize=2)  # what is pre-trained on, and what is transferred to
+def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path) -> Dataset:
+    return load_dataset(DataConfig(*data), data_dir, cache_dir)
+
+
+def _result(
+    config: RunConfig, training: Training, test: Embeddings, dataset: Dataset, world: World
+) -> dict[str, Any]:
     spread = z_std(test.z).item()
     ratio = spread * math.sqrt(training.method.dim)
     if training.diverged or not math.isfinite(ratio):
@@ -116,53 +131,8 @@ def _result(config: RunConfig, training: Training, test: Embeddings, dataset: Da
         "dim": training.method.dim,
         "train_images": config.data.train_images or len(dataset.train.labels),
         "data_fingerprint": dataset.fingerprint,
+        "num_processes": world.size,
+        "device_batch_size": config.training.global_batch_size // world.size,
         "resumes": training.resumes,
         "duration_s": training.duration_s,
     }
-
-
-def _evaluate(
-    config: RunConfig,
-    evaluations: list[EvalConfig],
-    method: Method,
-    outcome: str,
-    dataset: Dataset,
-    test: Embeddings,
-    device: torch.device,
-    run_dir: Path,
-    on_progress: OnProgress,
-) -> None:
-    """A diverged network has no embeddings to score: its evaluations hold ``top1: null``."""
-    before = sha256_of(method.backbone)
-    train: dict[tuple[int, int], Embeddings] = {}
-    for number, evaluation in enumerate(evaluations):
-        on_progress(Progress("evaluate", number, len(evaluations)))
-        start = time.perf_counter()
-        labelled = (evaluation.num_labels, evaluation.label_seed)
-        if labelled not in train:
-            rows = label_indices(dataset.train.labels, *labelled)
-            images = ImageSet(dataset.train.images[rows], dataset.train.labels[rows])
-            train = {labelled: embed(method, images, config.data.normalization, device)}
-        top1, l2 = (None, None) if outcome == "diverged" else _score(evaluation, train[labelled], test)
-        assert sha256_of(method.backbone) == before, "an evaluation changed the frozen backbone"
-        content = {
-            "schema_version": 1,
-            "eval_id": eval_id(evaluation),
-            "evaluation": canonical(evaluation),
-            "metric": evaluation.metric,
-            "top1": top1,
-            "l2": l2,
-            "num_labels": len(train[labelled].labels),
-            "num_test": len(test.labels),
-            "backbone_sha256": before,
-            "duration_s": time.perf_counter() - start,
-        }
-        write_json(run_dir / "evals" / f"{eval_id(evaluation)}.json", content)
-
-
-def _score(evaluation: EvalConfig, train: Embeddings, test: Embeddings) -> tuple[float, float | None]:
-    bank, queries = train.of(evaluation.embedding), test.of(evaluation.embedding)
-    if evaluation.protocol == "linear":
-        return linear_top1(bank, train.labels, queries, test.labels)
-    k, temperature = evaluation.k, evaluation.temperature
-    return knn_top1(bank, train.labels, queries, test.labels, k=k, temperature=temperature), None

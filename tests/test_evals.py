@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from simclr_core.evals.knn import knn_scores, knn_top1
-from simclr_core.evals.linear import L2_LEVELS, linear_top1
+from simclr_core.config import EvalConfig
+from simclr_core.evals.knn import _nearest, knn_scores
+from simclr_core.evals.linear import L2_LEVELS, LinearClassifier, fit_linear
+from simclr_core.evals.score import score
+from simclr_core.evals.transform_probe import fit_probe
+from simclr_core.options import override
 
 
 def clusters(count: int, seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -40,15 +45,30 @@ def test_knn_is_the_brute_force_vote(k: int, temperature: float) -> None:
     assert predicted == [brute_force(bank, bank_labels, query, k, temperature) for query in queries]
 
 
+def knn_top1(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int) -> float | None:
+    return score(knn_scores(bank, bank_labels, queries, 3, k=k, temperature=0.1), labels).top1
+
+
 def test_knn_finds_itself_and_sees_neither_order_nor_length() -> None:
     bank, labels = clusters(60, 0)
     queries, query_labels = clusters(40, 1)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    score = knn_top1(bank, labels, queries, query_labels, k=10, temperature=0.1)
+    top1 = knn_top1(bank, labels, queries, query_labels, k=10)
 
-    assert knn_top1(bank, labels, bank, labels, k=1, temperature=0.1) == 100
-    assert knn_top1(bank[order], labels[order], queries, query_labels, k=10, temperature=0.1) == score
-    assert knn_top1(bank, labels, 10 * queries, query_labels, k=10, temperature=0.1) == score
+    assert knn_top1(bank, labels, bank, labels, k=1) == 100
+    assert knn_top1(bank[order], labels[order], queries, query_labels, k=10) == top1
+    assert knn_top1(bank, labels, 10 * queries, query_labels, k=10) == top1
+
+
+@pytest.mark.parametrize("k", [1, 7, 60])
+def test_nearest_are_those_of_topk_in_its_order(k: int) -> None:
+    """The scores are then sums of the same numbers in the same order: equal to the last bit."""
+    similarities = torch.randn(50, 60, generator=torch.Generator().manual_seed(0))
+    nearest, columns = _nearest(similarities, k)
+    expected = similarities.topk(k, dim=1)
+
+    assert torch.equal(nearest, expected.values)
+    assert torch.equal(columns, expected.indices)
 
 
 def test_knn_in_chunks_is_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,41 +79,131 @@ def test_knn_in_chunks_is_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(knn_scores(bank, labels, queries, 3, k=10, temperature=0.1), whole)
 
 
+def linear_top1(classifier: LinearClassifier, test: Tensor, labels: Tensor, num_classes: int = 3) -> float | None:
+    return score(classifier.scores(test, num_classes), labels).top1
+
+
 def test_linear_is_scikit_learns_at_the_chosen_regularisation() -> None:
     (train, train_labels), (test, test_labels) = clusters(600, 0, 2.0), clusters(300, 1, 2.0)
-    result = linear_top1(train, train_labels, test, test_labels)
+    classifier = fit_linear(train, train_labels)
     scaler = StandardScaler().fit(train.double())
-    reference = LogisticRegression(C=1 / (result.l2 * 600), tol=1e-8, max_iter=1000)
+    reference = LogisticRegression(C=1 / (classifier.l2 * 600), tol=1e-8, max_iter=1000)
     reference.fit(scaler.transform(train.double()), train_labels)
 
-    assert result.l2 in L2_LEVELS
+    assert classifier.l2 in L2_LEVELS
     expected = 100 * reference.score(scaler.transform(test.double()), test_labels)
-    assert result.top1 == pytest.approx(expected, abs=100 / 300 + 1e-9)
-
-
-def test_regularisation_is_chosen_without_the_test_set() -> None:
-    (train, train_labels), (test, _) = clusters(120, 0), clusters(60, 1)
-    source = torch.Generator().manual_seed(0)
-    chosen = {linear_top1(train, train_labels, test, torch.randint(3, (60,), generator=source)).l2 for _ in range(5)}
-
-    assert len(chosen) == 1
+    assert linear_top1(classifier, test, test_labels) == pytest.approx(expected, abs=100 / 300 + 1e-9)
 
 
 def test_linear_is_deterministic_and_ignores_scale_shift_and_constant_columns() -> None:
     (train, train_labels), (test, test_labels) = clusters(300, 0, 2.0), clusters(200, 1, 2.0)
-    plain = linear_top1(train, train_labels, test, test_labels)
+    plain = fit_linear(train, train_labels)
 
     def moved(x: Tensor) -> Tensor:
         return torch.cat([x * 100 + 7, torch.full((len(x), 1), 3.0)], dim=1)
 
-    assert linear_top1(train, train_labels, test, test_labels) == plain
-    again = linear_top1(moved(train), train_labels, moved(test), test_labels)
-    assert again.top1 == pytest.approx(plain.top1, abs=0.51)
+    assert torch.equal(fit_linear(train, train_labels).scores(test, 3), plain.scores(test, 3))
+    again = linear_top1(fit_linear(moved(train), train_labels), moved(test), test_labels)
+    assert again == pytest.approx(linear_top1(plain, test, test_labels), abs=0.51)
 
 
 def test_informative_labels_are_learnt_and_noise_is_chance() -> None:
     (train, train_labels), (test, test_labels) = clusters(900, 0, 0.1), clusters(300, 1, 0.1)
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(1200, 6)).astype("float32"))
 
-    assert linear_top1(train, train_labels, test, test_labels).top1 == 100
-    assert linear_top1(noise[:900], train_labels, noise[900:], test_labels).top1 == pytest.approx(100 / 3, abs=10)
+    assert linear_top1(fit_linear(train, train_labels), test, test_labels) == 100
+    by_chance = linear_top1(fit_linear(noise[:900], train_labels), noise[900:], test_labels)
+    assert by_chance == pytest.approx(100 / 3, abs=10)
+
+
+def test_a_collapsed_embedding_is_scored_at_chance() -> None:
+    (_, labels), constant = clusters(90, 0), torch.full((90, 6), 0.7)
+
+    assert linear_top1(fit_linear(constant, labels), constant, labels) == pytest.approx(100 / 3)
+    assert knn_top1(constant, labels, constant, labels, k=90) == pytest.approx(100 / 3)
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2], [1, 4], [0, 2, 3]])
+def test_classes_without_a_label_are_never_predicted(classes: list[int]) -> None:
+    """Columns are class numbers, whichever classes had labels; the classifier's own prediction comes first."""
+    (train, train_labels), (test, _) = clusters(90, 0), clusters(60, 1)
+    numbers = torch.tensor(classes)[train_labels % len(classes)]
+    classifier = fit_linear(train, numbers)
+    scores = classifier.scores(test, 6)
+
+    assert set(scores.isinf().all(0).nonzero().flatten().tolist()) == {0, 1, 2, 3, 4, 5} - set(classes)
+    own = classifier.model.predict(classifier.standardise(test).numpy())
+    np.testing.assert_array_equal(scores.argmax(1).numpy(), own)
+
+
+def test_one_label_of_each_class_is_enough() -> None:
+    (train, train_labels), (test, test_labels) = clusters(3, 0, 0.1), clusters(60, 1, 0.1)
+    classifier = fit_linear(train, train_labels)
+
+    assert classifier.l2 == L2_LEVELS[0]
+    assert linear_top1(classifier, test, test_labels) == 100
+
+
+def test_score_is_the_share_of_images_whose_class_is_among_the_first() -> None:
+    """Against scikit-learn, on scores that all differ."""
+    scores = torch.rand(200, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.arange(200) % 8
+    found = score(scores, labels)
+
+    for value, k in ((found.top1, 1), (found.top5, 5)):
+        assert value == pytest.approx(100 * top_k_accuracy_score(labels, scores, k=k))
+    assert found.predictions is not None
+    assert found.predictions.dtype == np.uint16
+    np.testing.assert_array_equal(found.predictions, scores.argmax(1))
+
+
+def test_equal_scores_rank_by_class_number() -> None:
+    scores = torch.zeros(4, 7)
+    labels = torch.tensor([0, 4, 5, 6])
+    found = score(scores, labels)
+
+    assert (found.top1, found.top5) == (25, 50)
+    assert found.predictions is not None
+    assert found.predictions.tolist() == [0, 0, 0, 0]
+
+
+def test_five_classes_have_no_top5_and_numbers_that_are_none_no_score() -> None:
+    labels = torch.tensor([0, 1])
+
+    assert score(torch.rand(2, 5), labels).top5 is None
+    assert score(torch.rand(2, 6), labels).top5 is not None
+    broken = score(torch.tensor([[0.0, float("nan")], [1.0, 0.0]]), labels)
+    assert (broken.top1, broken.top5, broken.predictions) == (None, None, None)
+
+
+def config_of_probe(**values: object) -> EvalConfig:
+    return override(EvalConfig(protocol="transform_probe", epochs=5, batch_size=64), values)
+
+
+def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
+    """The answer, as further columns, is read out entirely; without it, noise gives chance."""
+    source = torch.Generator().manual_seed(0)
+    noise = torch.randn(4000, 15, generator=source)
+    answers = torch.randint(4, (4000,), generator=source)
+    told = torch.cat([noise, torch.eye(4)[answers]], dim=1)
+    cpu = torch.device("cpu")
+
+    def top1(inputs: Tensor) -> float | None:
+        probe = fit_probe(inputs[:2000], answers[:2000], 4, config_of_probe(epochs=20), cpu)
+        return score(probe(inputs[2000:]), answers[2000:]).top1
+
+    assert top1(told) == 100
+    assert top1(noise) == pytest.approx(25, abs=4)
+
+
+def test_a_probe_repeats_and_hangs_on_its_seed_alone() -> None:
+    source = torch.Generator().manual_seed(0)
+    inputs, answers = torch.randn(300, 6, generator=source), torch.arange(300) % 2
+    cpu = torch.device("cpu")
+    state = torch.get_rng_state()
+    first = fit_probe(inputs, answers, 2, config_of_probe(), cpu)(inputs)
+
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(123)
+    assert torch.equal(fit_probe(inputs, answers, 2, config_of_probe(), cpu)(inputs), first)
+    assert not torch.equal(fit_probe(inputs, answers, 2, config_of_probe(seed=1), cpu)(inputs), first)

@@ -26,13 +26,12 @@ from simclr_core.runtime import RuntimeConfig
 EVALUATIONS = [EvalConfig(num_labels=30), EvalConfig(protocol="knn", num_labels=30, k=5)]
 TINY = {"training.epochs": 6, "optimizer.warmup_epochs": 1}
 SPAWN = multiprocessing.get_context("forkserver")
-CPU = torch.device("cpu")
 StopAt = Callable[[int], Callable[[Progress], None]]
 
 
 def outcome(run_dir: Path) -> dict[str, Any]:
     """All that a run leaves, without the times: final weights by checksum, curves, result, evaluations."""
-    state = checkpoint.read(run_dir / checkpoint.NAME, CPU)
+    state = checkpoint.read(run_dir / checkpoint.NAME)
     assert state is not None
     files: dict[str, Any] = {"metrics": (run_dir / "metrics.jsonl").read_text()}
     for path in [run_dir / "result.json", *sorted((run_dir / "evals").glob("*.json"))]:
@@ -156,7 +155,7 @@ def test_a_resume_elsewhere_is_marked_and_its_curves_are_cut_at_the_checkpoint(
     config = toy_config(values={"training.epochs": 2})
     execute(config, [], replace(toy_runtime, checkpoint_every_s=0.0), tmp_path)
     (tmp_path / "result.json").unlink()
-    state = checkpoint.read(tmp_path / checkpoint.PREVIOUS, CPU)
+    state = checkpoint.read(tmp_path / checkpoint.PREVIOUS)
     assert state is None, "the previous checkpoint outlived its run"
     (tmp_path / checkpoint.NAME).unlink()
 

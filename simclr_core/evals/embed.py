@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from simclr_core.data import ImageSet, normalise, to_float
+from simclr_core.data import Images, normalise, to_float
 from simclr_core.methods.base import Method
 
-_BATCH = 500
+BATCH = 500
+"""Images that go through the network at a time."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,38 @@ class Embeddings:
         return self.features if name == "features" else self.z
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How images come from their set to the network: S pixels a side, normalised, on a device, by worker processes."""
+
+    image_size: int
+    normalization: str
+    device: torch.device
+    num_workers: int = 0
+
+
 @torch.inference_mode()
-def embed(method: Method, images: ImageSet, normalization: str, device: torch.device) -> Embeddings:
-    """Eval mode, float32, whole un-augmented images."""
+def embed(
+    method: Method,
+    images: Images,
+    normalization: str,
+    device: torch.device,
+    *,
+    rows: Tensor | None = None,
+    num_workers: int = 0,
+) -> Embeddings:
+    """Eval mode, float32, whole un-augmented images: of ``rows`` (n,), or of all."""
+    rows = torch.arange(len(images)) if rows is None else rows
     was_training = method.training
     method.eval()
     features, z = [], []
-    for batch in images.images.split(_BATCH):
-        batch_features = method.features(normalise(to_float(batch.to(device)), normalization))
-        features.append(batch_features.cpu())
-        z.append(method.projector(batch_features).cpu())
+    with contextlib.closing(images.whole(rows, BATCH, num_workers)) as batches:
+        for batch in batches:
+            batch_features = method.features(normalise(to_float(batch.to(device)), normalization))
+            features.append(batch_features.cpu())
+            z.append(method.projector(batch_features).cpu())
     method.train(was_training)
-    return Embeddings(torch.cat(features), torch.cat(z), images.labels)
+    return Embeddings(torch.cat(features), torch.cat(z), images.labels[rows])
 
 
 def sha256_of(module: nn.Module) -> str:

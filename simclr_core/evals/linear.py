@@ -7,13 +7,16 @@ is then refitted on all of them.
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
+
+from simclr_core.evals.standardise import Standardise
 
 L2_LEVELS = (1e-2, 1e-3, 1e-4, 1e-5)
 """Weights of 0.5 |W|^2 beside the mean cross entropy, tried from the strongest, each starting where the last ended."""
@@ -23,31 +26,42 @@ MAX_ITERATIONS = 100
 Array = NDArray[np.float32]
 
 
-class LinearResult(NamedTuple):
-    """Test top-1 in percent, and the chosen regularisation."""
+@dataclass(frozen=True, eq=False)
+class LinearClassifier:
+    """A fitted logistic regression on standardised columns, and the regularisation that it was given."""
 
-    top1: float
+    standardise: Standardise
+    model: LogisticRegression
     l2: float
 
+    def scores(self, embedded: Tensor, num_classes: int) -> Tensor:
+        """Class scores (M, C) of embeddings (M, F); minus infinity for classes that had no label."""
+        decisions = torch.from_numpy(self.model.decision_function(self.standardise(embedded).numpy()))
+        if decisions.ndim == 1:  # of two classes, scikit-learn gives the second one's
+            decisions = torch.stack([torch.zeros_like(decisions), decisions], dim=1)
+        scores = decisions.new_full((len(embedded), num_classes), float("-inf"))
+        scores[:, torch.from_numpy(self.model.classes_)] = decisions
+        return scores
 
-def linear_top1(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> LinearResult:
-    """Fit on train (N, F), train_labels (N,); score on test (M, F), test_labels (M,).
+
+def fit_linear(train: Tensor, labels: Tensor) -> LinearClassifier:
+    """Fit on train (N, F) with labels (N,) of at least two classes.
 
     Columns are standardised by the training set's mean and standard deviation; constant columns become 0. The
-    held-out part is every tenth image of each class.
+    held-out part is every tenth image of each class; if it leaves fewer than two classes to fit, the strongest
+    regularisation is taken.
     """
-    mean, std = train.double().mean(0), train.double().std(0, correction=0)
-    std[std < 1e-6] = float("inf")
-    x, y = ((train - mean) / std).float().numpy(), train_labels.numpy()
+    standardise = Standardise.by(train)
+    x, y = standardise(train).numpy(), labels.numpy()
     held_out = _every_nth_of_each_class(y)
-    model = _Model()
+    model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
     accuracies = []
-    for l2 in L2_LEVELS:
-        model.fit(x[~held_out], y[~held_out], l2)
-        accuracies.append(model.top1(x[held_out], y[held_out]))
-    l2 = L2_LEVELS[int(np.argmax(accuracies))]
-    model.fit(x, y, l2)
-    return LinearResult(model.top1(((test - mean) / std).float().numpy(), test_labels.numpy()), l2)
+    for l2 in L2_LEVELS if len(np.unique(y[~held_out])) > 1 else ():
+        _fit(model, x[~held_out], y[~held_out], l2)
+        accuracies.append((model.predict(x[held_out]) == y[held_out]).mean())
+    l2 = L2_LEVELS[int(np.argmax(accuracies))] if accuracies else L2_LEVELS[0]
+    _fit(model, x, y, l2)
+    return LinearClassifier(standardise, model, l2)
 
 
 def _every_nth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -57,18 +71,10 @@ def _every_nth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return held_out
 
 
-class _Model:
-    """scikit-learn's logistic regression, warm-started from fit to fit."""
-
-    def __init__(self) -> None:
-        self._model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
-
-    def fit(self, x: Array, y: NDArray[np.int64], l2: float) -> None:
-        self._model.set_params(C=1 / (l2 * len(y)))
-        with warnings.catch_warnings():
-            # A fit of the weakest regularisation may stop at the iteration limit: it then competes as it stands.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model.fit(x, y)
-
-    def top1(self, x: Array, y: NDArray[np.int64]) -> float:
-        return 100 * float((self._model.predict(x) == y).mean())
+def _fit(model: LogisticRegression, x: Array, y: NDArray[np.int64], l2: float) -> None:
+    """From where the model stands."""
+    model.set_params(C=1 / (l2 * len(y)))
+    with warnings.catch_warnings():
+        # A fit of the weakest regularisation may stop at the iteration limit: it then competes as it stands.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y)

@@ -8,7 +8,8 @@ import torch
 
 from parity.comparison import NotCovered, Outcome, compare
 from parity.golden import Golden
-from simclr_core.evals.knn import knn_scores, knn_top1
+from simclr_core.evals.knn import knn_scores
+from simclr_core.evals.score import score
 
 CLEAR_GAP = 1e-5  # of the two best scores, relative: below it the order is a matter of rounding
 
@@ -29,14 +30,14 @@ def check(golden: Golden) -> Iterator[Outcome]:
     rises = (in_their_order.diff(dim=1) > CLEAR_GAP * in_their_order[:, :-1]).sum()
     yield compare("classes ranked otherwise", rises, 0)
 
-    top1 = knn_top1(bank, bank_labels, queries, labels, k=k, temperature=temperature)
+    top1 = score(scores, labels).top1
     for source in ("lightly", "solo", "instdisc"):
         if f"top1_{source}" in golden:
             yield compare(f"top1, {source}", top1, golden[f"top1_{source}"], atol=one_sample)
     if "top1_nearest_neighbour_instdisc" in golden:
-        nearest = knn_top1(bank, bank_labels, queries, labels, k=1, temperature=temperature)
+        nearest = knn_scores(bank, bank_labels, queries, num_classes, k=1, temperature=temperature)
         theirs = golden["top1_nearest_neighbour_instdisc"]
-        yield compare("top1 of the nearest one, instdisc", nearest, theirs, atol=one_sample)
+        yield compare("top1 of the nearest one, instdisc", score(nearest, labels).top1, theirs, atol=one_sample)
     if "top5_solo" in golden:
         num_best = min(5, k, num_classes)
         best = scores.topk(num_best, dim=1).indices

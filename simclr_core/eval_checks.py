@@ -1,0 +1,55 @@
+"""Which evaluations a configuration's runs can have, told before anything runs."""
+
+from __future__ import annotations
+
+from simclr_core.config import EvalConfig, RunConfig, ViewsConfig
+from simclr_core.options import ConfigError, field_problems
+
+LEAST_KNN_TEMPERATURE = 0.012
+"""exp(1 / 0.011) exceeds the largest float32."""
+
+
+def validate_evaluations(config: RunConfig, evaluations: list[EvalConfig]) -> None:
+    """Raises ConfigError with all that is wrong with evaluations of this configuration's runs."""
+    if problems := [problem for evaluation in evaluations for problem in evaluation_problems(config, evaluation)]:
+        raise ConfigError(problems)
+
+
+def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
+    """All that is wrong with an evaluation of this configuration's runs; empty if it can be made."""
+    problems = field_problems(evaluation)
+    if evaluation.protocol == "fine_tune" and evaluation.embedding != "features":
+        problems.append(
+            f"embedding = {evaluation.embedding!r}: fine-tuning puts its layer on the backbone; expected 'features'"
+        )
+    if evaluation.protocol == "knn" and evaluation.temperature < LEAST_KNN_TEMPERATURE:
+        problems.append(
+            f"temperature = {evaluation.temperature:g}: exp(1 / temperature) overflows;"
+            f" expected at least {LEAST_KNN_TEMPERATURE:g}"
+        )
+    if evaluation.data == config.data.name:
+        problems.append(f"data = {evaluation.data!r}: what the run pre-trains on; leave it out, or name another set")
+    if evaluation.num_labels and evaluation.label_list:
+        problems.append(
+            f"num_labels = {evaluation.num_labels}: label_list = {evaluation.label_list!r} chooses the labels already"
+        )
+    if evaluation.num_labels == 1:
+        problems.append("num_labels = 1: no two classes to tell apart; expected at least 2, or 0 for all")
+    if evaluation.protocol == "transform_probe" and (expected := _expected_views(config.views, evaluation.task)):
+        problems.append(f"task = {evaluation.task!r}: the views never differ in it; expected {expected}")
+    return [f"evaluation {evaluation.metric}: {problem}" for problem in problems]
+
+
+def _expected_views(views: ViewsConfig, task: str) -> str:
+    """What the views would have to be for a probe to have something to predict; nothing if they are so."""
+    if views.kind == "pair" and task in ("noise", "sobel"):
+        return "views.kind = 'standard'"  # a pair applies them to every view
+    if views.kind == "pair" and task not in (views.first, views.second):
+        return f"{task!r} as views.first or views.second"
+    if views.kind == "standard" and task == "color" and views.distortion != "color":
+        return "views.distortion = 'color'"
+    if task == "rotate":
+        rotates = views.kind == "pair" or views.rotate_probability > 0
+        return "" if rotates else "views.rotate_probability above 0"
+    name = f"{'gray' if task == 'color' else task}_probability"
+    return "" if 0 < getattr(views, name) < 1 else f"views.{name} between 0 and 1"

@@ -1,0 +1,201 @@
+"""Checkpoints in other projects' layouts: torchvision's ResNets, and the file that SimSiam's code writes.
+
+``torch.load`` is called with ``weights_only=True`` throughout: a file from elsewhere runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simclr_core.backbones import ResNet
+from simclr_core.config import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.data import Dataset, load_dataset
+from simclr_core.eval_checks import validate_evaluations
+from simclr_core.evals.embed import embed
+from simclr_core.evaluate import evaluate
+from simclr_core.identity import canonical, eval_id
+from simclr_core.methods import build_method
+from simclr_core.options import ConfigError
+from simclr_core.pretrain import OnProgress
+from simclr_core.records import read_json, write_json
+from simclr_core.run import device_of
+from simclr_core.runtime import RuntimeConfig
+
+TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)
+SIMSIAM_PREFIX = "module.encoder."
+"""Of the backbone in SimSiam's released checkpoints, whose ``fc`` is the projector."""
+_SHOWN = 3
+
+
+class CheckpointError(ValueError):
+    """Everything that is wrong with a checkpoint for what was asked, one line each, in ``problems``."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def export_torchvision(run_dir: Path, out: Path) -> None:
+    """Write a finished run's backbone as a state dict for ``torchvision.models.resnet<depth>``, which lacks ``fc``.
+
+    It loads with ``load_state_dict(..., strict=False)``. Contiguous CPU tensors and nothing else; the file appears
+    whole or not at all. Raises CheckpointError for a run without a result or checkpoint, one that diverged, and for
+    networks that torchvision does not have.
+    """
+    spec, result = _record(run_dir, "spec.json"), _record(run_dir, "result.json")
+    checkpoint = run_dir / "checkpoint.pt"
+    problems = _torchvision_problems(spec["config"]["backbone"])
+    if result["outcome"] == "diverged":
+        problems.append(f"{run_dir / 'result.json'}: the run diverged; there are no weights to export")
+    if not checkpoint.exists():
+        problems.append(f"{checkpoint}: no such file; the run has to be trained again")
+    if problems:
+        raise CheckpointError(problems)
+    state = _loaded(checkpoint)["method"]
+    prefix = "backbone."
+    tensors = {
+        name.removeprefix(prefix): tensor.contiguous() for name, tensor in state.items() if name.startswith(prefix)
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        torch.save(tensors, temporary)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _record(run_dir: Path, name: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = read_json(run_dir / name)
+    except FileNotFoundError:
+        raise CheckpointError([f"{run_dir / name}: no such file; the run is not finished"]) from None
+    return content
+
+
+def _torchvision_problems(backbone: Mapping[str, Any]) -> list[str]:
+    """Why a backbone's canonical configuration is none of torchvision's ResNets, and what of it would fit."""
+    depth, stem, width = backbone["depth"], backbone["stem"], backbone["width_multiplier"]
+    problems = []
+    if depth not in TORCHVISION_DEPTHS:
+        known = ", ".join(map(str, TORCHVISION_DEPTHS))
+        problems.append(f"backbone.depth = {depth}: torchvision has no such ResNet; it has {known}")
+    if stem != "imagenet":
+        problems.append(
+            f"backbone.stem = {stem!r}: torchvision's conv1 is 7x7 with stride 2 and a max-pool after it, this one's"
+            " 3x3 without; layer1 to layer4 would fit, conv1 does not"
+        )
+    if width != 1:
+        problems.append(f"backbone.width_multiplier = {width:g}: torchvision's channels are those of 1; nothing fits")
+    if backbone.get("layout", "torchvision") != "torchvision":
+        problems.append(
+            f"backbone.layout = {backbone['layout']!r}: other shortcuts below depth 50, and a max-pool that pads"
+            " otherwise, so that the same weights give other features"
+        )
+    return problems
+
+
+def load_backbone(path: Path, backbone: ResNet, config: BackboneConfig) -> dict[str, Any]:
+    """Load a checkpoint's backbone into one built from ``config``; what the file says of itself: ``arch``, ``epoch``.
+
+    Two layouts: SimSiam's (``main_simsiam.py``: a ``state_dict`` whose ``module.encoder.*`` are the backbone and,
+    under ``fc``, the projector), and a plain state dict with torchvision's names, such as an export; ``fc`` is passed
+    over. Raises CheckpointError with all tensors that are missing, not known, or of another shape.
+    """
+    content = _loaded(path)
+    state = content.get("state_dict", content)
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)} if state else {}
+    prefix = SIMSIAM_PREFIX if any(key.startswith(SIMSIAM_PREFIX) for key in tensors) else ""
+    found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    found = {key: value for key, value in found.items() if not key.startswith("fc.")}
+    own = backbone.state_dict()
+    shapes = [
+        f"{key} {tuple(found[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in found and found[key].shape != own[key].shape
+    ]
+    lists = {
+        "missing": [key for key in own if key not in found],
+        "not known": [key for key in found if key not in own],
+        "of another shape": shapes,
+    }
+    if problems := [f"{path}: {_some(names)} {what}" for what, names in lists.items() if names]:
+        raise CheckpointError([*problems, f"expected: {_described(config)}, as {SIMSIAM_PREFIX}* or without a prefix"])
+    backbone.load_state_dict(found)
+    return {key: content.get(key) for key in ("arch", "epoch") if isinstance(content.get(key), str | int)}
+
+
+def evaluate_checkpoint(
+    path: Path,
+    config: RunConfig,
+    evaluations: list[EvalConfig],
+    runtime: RuntimeConfig,
+    out_dir: Path,
+    on_progress: OnProgress = lambda _: None,
+) -> None:
+    """Evaluate a checkpoint's backbone as if a run of ``config`` had made it, into ``out_dir/evals``.
+
+    Of ``config``, data and backbone count. ``out_dir/checkpoint.json`` says which file was evaluated, on what; what
+    is there already is not done again. Raises CheckpointError, ConfigError, also for evaluations of z, DataError.
+    """
+    validate(config)
+    validate_evaluations(config, evaluations)
+    if on_z := [evaluation.metric for evaluation in evaluations if evaluation.embedding == "z"]:
+        raise ConfigError(
+            [f"evaluation {metric}: the backbone alone is loaded; expected 'features'" for metric in on_z]
+        )
+    method = build_method(config).eval()
+    told = load_backbone(path, method.backbone, config.backbone)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = {"schema_version": 1, "sha256": sha256, **told}
+    record |= {name: canonical(getattr(config, name)) for name in ("backbone", "data")}
+    _claim(out_dir / "checkpoint.json", record)
+    missing = [e for e in evaluations if not (out_dir / "evals" / f"{eval_id(e)}.json").exists()]
+    if not missing:
+        return
+    torch.set_num_threads(runtime.num_threads)
+    device = device_of(runtime.device)
+
+    def load(data: DataConfig) -> Dataset:
+        return load_dataset(data, runtime.data_path, runtime.cache_path)
+
+    dataset = load(config.data)
+    test = embed(method.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
+    evaluate(config, missing, method, "loaded", dataset, test, device, runtime, out_dir, on_progress, load)
+
+
+def _claim(path: Path, record: dict[str, Any]) -> None:
+    if not path.exists():
+        write_json(path, record)
+    elif read_json(path) != record:
+        raise CheckpointError([f"{path}: is about another checkpoint, network or data; choose another folder"])
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}:"
+
+
+def _described(config: BackboneConfig) -> str:
+    return f"the backbone of {', '.join(f'{key} {value}' for key, value in canonical(config).items())}"
+
+
+def _loaded(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError([f"{path}: {error.strerror or error}"]) from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError([f"{path}: not a file of tensors that torch can load: {reason}"]) from None
+    if not isinstance(content, Mapping):
+        raise CheckpointError([f"{path}: holds a {type(content).__name__}; expected a state dict"])
+    return content

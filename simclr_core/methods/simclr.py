@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from simclr_core.config import RunConfig
-from simclr_core.losses import nt_xent
+from simclr_core.distributed import gather, world
+from simclr_core.losses import simclr_loss
 from simclr_core.methods.base import Method, StepOutput
 
 
@@ -15,9 +16,12 @@ class SimCLR(Method):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
-        self.temperature = config.method.temperature
+        self.config = config.method
 
     def forward(self, view_1: Tensor, view_2: Tensor) -> StepOutput:
-        """Two views (B, 3, H, W) of the same images -> NT-Xent and projections."""
+        """Two views (B, 3, H, W) of the same images -> the loss over the views of all processes, and projections."""
         z_1, z_2 = self.project(view_1, view_2)
-        return StepOutput(nt_xent(z_1, z_2, self.temperature), torch.cat([z_1, z_2]))
+        # alone, the views are their own keys: passed as such, their gradients would be added up in another order
+        keys = None if world().size == 1 else (gather(z_1), gather(z_2))
+        loss = simclr_loss(self.config, z_1, z_2, keys=keys, first_key=world().rank * len(z_1))
+        return StepOutput(loss, torch.cat([z_1, z_2]))

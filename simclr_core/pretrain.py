@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from simclr_core.batch_norm import set_batch_norm_extent
 from simclr_core.config import RunConfig
 from simclr_core.data import ImageSet, pretrain_indices
+from simclr_core.distributed import World, average_gradients, from_main, gather
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
 from simclr_core.methods.base import Method
@@ -48,9 +50,7 @@ class Pretrained:
     duration_s: float
 
 
-def pretrain(
-    config: RunConfig, train: ImageSet, device: torch.device, run_dir: Path, on_progress: OnProgress
-) -> Pretrained:
+def pretrain(config: RunConfig, train: ImageSet, world: World, run_dir: Path, on_progress: OnProgress) -> Pretrained:
     """Train ``config`` from its seed on ``train``; writes metrics.jsonl and timing.jsonl into ``run_dir``.
 
     metrics.jsonl holds functions of the run alone, timing.jsonl what depends on the machine. A loss that is no
@@ -58,47 +58,56 @@ def pretrain(
     """
     start = time.perf_counter()
     rows = pretrain_indices(config.data, len(train.labels))
-    images = train.images[rows].to(device)
+    images = train.images[rows].to(world.device)
     torch.manual_seed(derive(config.seed, "init"))
-    method = build_method(config).to(device).train()
+    method = set_batch_norm_extent(build_method(config), config.training)
+    method.load_state_dict(from_main(method.state_dict))  # other processors may draw other last bits
+    method.to(world.device).train()
     constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None
     optimizer = build_optimizer(config.optimizer, method, constant_lr)
     make_views = ViewMaker(config.views, config.data.normalization, len(images), config.data.image_size, config.seed)
 
     batch = config.training.global_batch_size
+    own = world.slice_of(batch)
     steps_per_epoch = len(images) // batch
     num_steps = config.training.epochs * steps_per_epoch
     warmup_steps = round(config.optimizer.warmup_epochs * steps_per_epoch)
     peak = peak_lr(config.optimizer.base_lr, config.optimizer.lr_scaling, batch)
     log_every = max(1, math.ceil(num_steps / _NUM_LOG_LINES))
-    for name in ("metrics.jsonl", "timing.jsonl"):
-        (run_dir / name).unlink(missing_ok=True)
+    if world.is_main:
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            (run_dir / name).unlink(missing_ok=True)
 
     step, final_loss, last_log = 0, None, time.perf_counter()
     for epoch in range(config.training.epochs):
         make_views.start_epoch(epoch)
         order = torch.randperm(len(images), generator=generator(config.seed, "order", epoch))
-        for indices in order[: steps_per_epoch * batch].split(batch):
+        for drawn in order[: steps_per_epoch * batch].split(batch):
             schedule_step = epoch * steps_per_epoch if config.optimizer.lr_steps == "epoch" else step
             lr = lr_at(schedule_step, peak, warmup_steps, num_steps)
             set_lr(optimizer, lr, peak)
-            view_1, view_2 = make_views(images[indices.to(device)], indices, step)
+            indices = drawn[own]
+            view_1, view_2 = make_views(images[indices.to(world.device)], indices, step)
             output = method(view_1, view_2)
             optimizer.zero_grad()
             output.loss.backward()
+            average_gradients(method.parameters())
             optimizer.step()
             step += 1
             if step % log_every and step != num_steps:
                 continue
-            loss = output.loss.item()
+            loss = gather(output.loss.detach()[None]).mean().item()
+            spread = z_std(gather(output.z.detach())).item()
             if not math.isfinite(loss):
                 return Pretrained(method, step, final_loss, diverged=True, duration_s=time.perf_counter() - start)
             final_loss = loss
             now = time.perf_counter()
             images_per_s = 2 * batch * ((step - 1) % log_every + 1) / (now - last_log)
             last_log = now
+            if not world.is_main:
+                continue
             metrics = {"step": step, "epoch": step / steps_per_epoch, "loss": loss, "lr": lr}
-            append_jsonl(run_dir / "metrics.jsonl", metrics | {"z_std": z_std(output.z).item()})
+            append_jsonl(run_dir / "metrics.jsonl", metrics | {"z_std": spread})
             timing = {"step": step, "time": time.time(), "images_per_s": images_per_s, "host": socket.gethostname()}
             append_jsonl(run_dir / "timing.jsonl", timing)
             on_progress(Progress("pretrain", step, num_steps, images_per_s))

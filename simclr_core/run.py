@@ -13,6 +13,7 @@ import torch
 
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data import Dataset, ImageSet, label_indices, load_dataset
+from simclr_core.distributed import World, agree, from_main, joined
 from simclr_core.evals.embed import Embeddings, embed, sha256_of
 from simclr_core.evals.knn import knn_top1
 from simclr_core.evals.linear import linear_top1
@@ -20,6 +21,7 @@ from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.methods import build_method
 from simclr_core.methods.base import Method
+from simclr_core.options import flatten
 from simclr_core.pretrain import OnProgress, Pretrained, Progress, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig
@@ -42,32 +44,48 @@ def execute(
     """Bring ``run_dir`` to hold the pre-training of ``config`` and every one of ``evaluations``.
 
     What is there already is not done again, except that an evaluation which needs a checkpoint that has been
-    removed trains again. Raises ConfigError, DataError, or SpecMismatchError for a directory of another run.
+    removed trains again. Where a launcher has started several processes, they train together; process 0 alone looks
+    at ``run_dir``, writes to it, tells of progress and evaluates, while the others return after the training.
+    Raises ConfigError, DataError, or SpecMismatchError for a directory of another run.
     """
     validate(config)
+    with joined(runtime.device) as world:
+        agree(dict(flatten(config)))
+        world.slice_of(config.training.global_batch_size)
+        missing, pretrained_already, checkpoint_exists = from_main(lambda: _look(config, evaluations, run_dir))
+        if pretrained_already and not missing:
+            return
+        torch.set_num_threads(runtime.num_threads)
+        on_progress = on_progress if world.is_main else lambda _: None
+        on_progress(Progress("load", 0, 1))
+        place = (_key(config.data), runtime.data_path, runtime.cache_path)
+        from_main(lambda: bool(_load(*place)))  # one process alone decodes images into the cache
+        dataset = _load(*place)
+        pretrained: Pretrained | None = None
+        if not (pretrained_already and checkpoint_exists):
+            pretrained = pretrain(config, dataset.train, world, run_dir, on_progress)
+    if not world.is_main:
+        return
+    checkpoint = run_dir / "checkpoint.pt"
+    if pretrained is None:
+        method = build_method(config).to(world.device)
+        method.load_state_dict(torch.load(checkpoint, map_location=world.device, weights_only=True)["method"])
+        test = embed(method, dataset.test, config.data.normalization, world.device)
+    else:
+        method = pretrained.method
+        test = embed(method, dataset.test, config.data.normalization, world.device)
+        _save(checkpoint, method)
+        write_json(run_dir / "result.json", _result(config, pretrained, test, dataset, world))
+    outcome = read_json(run_dir / "result.json")["outcome"]
+    _evaluate(config, missing, method, outcome, dataset, test, world.device, run_dir, on_progress)
+
+
+def _look(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> tuple[list[EvalConfig], bool, bool]:
+    """Make ``run_dir`` this configuration's; which evaluations are missing, whether result and checkpoint are there."""
     run_dir.mkdir(parents=True, exist_ok=True)
     _claim_spec(config, run_dir)
     missing = [e for e in evaluations if not (run_dir / "evals" / f"{eval_id(e)}.json").exists()]
-    pretrained_already = (run_dir / "result.json").exists()
-    if pretrained_already and not missing:
-        return
-    torch.set_num_threads(runtime.num_threads)
-    device = _device(runtime.device)
-    on_progress(Progress("load", 0, 1))
-    dataset = _load(_key(config.data), runtime.data_path, runtime.cache_path)
-    checkpoint = run_dir / "checkpoint.pt"
-    if pretrained_already and checkpoint.exists():
-        method = build_method(config).to(device)
-        method.load_state_dict(torch.load(checkpoint, map_location=device, weights_only=True)["method"])
-        test = embed(method, dataset.test, config.data.normalization, device)
-    else:
-        pretrained = pretrain(config, dataset.train, device, run_dir, on_progress)
-        method = pretrained.method
-        test = embed(method, dataset.test, config.data.normalization, device)
-        _save(checkpoint, method)
-        write_json(run_dir / "result.json", _result(config, pretrained, test, dataset))
-    outcome = read_json(run_dir / "result.json")["outcome"]
-    _evaluate(config, missing, method, outcome, dataset, test, device, run_dir, on_progress)
+    return missing, (run_dir / "result.json").exists(), (run_dir / "checkpoint.pt").exists()
 
 
 def _claim_spec(config: RunConfig, run_dir: Path) -> None:
@@ -77,12 +95,6 @@ def _claim_spec(config: RunConfig, run_dir: Path) -> None:
         write_json(path, spec)
     elif read_json(path) != spec:
         raise SpecMismatchError(f"{path}: holds another configuration than {spec['run_id']}; move the folder away")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 def _key(data: DataConfig) -> tuple[str, int, int]:
@@ -102,7 +114,9 @@ def _save(path: Path, method: Method) -> None:
     temporary.replace(path)
 
 
-def _result(config: RunConfig, pretrained: Pretrained, test: Embeddings, dataset: Dataset) -> dict[str, Any]:
+def _result(
+    config: RunConfig, pretrained: Pretrained, test: Embeddings, dataset: Dataset, world: World
+) -> dict[str, Any]:
     spread = z_std(test.z).item()
     ratio = spread * math.sqrt(pretrained.method.dim)
     if pretrained.diverged or not math.isfinite(ratio):
@@ -123,6 +137,8 @@ def _result(config: RunConfig, pretrained: Pretrained, test: Embeddings, dataset
         "dim": pretrained.method.dim,
         "train_images": config.data.train_images or len(dataset.train.labels),
         "data_fingerprint": dataset.fingerprint,
+        "num_processes": world.size,
+        "device_batch_size": config.training.global_batch_size // world.size,
         "duration_s": pretrained.duration_s,
     }
 

@@ -10,6 +10,7 @@ import torch
 
 from simclr_core.config import RunConfig
 from simclr_core.data import ImageSet
+from simclr_core.distributed import World
 from simclr_core.options import override
 from simclr_core.pretrain import Pretrained, pretrain
 from simclr_core.recipes import recipe
@@ -38,7 +39,7 @@ def images() -> ImageSet:
 
 def train(config: RunConfig, images: ImageSet, run_dir: Path) -> Pretrained:
     torch.set_num_threads(1)
-    return pretrain(config, images, torch.device("cpu"), run_dir, lambda _: None)
+    return pretrain(config, images, World(), run_dir, lambda _: None)
 
 
 def losses(run_dir: Path) -> list[float]:

@@ -118,9 +118,7 @@ def _pick_device(name: str, launched: Launched) -> torch.device:
     Of several processes on a machine, each takes the GPU of its local rank, or the only one that it sees, where the
     launcher shows each process its own.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
     if device.type != "cuda" or launched.size == 1:
         return device
     if device.index is not None:
@@ -162,7 +160,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over processes; parameters without one are passed over.
+    """Replace every gradient by its mean over processes; parameters without one, the same in all, are passed over.
 
     After the backward pass and in a fixed order, unlike DistributedDataParallel, which orders its buckets anew after
     a first step: a resumed run would add up in another order than one that was never interrupted.

@@ -82,12 +82,11 @@ def pretrain(config: RunConfig, train: ImageSet, world: World, run_dir: Path, on
     for epoch in range(config.training.epochs):
         make_views.start_epoch(epoch)
         order = torch.randperm(len(images), generator=generator(config.seed, "order", epoch))
-        for drawn in order[: steps_per_epoch * batch].split(batch):
+        for indices in order[: steps_per_epoch * batch].split(batch):
             schedule_step = epoch * steps_per_epoch if config.optimizer.lr_steps == "epoch" else step
             lr = lr_at(schedule_step, peak, warmup_steps, num_steps)
             set_lr(optimizer, lr, peak)
-            indices = drawn[own]
-            view_1, view_2 = make_views(images[indices.to(world.device)], indices, step)
+            view_1, view_2 = make_views(images[indices[own].to(world.device)], indices, step, own)
             output = method(view_1, view_2)
             optimizer.zero_grad()
             output.loss.backward()

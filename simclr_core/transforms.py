@@ -177,9 +177,15 @@ def sobel(images: Tensor) -> Tensor:
     return (torch.hypot(x, y) / SOBEL_BOUND).clamp_(0, 1).expand_as(images).contiguous()
 
 
-def add_noise(images: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Plus Gaussian noise of ``sigma`` (B,), drawn for each value by a generator on the images' device."""
-    noise = torch.randn(images.shape, generator=generator, device=images.device)
+def add_noise(images: Tensor, sigma: Tensor, generator: torch.Generator, others: tuple[int, int] = (0, 0)) -> Tensor:
+    """Plus Gaussian noise of ``sigma`` (B,), drawn for each value by a generator on the images' device.
+
+    ``others`` are how many images come before and after these in a batch that several processes share. The noise is
+    drawn for all of it: torch gives no part of a draw without the whole.
+    """
+    before, after = others
+    whole = (before + len(images) + after, *images.shape[1:])
+    noise = torch.randn(whole, generator=generator, device=images.device)[before : before + len(images)]
     return noise.mul_(_per_image(sigma, images)).add_(images).clamp_(0, 1)
 
 

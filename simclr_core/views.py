@@ -20,6 +20,7 @@ Coins keep their probabilities in a pair; the transformations without a coin are
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ CROP_ASPECTS = (3 / 4, 4 / 3)
 
 Table = dict[str, Tensor]
 """Column name -> parameters on the CPU, one row an image."""
+AddNoise = Callable[[Tensor, Tensor], Tensor]
+"""From images and sigma (B,), with the noise of the step."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class Transformation:
     """How the parameters of all images are drawn, and how a batch is changed by its rows of them.
 
     ``draw`` takes the configuration, the number of images, their side in pixels and a generator; ``apply`` the
-    images, their rows and, for pixel noise, a generator on the images' device.
+    images, their rows and, for pixel noise, what adds it with a given sigma.
     """
 
     draw: Callable[[ViewsConfig, int, int, torch.Generator], Table]
-    apply: Callable[[Tensor, Table, torch.Generator], Tensor]
+    apply: Callable[[Tensor, Table, AddNoise], Tensor]
 
 
 def draw_boxes(num_images: int, size: int, min_area: float, source: torch.Generator) -> Tensor:
@@ -83,7 +86,7 @@ def _draw_crop(config: ViewsConfig, count: int, size: int, source: torch.Generat
     return {"box": boxes, "flip": _coins(count, config.flip_probability, source)}
 
 
-def _apply_crop(images: Tensor, rows: Table, _: torch.Generator) -> Tensor:
+def _apply_crop(images: Tensor, rows: Table, _: AddNoise) -> Tensor:
     return transforms.hflip(transforms.crop_resize(images, rows["box"], images.shape[3]), rows["flip"])
 
 
@@ -100,7 +103,7 @@ def _draw_color(config: ViewsConfig, count: int, _: int, source: torch.Generator
     return {"jitter": jitter, "order": order, "factors": factors.float(), "gray": gray}
 
 
-def _apply_color(images: Tensor, rows: Table, _: torch.Generator) -> Tensor:
+def _apply_color(images: Tensor, rows: Table, _: AddNoise) -> Tensor:
     images = transforms.on_some(images, rows["jitter"], transforms.color_jitter, rows["order"], rows["factors"])
     return transforms.on_some(images, rows["gray"], transforms.grayscale)
 
@@ -111,7 +114,7 @@ def _draw_blur(config: ViewsConfig, count: int, _: int, source: torch.Generator)
     return {"blur": blur, "sigma": (config.blur_min_sigma + width * _uniform(count, source)).float()}
 
 
-def _apply_blur(images: Tensor, rows: Table, _: torch.Generator) -> Tensor:
+def _apply_blur(images: Tensor, rows: Table, _: AddNoise) -> Tensor:
     radius = transforms.blur_radius(images.shape[3])
     return transforms.on_some(
         images, rows["blur"], lambda chosen, sigma: transforms.gaussian_blur(chosen, sigma, radius), rows["sigma"]
@@ -138,9 +141,7 @@ CATALOGUE = {
     "cutout": Transformation(_draw_cutout, lambda images, rows, _: transforms.cutout(images, rows["box"])),
     "color": Transformation(_draw_color, _apply_color),
     "sobel": Transformation(lambda *_: {}, lambda images, *_: transforms.sobel(images)),
-    "noise": Transformation(
-        _draw_noise, lambda images, rows, noise: transforms.add_noise(images, rows["sigma"], noise)
-    ),
+    "noise": Transformation(_draw_noise, lambda images, rows, add_noise: add_noise(images, rows["sigma"])),
     "blur": Transformation(_draw_blur, _apply_blur),
     "rotate": Transformation(_draw_rotate, lambda images, rows, _: transforms.rotate(images, rows["turns"])),
 }
@@ -174,24 +175,30 @@ class ViewMaker:
         ]
 
     @torch.no_grad()
-    def __call__(self, images_u8: Tensor, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Two views, each float32 (B, 3, S, S), normalised, on the images' device.
+    def __call__(
+        self, images_u8: Tensor, indices: Tensor, step: int, own: slice | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Two views, each float32 (b, 3, S, S), normalised, on the images' device.
 
-        ``images_u8`` is uint8 (B, 3, S, S); ``indices`` (B,) are their positions in the pre-training set; ``step``
-        counts over the whole run. ``start_epoch`` comes first.
+        ``indices`` (B,) are the positions of a batch in the pre-training set; ``images_u8``, uint8 (b, 3, S, S), are
+        its images, or the part ``own`` of them where several processes share a batch; ``step`` counts over the whole
+        run. ``start_epoch`` comes first.
         """
-        indices = indices.cpu()
+        own = slice(0, len(indices)) if own is None else own
+        rows = indices.cpu()[own]
+        others = (own.start, len(indices) - own.stop)
         images = to_float(images_u8)
         if self._base_boxes is not None:
-            images = transforms.crop_resize(images, self._base_boxes[indices], self._image_size)
-        view_1, view_2 = (self._view(images, indices, step, branch) for branch in (1, 2))
+            images = transforms.crop_resize(images, self._base_boxes[rows], self._image_size)
+        view_1, view_2 = (self._view(images, rows, step, branch, others) for branch in (1, 2))
         return view_1, view_2
 
-    def _view(self, images: Tensor, indices: Tensor, step: int, branch: int) -> Tensor:
+    def _view(self, images: Tensor, indices: Tensor, step: int, branch: int, others: tuple[int, int]) -> Tensor:
         pixels = generator(self._seed, "noise", step, branch, device=images.device)
+        add_noise = functools.partial(transforms.add_noise, generator=pixels, others=others)
         for name in self._chains[branch - 1]:
             rows = {column: values[indices] for column, values in self._tables[branch - 1][name].items()}
-            images = CATALOGUE[name].apply(images, rows, pixels)
+            images = CATALOGUE[name].apply(images, rows, add_noise)
         return normalise(images, self._normalization)
 
 

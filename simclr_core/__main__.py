@@ -103,6 +103,7 @@ def _run(composed: DictConfig) -> None:
     runtime = RuntimeConfig(**{f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
     run_dir = Path(runtime.store).expanduser() / run_id(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    launched = Launched()
     try:
         launched = Launched.from_environment()
         if launched.size > 1 and launched.rank == 0:

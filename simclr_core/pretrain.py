@@ -60,7 +60,8 @@ def pretrain(config: RunConfig, train: ImageSet, world: World, run_dir: Path, on
     rows = pretrain_indices(config.data, len(train.labels))
     images = train.images[rows].to(world.device)
     torch.manual_seed(derive(config.seed, "init"))
-    method = set_batch_norm_extent(build_method(config), config.training)
+    method = build_method(config)
+    set_batch_norm_extent(method, config.training)
     method.load_state_dict(from_main(method.state_dict))  # other processors may draw other last bits
     method.to(world.device).train()
     constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None

@@ -67,14 +67,13 @@ def execute(
     if not world.is_main:
         return
     checkpoint = run_dir / "checkpoint.pt"
-    if pretrained is None:
-        method = build_method(config).to(world.device)
-        method.load_state_dict(torch.load(checkpoint, map_location=world.device, weights_only=True)["method"])
-        test = embed(method, dataset.test, config.data.normalization, world.device)
-    else:
-        method = pretrained.method
-        test = embed(method, dataset.test, config.data.normalization, world.device)
-        _save(checkpoint, method)
+    if pretrained is not None:
+        _save(checkpoint, pretrained.method)
+    # evaluations have a network of their own: that of the training may have BN layers that need other processes
+    method = build_method(config).to(world.device)
+    method.load_state_dict(torch.load(checkpoint, map_location=world.device, weights_only=True)["method"])
+    test = embed(method, dataset.test, config.data.normalization, world.device)
+    if pretrained is not None:
         write_json(run_dir / "result.json", _result(config, pretrained, test, dataset, world))
     outcome = read_json(run_dir / "result.json")["outcome"]
     _evaluate(config, missing, method, outcome, dataset, test, world.device, run_dir, on_progress)

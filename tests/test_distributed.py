@@ -165,6 +165,7 @@ def test_slices_in_rank_order_are_the_batch() -> None:
 def test_alone_nothing_is_exchanged_or_converted() -> None:
     rows = torch.ones(2, 3)
     layer = nn.BatchNorm1d(3)
+    network = nn.Sequential(layer)
     parameter = nn.Parameter(torch.ones(1))
     parameter.grad = torch.full((1,), 5.0)
     average_gradients([parameter])
@@ -173,8 +174,9 @@ def test_alone_nothing_is_exchanged_or_converted() -> None:
     with joined("cpu", Launched()) as alone:
         assert alone == world() == World()
     assert gather(rows) is rows
-    assert synchronise_batch_norm(layer) is layer
-    assert set_batch_norm_extent(layer, recipe("simclr_mini").training) is layer
+    synchronise_batch_norm(network)
+    set_batch_norm_extent(network, recipe("simclr_mini").training)
+    assert list(network) == [layer]
     assert parameter.grad.item() == 5
     assert from_main(lambda: 7) == 7
 
@@ -304,9 +306,9 @@ def normalise(layer: nn.Module, x: Tensor, weights: Tensor) -> dict[str, Tensor]
 
 
 def normalise_share(name: str, shares: list[Tensor], weights: list[Tensor]) -> dict[str, Tensor]:
-    layer = synchronise_batch_norm(nn.Sequential(norm_of(name)))[0]
-    assert type(layer).__name__ == "SynchronisedBatchNorm"
-    return normalise(layer, shares[world().rank], weights[world().rank])
+    network = nn.Sequential(norm_of(name))
+    synchronise_batch_norm(network)
+    return normalise(network[0], shares[world().rank], weights[world().rank])
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -332,15 +334,15 @@ def test_synchronised_batch_norm_is_torchs_on_the_joined_batch(name: str, share:
 
 
 def normalise_in_bfloat16(x: Tensor, weights: Tensor, half: int) -> list[Tensor]:
-    layer: nn.Module = nn.BatchNorm2d(4)
+    network = nn.Sequential(nn.BatchNorm2d(4))
+    synchronise_batch_norm(network)
     if world().size > 1:
-        layer = synchronise_batch_norm(layer)
         x, weights = (t[half * world().rank :][:half] for t in (x, weights))
     x = x.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        y = layer(x)
+        y = network(x)
     (y.float() * weights).sum().backward()
-    return [y.detach(), x.grad, layer.running_mean, layer.running_var]
+    return [y.detach(), x.grad, network[0].running_mean, network[0].running_var]
 
 
 def test_in_bfloat16_the_statistics_are_float32(pair: Pair) -> None:
@@ -362,9 +364,10 @@ def test_in_bfloat16_the_statistics_are_float32(pair: Pair) -> None:
 
 
 def running_variance(shares: list[Tensor]) -> Tensor:
-    layer = synchronise_batch_norm(nn.BatchNorm1d(1, momentum=1.0))
-    layer(shares[world().rank])
-    return layer.running_var
+    network = nn.Sequential(nn.BatchNorm1d(1, momentum=1.0))
+    synchronise_batch_norm(network)
+    network(shares[world().rank])
+    return network[0].running_var
 
 
 def test_a_large_mean_does_not_cancel_the_variance(pair: Pair) -> None:
@@ -462,7 +465,9 @@ def test_statistics_per_device_are_those_of_two_layers() -> None:
     """Two devices of 4 images, each with the rows of both of their views: torch's layer on either by itself."""
     x = torch.randn(16, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     config = config_of("SimCLR, joint, SGD", training__batch_norm="per_device", training__device_batch_size=4)
-    layer = set_batch_norm_extent(norm_of("affine"), config.training)
+    network = nn.Sequential(norm_of("affine"))
+    set_batch_norm_extent(network, config.training)
+    (layer,) = network
     first, second = norm_of("affine"), norm_of("affine")
     of_first, of_second = torch.tensor([0, 1, 2, 3, 8, 9, 10, 11]), torch.tensor([4, 5, 6, 7, 12, 13, 14, 15])
     y = layer(x)
@@ -476,7 +481,7 @@ def test_statistics_per_device_are_those_of_two_layers() -> None:
 
 def problems_with(config: RunConfig) -> list[str]:
     try:
-        set_batch_norm_extent(nn.BatchNorm1d(4), config.training)
+        set_batch_norm_extent(nn.Sequential(nn.BatchNorm1d(4)), config.training)
     except ConfigError as error:
         return error.problems
     return []

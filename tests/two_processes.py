@@ -129,7 +129,8 @@ def train(config: RunConfig, *, float64: bool) -> State:
     In float64 the two ways differ by rounding alone, however the steps amplify it.
     """
     torch.manual_seed(0)
-    method = set_batch_norm_extent(build_method(config), config.training).train()
+    method = build_method(config).train()
+    set_batch_norm_extent(method, config.training)
     if float64:
         method.double()
         method.features = method.backbone.forward  # without the rounding to float32 between backbone and heads

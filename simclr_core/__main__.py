@@ -21,6 +21,7 @@ from rich.table import Table
 
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import run_id
+from simclr_core.launched import Launched
 from simclr_core.options import ConfigError, flatten, nearest, override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import read_json
@@ -102,8 +103,13 @@ def _run(composed: DictConfig) -> None:
     runtime = RuntimeConfig(**{f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
     run_dir = Path(runtime.store).expanduser() / run_id(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    launched = Launched()
     try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        launched = Launched.from_environment()
+        if launched.size > 1 and launched.rank == 0:
+            batch = config.training.global_batch_size
+            print(f"global batch size {batch}: {batch // launched.size} images in each of {launched.size} processes")
+        with Progress(*columns, console=Console(stderr=True), disable=launched.rank > 0) as progress:
             task = progress.add_task("load", speed="")
 
             def show(now: Any) -> None:
@@ -115,7 +121,8 @@ def _run(composed: DictConfig) -> None:
         _exit(error.problems)
     except SpecMismatchError as error:
         _exit([str(error)])
-    _print_results(run_dir)
+    if launched.rank == 0:
+        _print_results(run_dir)
 
 
 def _print_results(run_dir: Path) -> None:

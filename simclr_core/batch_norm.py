@@ -21,13 +21,14 @@ from simclr_core.distributed import gather, world
 from simclr_core.options import ConfigError
 
 
-def set_batch_norm_extent(module: nn.Module, training: TrainingConfig) -> nn.Module:
-    """``module`` with BN layers that have the extent of ``training.batch_norm``; its state dict keeps its keys.
+def set_batch_norm_extent(network: nn.Module, training: TrainingConfig) -> None:
+    """Give the BN layers below ``network`` the extent of ``training.batch_norm``; its state dict keeps its keys.
 
     Raises ConfigError if a process would have a part of a device.
     """
     if training.batch_norm == "global":
-        return synchronise_batch_norm(module)
+        synchronise_batch_norm(network)
+        return
     size = training.device_batch_size
     num_devices, rest = divmod(training.global_batch_size, size * world().size)
     if rest:
@@ -38,22 +39,22 @@ def set_batch_norm_extent(module: nn.Module, training: TrainingConfig) -> nn.Mod
             f" images cannot be divided among {world().size} processes; expected {possible} processes"
         )
         raise ConfigError([problem])
-    if num_devices * world().size == 1:
-        return module
-    return _convert(module, lambda norm: PerDeviceBatchNorm(norm, num_devices, size))
+    if num_devices * world().size > 1:
+        _convert(network, lambda norm: PerDeviceBatchNorm(norm, num_devices, size))
 
 
-def synchronise_batch_norm(module: nn.Module) -> nn.Module:
-    """``module`` with every BN layer normalising over all processes' rows; alone, a process keeps what it has."""
-    return module if world().size == 1 else _convert(module, SynchronisedBatchNorm)
+def synchronise_batch_norm(network: nn.Module) -> None:
+    """Let the BN layers below ``network`` normalise over all processes' rows; alone, a process keeps what it has."""
+    if world().size > 1:
+        _convert(network, SynchronisedBatchNorm)
 
 
-def _convert(module: nn.Module, kind: Callable[[_BatchNorm], _BatchNorm]) -> nn.Module:
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        return kind(module)
-    for name, child in module.named_children():
-        setattr(module, name, _convert(child, kind))
-    return module
+def _convert(network: nn.Module, kind: Callable[[_BatchNorm], _BatchNorm]) -> None:
+    for name, child in network.named_children():
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            setattr(network, name, kind(child))
+        else:
+            _convert(child, kind)
 
 
 class _Converted(_BatchNorm):
@@ -96,6 +97,7 @@ class SynchronisedBatchNorm(_Converted):
     """
 
     def _normalise_batch(self, x: Tensor) -> Tensor:
+        y: Tensor
         y, mean, var, count = _Normalise.apply(x, self.weight, self.bias, self.eps)
         self._track(mean, var * (count / (count - 1)), self.momentum or 0.0)
         return y
@@ -128,9 +130,7 @@ class _Normalise(torch.autograd.Function):
         return y, mean, var, count
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, weight, mean, inverse_std, count = ctx.saved_tensors
         dims = [0, *range(2, x.ndim)]
         per_channel = (-1, *(1 for _ in x.shape[2:]))

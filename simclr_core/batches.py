@@ -22,7 +22,7 @@ from simclr_core.views import ViewMaker
 
 
 class Batch(NamedTuple):
-    """One step: positions (B,) in the pre-training set, and one pair of views, or two (SimSiam's asymmetric 2x)."""
+    """One step: this process's positions (b,) in the pre-training set, and one pair of views, or two (SimSiam's asymmetric 2x)."""
 
     step: int
     indices: Tensor
@@ -51,26 +51,29 @@ class Batches:
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of the steps from ``start`` up to ``stop``, excluded."""
-        with contextlib.closing(self._pixels(start, stop)) as pixels:  # its worker processes end with it
+        with contextlib.closing(self._pixels(start, stop)) as pixels:  # worker processes end with it
             for step, own in zip(range(start, stop), pixels, strict=True):
                 indices, makers = self._indices(step), self._epoch(self._epoch_of(step)).makers
                 parts = own.split(2, dim=1) if own.ndim == 5 else [own] * len(makers)
-                views = [maker(part, indices, step) for maker, part in zip(makers, parts, strict=True)]
-                yield Batch(step, indices.to(self._device), views)
+                views = [maker(part, indices, step, self._slice) for maker, part in zip(makers, parts, strict=True)]
+                yield Batch(step, indices[self._slice].to(self._device), views)
 
     def _pixels(self, start: int, stop: int) -> Generator[Tensor, None, None]:
         """uint8: whole images (B, 3, S, S) from memory, or from a stream both crops of every pair (B, V, 3, S, S)."""
         if self._in_memory is not None:
             for step in range(start, stop):
-                yield self._in_memory[self._indices(step).to(self._device)]
+                yield self._in_memory[self._indices(step)[self._slice].to(self._device)]
             return
         interpolation = self._config.views.crop_interpolation
-        for crops in self._images.crops(self._boxes(start, stop), self._num_workers, interpolation):
-            yield crops.to(self._device, non_blocking=True)
+        with contextlib.closing(
+            self._images.crops(self._boxes(start, stop), self._num_workers, interpolation)
+        ) as decoded:
+            for crops in decoded:
+                yield crops.to(self._device, non_blocking=True)
 
     def _boxes(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
         for step in range(start, stop):
-            indices = self._indices(step)
+            indices = self._indices(step)[self._slice]
             makers = self._epoch(self._epoch_of(step)).makers
             yield self._rows[indices], torch.cat([maker.crop_boxes(indices) for maker in makers], dim=1)
 
@@ -80,7 +83,7 @@ class Batches:
     def _indices(self, step: int) -> Tensor:
         size = self._config.training.global_batch_size
         first = step % self.steps_per_epoch * size
-        return self._epoch(self._epoch_of(step)).order[first : first + size][self._slice]
+        return self._epoch(self._epoch_of(step)).order[first : first + size]
 
     def _draw_epoch(self, epoch: int) -> _Epoch:
         config = self._config

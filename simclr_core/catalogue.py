@@ -6,7 +6,7 @@ With their columns in the order in which they are drawn:
 - ``color``: jitter by ``jitter_probability``, order, factors; then gray by ``gray_probability``
 - ``blur``: by ``blur_probability``, then sigma
 - ``autoaugment``: policy, chances, signs
-- ``cutout``: centre; ``noise``: sigma; ``rotate``: turns, 0-3; ``motion_blur``: angle
+- ``cutout``: centre; ``noise``: sigma (and by step the noise itself); ``rotate``: turns, 0-3; ``motion_blur``: angle
 - ``sobel``, ``equalize`` and ``solarize`` draw nothing
 """
 
@@ -35,7 +35,7 @@ Table = dict[str, Tensor]
 class StepSource(Protocol):
     """Where what is drawn by step and branch comes from."""
 
-    def __call__(self, name: str, device: torch.device | str = "cpu") -> torch.Generator:
+    def __call__(self, name: str) -> torch.Generator:
         """A fresh generator, named by what it is for."""
 
 
@@ -138,8 +138,8 @@ def _draw_noise(config: ViewsConfig, sizes: Tensor, source: torch.Generator) -> 
     return {"sigma": (highest * uniform(len(sizes), source)).float()}
 
 
-def _apply_noise(_: ViewsConfig, images: Tensor, rows: Table, by_step: StepSource) -> Tensor:
-    return transforms.add_noise(images, rows["sigma"], by_step("noise", images.device))
+def _apply_noise(_: ViewsConfig, images: Tensor, rows: Table, __: StepSource) -> Tensor:
+    return transforms.add_noise(images, rows["sigma"], rows["noise"])
 
 
 def _draw_rotate(_: ViewsConfig, sizes: Tensor, source: torch.Generator) -> Table:

@@ -112,15 +112,18 @@ def _connected(launched: Launched, device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _pick_device(name: str, launched: Launched) -> torch.device:
-    """``auto`` takes a GPU where there is one.
-
-    Of several processes on a machine, each takes the GPU of its local rank, or the only one that it sees, where the
-    launcher shows each process its own.
-    """
+def device_of(name: str) -> torch.device:
+    """The device of a name as ``RuntimeConfig`` has it; ``auto`` takes a GPU where there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    return torch.device(name)
+
+
+def _pick_device(name: str, launched: Launched) -> torch.device:
+    """Of several processes on a machine, each takes the GPU of its local rank, or the only one that it sees, where the
+    launcher shows each process its own.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
     if device.type != "cuda" or launched.size == 1:
         return device
     if device.index is not None:
@@ -141,7 +144,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         first = world().rank * ctx.num_rows
@@ -162,7 +165,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over processes; parameters without one are passed over.
+    """Replace every gradient by its mean over processes; parameters without one, the same in all, are passed over.
 
     After the backward pass and in a fixed order, unlike DistributedDataParallel, which orders its buckets anew after
     a first step: a resumed run would add up in another order than one that was never interrupted.

@@ -19,6 +19,7 @@ from simclr_core.backbones import ResNet
 from simclr_core.config import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data import Dataset, load_dataset
 from simclr_core.eval_checks import validate_evaluations
+from simclr_core.distributed import device_of
 from simclr_core.evals.embed import embed
 from simclr_core.evaluate import evaluate
 from simclr_core.identity import canonical, eval_id
@@ -26,7 +27,6 @@ from simclr_core.methods import build_method
 from simclr_core.options import ConfigError
 from simclr_core.pretrain import OnProgress
 from simclr_core.records import read_json, write_json
-from simclr_core.run import device_of
 from simclr_core.runtime import RuntimeConfig
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)

@@ -76,8 +76,8 @@ def _names(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def _integer(environ: Mapping[str, str], name: str, names: tuple[str, ...], problems: list[str]) -> int | None:
     if name not in environ:
-        given = ", ".join(other for other in names if other in environ)
-        problems.append(f"{name}: missing, though {given} is set; torchrun and srun set all of {', '.join(names)}")
+        given = [other for other in names if other in environ]
+        problems.append(f"{name}: missing, though {', '.join(given)} {'is' if len(given) == 1 else 'are'} set")
         return None
     try:
         return int(environ[name])

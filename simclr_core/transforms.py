@@ -1,8 +1,7 @@
 """The simplest transformations as batched tensor operations, and how an operation reaches some images of a batch.
 
 Here and in ``crops``, ``color`` and ``filters``, images are float32 (B, 3, H, W) in [0, 1], and so are the results,
-except where a bicubic crop overshoots. No operation draws anything except ``add_noise``, and none but ``change_some``
-changes its argument. Parameters have one row an image, on the CPU or on the images' device: those that choose between
+except where a bicubic crop overshoots. No operation draws anything, and none but ``change_some`` changes its argument. Parameters have one row an image, on the CPU or on the images' device: those that choose between
 images (orders, turns) stay on the CPU best, where looking at them does not wait for a GPU.
 """
 
@@ -48,10 +47,9 @@ def cutout(images: Tensor, boxes: Tensor) -> Tensor:
     return images.masked_fill(inside, 0.5)
 
 
-def add_noise(images: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Plus Gaussian noise of ``sigma`` (B,), drawn for each value by a generator on the images' device."""
-    noise = torch.randn(images.shape, generator=generator, device=images.device)
-    return noise.mul_(per_image(sigma, images)).add_(images).clamp_(0, 1)
+def add_noise(images: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Plus ``sigma`` (B,) times the images' own standard normal ``noise`` (B, 3, H, W)."""
+    return (noise * per_image(sigma, images)).add_(images).clamp_(0, 1)
 
 
 def rotate(images: Tensor, quarter_turns: Tensor) -> Tensor:

@@ -101,20 +101,25 @@ class ViewMaker:
         return table["turns"] * chosen if task == "rotate" else chosen
 
     @torch.no_grad()
-    def __call__(self, images_u8: Tensor, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Two views, each float32 (B, 3, S, S), normalised, on the images' device.
+    def __call__(
+        self, images_u8: Tensor, indices: Tensor, step: int, own: slice | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Two views, each float32 (b, 3, S, S), normalised, on the images' device.
 
-        ``images_u8`` is uint8 (B, 3, S, S), or (B, 2, 3, S, S) where its two views are cropped and resized already
-        and only flips are left of the crop; ``indices`` (B,) are their positions in the pre-training set; ``step``
-        counts over the whole run. ``start_epoch`` comes first.
+        ``indices`` (B,) are the positions of a batch in the pre-training set; ``images_u8``, uint8 (b, 3, S, S), are
+        its images, or the part ``own`` of them where several processes share a batch; or (b, 2, 3, S, S) where the two
+        views are cropped and resized already and only flips are left of the crop. ``step`` counts over the whole run.
+        ``start_epoch`` comes first.
         """
-        indices = indices.cpu()
-        if images_u8.ndim == 5:
+        own = slice(0, len(indices)) if own is None else own
+        rows = indices.cpu()[own]
+        others = (own.start, len(indices) - own.stop)
+        cropped = images_u8.ndim == 5
+        if cropped:
             sources = [to_float(images_u8[:, branch]) for branch in (0, 1)]
         else:
-            sources = [self._base(to_float(images_u8), indices)] * 2
-        cropped = images_u8.ndim == 5
-        view_1, view_2 = (self._view(sources[b - 1], indices, step, b, cropped=cropped) for b in (1, 2))
+            sources = [self._base(to_float(images_u8), rows)] * 2
+        view_1, view_2 = (self._view(sources[b - 1], rows, step, b, others, cropped=cropped) for b in (1, 2))
         return view_1, view_2
 
     def _base(self, images: Tensor, indices: Tensor) -> Tensor:
@@ -124,12 +129,17 @@ class ViewMaker:
         boxes = self._base_boxes[indices]
         return crop_resize(images, boxes, self._image_size, self._config.crop_interpolation).clamp_(0, 1)
 
-    def _view(self, images: Tensor, indices: Tensor, step: int, branch: int, *, cropped: bool) -> Tensor:
-        def by_step(name: str, device: torch.device | str = "cpu") -> torch.Generator:
-            return generator(self._seed, name, step, branch, device=device)
+    def _view(
+        self, images: Tensor, indices: Tensor, step: int, branch: int, others: tuple[int, int], *, cropped: bool
+    ) -> Tensor:
+        def by_step(name: str) -> torch.Generator:
+            return generator(self._seed, name, step, branch)
 
         for name in self._chains[branch - 1]:
             rows = {column: values[indices] for column, values in self._tables[branch - 1][name].items()}
+            if name == "noise":
+                source = generator(self._seed, "noise", step, branch, device=images.device)
+                rows["noise"] = _draw_noise(images, others, source)
             if name == "crop" and cropped:
                 images = hflip(images, rows["flip"])
             else:
@@ -146,6 +156,16 @@ class ViewMaker:
             return CATALOGUE[name].apply(self._config, images, dict(zip(columns, values, strict=True)), by_step)
 
         return on_some(images, rows["chosen"], apply, *(rows[column] for column in columns))
+
+
+def _draw_noise(images: Tensor, others: tuple[int, int], source: torch.Generator) -> Tensor:
+    """Standard normal, of the images' shape; ``others`` come before and after them in a batch that processes share.
+
+    It is drawn for the whole batch: torch gives no part of a draw without the rest.
+    """
+    before, after = others
+    whole = torch.randn(before + len(images) + after, *images.shape[1:], generator=source, device=images.device)
+    return whole[before : before + len(images)]
 
 
 def _chains(config: ViewsConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

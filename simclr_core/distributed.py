@@ -123,7 +123,7 @@ def _pick_device(name: str, launched: Launched) -> torch.device:
     """Of several processes on a machine, each takes the GPU of its local rank, or the only one that it sees, where the
     launcher shows each process its own.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+    device = device_of(name)
     if device.type != "cuda" or launched.size == 1:
         return device
     if device.index is not None:

@@ -18,8 +18,8 @@ from torch import Tensor
 from simclr_core.backbones import ResNet
 from simclr_core.config import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data import Dataset, load_dataset
-from simclr_core.eval_checks import validate_evaluations
 from simclr_core.distributed import device_of
+from simclr_core.eval_checks import validate_evaluations
 from simclr_core.evals.embed import embed
 from simclr_core.evaluate import evaluate
 from simclr_core.identity import canonical, eval_id

@@ -176,7 +176,7 @@ def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: i
 
 def _descend(method: Method, batch: Batch, targets: Targets | None) -> StepOutput:
     """Gradients of the mean loss over the pairs and processes; the last pair's output, with this process's mean."""
-    outputs = [method(view_1, view_2, targets) for view_1, view_2 in batch.pairs]
+    outputs: list[StepOutput] = [method(view_1, view_2, targets) for view_1, view_2 in batch.pairs]
     loss = outputs[0].loss if len(outputs) == 1 else torch.stack([output.loss for output in outputs]).mean()
     method.zero_grad()
     loss.backward()

@@ -61,10 +61,11 @@ def execute(
         on_progress(Progress("load", 0, 1))
         from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache
         dataset = _load(config.data, runtime)
-        state = checkpoint.read(run_dir / checkpoint.NAME) if finished else None
-        training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress) if state is None else None
+        kept = from_main(lambda: checkpoint.read(run_dir / checkpoint.NAME)) if finished else None
+        training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress) if kept is None else None
     if not world.is_main:
         return
+    state = kept or {}
     if training is not None:
         state = training.state(final=True)
         checkpoint.save(run_dir, state)

@@ -226,9 +226,9 @@ def run_all(
             patch.setattr(evaluating, name, _spied(getattr(evaluating, name), classifiers))
         patch.setattr("simclr_core.evals.transform_probe.fit_probe", _spied(evaluating_probe(), classifiers))
         patch.setattr("simclr_core.evals.fine_tune.train_with_labels", _spied_training(classifiers))
-        run._load.cache_clear()
+        run._load_once.cache_clear()
         run.execute(small_config(**WITH_ROTATION), ALL, RuntimeConfig(device="cpu"), folder)
-        run._load.cache_clear()
+        run._load_once.cache_clear()
     weights = torch.load(folder / "checkpoint.pt", weights_only=True)["method"]
     holder = nn.ParameterDict({name.replace(".", "/"): value.float() for name, value in weights.items()})
     metrics = (folder / "metrics.jsonl").read_text()

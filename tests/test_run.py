@@ -125,7 +125,7 @@ def test_collapse_is_a_result_judged_in_eval_mode(
 
 
 def test_embedding_leaves_the_network_alone_and_uses_eval_mode(runtime: RuntimeConfig) -> None:
-    dataset = run._load(("toy", 1, 32), runtime.data_path, runtime.cache_path)
+    dataset = run._load(tiny().data, runtime)
     method = run.build_method(tiny()).train()
     before = sha256_of(method)
     whole = embed(method, dataset.test, "none", torch.device("cpu"))
@@ -142,7 +142,7 @@ def test_embedding_leaves_the_network_alone_and_uses_eval_mode(runtime: RuntimeC
 def test_a_test_label_never_reaches_training(runtime: RuntimeConfig, tmp_path: Path) -> None:
     """Poisoned test labels change the score and not the network."""
     execute(tiny(), [LINEAR], runtime, tmp_path / "clean")
-    dataset = run._load(("toy", 1, 32), runtime.data_path, runtime.cache_path)
+    dataset = run._load(tiny().data, runtime)
     dataset.test.labels.neg_().add_(1)
     try:
         execute(tiny(), [LINEAR], runtime, tmp_path / "poisoned")

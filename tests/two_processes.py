@@ -54,7 +54,8 @@ class Pair:
     """Two processes that have joined each other and run the functions that they are told."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["simclr_core.methods"])  # torch and torchvision are loaded once for all
         port = free_port()
         self._ends = []
         self._processes = []

@@ -198,11 +198,11 @@ class Reader:
         return out
 
     def _scales(self, raw: Mapping[str, Any], recipe: str, metric: str, axes: tuple[Axis, ...]) -> dict[str, GridScale]:
-        methods = sorted({name.rsplit("_", 1)[0] for name in RECIPES})
-        valid = [name.rsplit("_", 1)[1] for name in RECIPES if name.rsplit("_", 1)[0] == recipe]
+        methods = sorted({name.partition("_")[0] for name in RECIPES})
+        valid = [name.partition("_")[2] for name in RECIPES if name.partition("_")[0] == recipe]
         if recipe and not valid:
             self.problem(f"recipe = {recipe!r}: {expected(recipe, methods)}")
-            valid = sorted({name.rsplit("_", 1)[1] for name in RECIPES})
+            valid = sorted({name.partition("_")[2] for name in RECIPES})
         seeds = self._seeds(raw["seeds"], "seeds") if "seeds" in raw else ()
         evaluations = self._evaluations(raw["evaluations"], "evaluations") if "evaluations" in raw else ()
         scales: dict[str, GridScale] = {}

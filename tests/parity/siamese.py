@@ -75,12 +75,11 @@ def _check_steps(golden: Golden) -> Iterator[Outcome]:
 
 def _config(golden: Golden, *, hidden_dim: int) -> RunConfig:
     return override(
-        recipe("simsiam_imagenet"),
+        recipe("simsiam_imagenet_released"),
         {
             "projector.hidden_dim": hidden_dim,
             "projector.dim": golden.hp["dim"],
             "predictor.hidden_dim": golden.hp["pred_dim"],
-            "training.precision": "float32",
         },
     )
 

@@ -53,9 +53,7 @@ def evaluated(
     method = method or small_method(config)
     test = embed(method, dataset.test, "none", CPU)
     runtime, heard = RuntimeConfig(), progress if progress is not None else []
-    evaluating.evaluate(
-        config, evaluations, method, outcome, dataset, test, CPU, runtime, folder, heard.append, load
-    )
+    evaluating.evaluate(config, evaluations, method, outcome, dataset, test, CPU, runtime, folder, heard.append, load)
     return [result_of(evaluation, folder) for evaluation in evaluations]
 
 
@@ -74,7 +72,9 @@ def test_every_evaluation_leaves_its_result_and_each_images_prediction(
     """The predictions are there before the result says so, and the share that is right is top-1."""
     write, early = evaluating.write_json, []
     monkeypatch.setattr(
-        evaluating, "write_json", lambda path, content: (early.append(path.with_suffix(".npy").exists()), write(path, content))
+        evaluating,
+        "write_json",
+        lambda path, content: (early.append(path.with_suffix(".npy").exists()), write(path, content)),
     )
     results = evaluated(ALL, tmp_path)
 
@@ -180,7 +180,17 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, tm
     method = small_method(config)
     test = embed(method, other.test, "none", CPU)
     evaluating.evaluate(
-        config, [evaluation], method, "trained", other, test, CPU, RuntimeConfig(), tmp_path / "own", lambda _: None, load
+        config,
+        [evaluation],
+        method,
+        "trained",
+        other,
+        test,
+        CPU,
+        RuntimeConfig(),
+        tmp_path / "own",
+        lambda _: None,
+        load,
     )
 
     assert asked == [("other", 16, "memory")]
@@ -188,7 +198,9 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, tm
     assert result["metric"] == f"{evaluation.protocol}{on_z}_other_top1"
     assert result["data_fingerprint"] == "fingerprint of other"
     assert result["top1"] == result_of(evaluation, tmp_path / "own")["top1"]
-    np.testing.assert_array_equal(predictions_of(transfer, tmp_path / "transfer"), predictions_of(evaluation, tmp_path / "own"))
+    np.testing.assert_array_equal(
+        predictions_of(transfer, tmp_path / "transfer"), predictions_of(evaluation, tmp_path / "own")
+    )
 
 
 def test_a_diverged_run_has_no_scores(tmp_path: Path) -> None:
@@ -274,9 +286,7 @@ def without_scores(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in SCORES}
 
 
-def test_poisoned_test_labels_change_scores_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_poisoned_test_labels_change_scores_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pre-training, chosen settings, classifiers and predictions are the same to the last bit."""
     clean = small_dataset()
     poisoned = with_test(clean, labels=(clean.test.labels + 1) % NUM_CLASSES)

@@ -47,9 +47,7 @@ def _draw_torchvision(sizes: Tensor, min_area: float, source: torch.Generator) -
     sides = torch.stack([(area / aspect).sqrt().round(), (area * aspect).sqrt().round()], dim=2)
     fits = ((sides >= 1) & (sides <= sizes[:, None])).all(2)
     rows, first, any_fits = torch.arange(num_images), fits.int().argmax(1), fits.any(1)[:, None]
-    height, width = sizes.double().unbind(1)
-    central = torch.stack([torch.min(height, (width / ASPECTS[0])), torch.min(width, height * ASPECTS[1])], dim=1)
-    sides = torch.where(any_fits, sides[rows, first], central.round())
+    sides = torch.where(any_fits, sides[rows, first], _largest(sizes).round())
     free = sizes - sides
     corners = (uniform(2 * num_images, source).view(2, num_images).T * (free + 1)).floor()
     return torch.cat([torch.where(any_fits, corners, (free / 2).floor()), sides], dim=1).long()
@@ -62,30 +60,38 @@ def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) ->
     fits; the width follows. Boxes of less than ``min_area`` or than a tenth of the image are drawn again, a hundred
     times, then the whole image is taken. A box that is smaller than the image never touches its last row or column.
     """
-    num_images, (height, width) = len(sizes), sizes.double().unbind(1)
-    smallest, largest = min_area * height * width, height * width
-    boxes = torch.stack([torch.zeros_like(height), torch.zeros_like(height), height, width], dim=1)
-    pending = torch.ones(num_images, dtype=torch.bool)
+    num_images, boxes = len(sizes), torch.cat([torch.zeros_like(sizes), sizes], dim=1)
+    # Not even the largest box is a tenth of an image that is too long, and a hundred rounds would be for nothing.
+    pending = ((_largest(sizes) + 1).prod(1) >= TENSORFLOW_LEAST_AREA * sizes.prod(1)).nonzero().squeeze(1)
+    # The number of rounds depends on the sizes, so they have a generator of their own: what is drawn next does not.
+    tries = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=source)))
     for _ in range(TENSORFLOW_TRIES):
         # All images draw in every round, so that what one of them draws does not depend on which others are done.
-        draws = uniform(4 * num_images, source).view(4, num_images)
-        aspect = ASPECTS[0] + (ASPECTS[1] - ASPECTS[0]) * draws[0]
-        most = _tallest(aspect, height, width)
-        least = torch.min((smallest / aspect).sqrt().round(), most)
-        tall = least + (draws[1] * (most - least + 1)).floor()
-        # Rounding may have put the area just below its range, or just above: one row more, or less, is tried then.
-        tall += (tall * (tall * aspect).round() < smallest).double()
-        tall -= (tall * (tall * aspect).round() > largest).double()
-        wide = (tall * aspect).round()
-        area = tall * wide
-        fits = (tall >= 1) & (wide >= 1) & (tall <= height) & (wide <= width) & (area >= smallest) & (area <= largest)
-        done = pending & fits & (area >= TENSORFLOW_LEAST_AREA * largest)
-        top, left = (draws[2] * (height - tall)).floor(), (draws[3] * (width - wide)).floor()
-        boxes = torch.where(done[:, None], torch.stack([top, left, tall, wide], dim=1), boxes)
-        pending &= ~done
-        if not pending.any():
+        draws = uniform(4 * num_images, tries).view(4, num_images)[:, pending]
+        tried, fits = _try_tensorflow(sizes[pending].double(), min_area, draws)
+        boxes[pending[fits]] = tried[fits]
+        pending = pending[~fits]
+        if not len(pending):
             break
-    return boxes.long()
+    return boxes
+
+
+def _try_tensorflow(sizes: Tensor, min_area: float, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """One box for each of ``sizes`` from its four uniform ``draws`` (4, num_images), and whether it is accepted."""
+    height, width = sizes.unbind(1)
+    smallest, largest = min_area * height * width, height * width
+    aspect = ASPECTS[0] + (ASPECTS[1] - ASPECTS[0]) * draws[0]
+    most = _tallest(aspect, height, width)
+    least = torch.min((smallest / aspect).sqrt().round(), most)
+    tall = least + (draws[1] * (most - least + 1)).floor()
+    # Rounding may have put the area just below its range, or just above: one row more, or less, is tried then.
+    tall += (tall * (tall * aspect).round() < smallest).double()
+    tall -= (tall * (tall * aspect).round() > largest).double()
+    wide = (tall * aspect).round()
+    area = tall * wide
+    fits = (tall >= 1) & (wide >= 1) & (tall <= height) & (wide <= width) & (area >= smallest) & (area <= largest)
+    top, left = (draws[2] * (height - tall)).floor(), (draws[3] * (width - wide)).floor()
+    return torch.stack([top, left, tall, wide], dim=1).long(), fits & (area >= TENSORFLOW_LEAST_AREA * largest)
 
 
 def _tallest(aspect: Tensor, height: Tensor, width: Tensor) -> Tensor:
@@ -95,6 +101,12 @@ def _tallest(aspect: Tensor, height: Tensor, width: Tensor) -> Tensor:
     tallest = torch.where(too_wide, ((width + 0.5 - 1e-7) / aspect).floor(), tallest)
     tallest -= ((tallest * aspect).round() > width).double()
     return torch.min(tallest, height)
+
+
+def _largest(sizes: Tensor) -> Tensor:
+    """float64 (num_images, 2): height and width, not rounded, of the largest box whose aspect is in the range."""
+    height, width = sizes.double().unbind(1)
+    return torch.stack([torch.min(height, width / ASPECTS[0]), torch.min(width, height * ASPECTS[1])], dim=1)
 
 
 def centre_box(height: int, width: int) -> tuple[int, int, int, int]:

@@ -51,9 +51,8 @@ def check_fingerprint(path: Path, key: str, what: str, fingerprint: str) -> None
         with _writing(path):
             write_json(path, known | {key: fingerprint})
     elif known[key] != fingerprint:
-        raise DataError(
-            [f"{what} have changed since {path} recorded them; raise data.version, or give the new content another name"]
-        )
+        advice = "raise data.version, or give the new content another name"
+        raise DataError([f"{what} have changed since {path} recorded them; {advice}"])
 
 
 @contextlib.contextmanager

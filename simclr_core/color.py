@@ -132,7 +132,8 @@ def _mix(images: Tensor, operation: Tensor, factor: Tensor) -> None:
 
 def equalize(images: Tensor) -> Tensor:
     """Each channel's histogram flattened, on whole numbers 0-255: torchvision's and Pillow's."""
-    return equalize_image(to_uint8(images)).float().div_(255)
+    whole: Tensor = equalize_image(to_uint8(images))
+    return whole.float().div_(255)
 
 
 def solarize(images: Tensor) -> Tensor:

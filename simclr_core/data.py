@@ -91,7 +91,10 @@ def load_dataset(config: DataConfig, data_dir: Path, cache_dir: Path, *, progres
     key, what = f"{config.name} version {config.version} at {config.image_size} px", "the images or labels"
     if config.reading == "stream":
         listed = "all files" if config.unreadable == "error" else "readable files"
-        key, what = f"{config.name} version {config.version} as a stream, {listed}", "names, lengths or classes of files"
+        key, what = (
+            f"{config.name} version {config.version} as a stream, {listed}",
+            "names, lengths or classes of files",
+        )
     what = f"data.name = {config.name!r}, data.version = {config.version}: {what}"
     check_fingerprint(cache_dir / "fingerprints.json", key, what, dataset.fingerprint)
     return dataset
@@ -104,7 +107,9 @@ def _from_folder(config: DataConfig, data_dir: Path, cache_dir: Path, *, progres
     if config.reading == "stream" or config.unreadable == "skip":
         skip = config.unreadable == "skip"
         for split in SPLITS:
-            path = cache_dir / f"{config.name}-{split}-{folder.listing_key(split)}-{'readable' if skip else 'sizes'}.npy"
+            path = (
+                cache_dir / f"{config.name}-{split}-{folder.listing_key(split)}-{'readable' if skip else 'sizes'}.npy"
+            )
             build = functools.partial(folder.readable_extents if skip else folder.extents, split)
             extents[split] = cached_array(path, (len(folder.files[split]), 2), np.int32, build)
         unreadable = {split: np.flatnonzero(extents[split][:, 0] == 0).tolist() for split in SPLITS}

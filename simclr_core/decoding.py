@@ -52,7 +52,8 @@ def decode(path: Path, side: int = 0) -> Tensor:
 
 def resized_crop(image: Tensor, box: list[int], size: int, interpolation: str) -> Tensor:
     """uint8 (3, H, W) cut to ``box`` (top, left, height, width) and resized with antialiasing to (3, size, size)."""
-    return vision.resized_crop(image, *box, [size, size], InterpolationMode(interpolation), antialias=True)
+    resized: Tensor = vision.resized_crop(image, *box, [size, size], InterpolationMode(interpolation), antialias=True)
+    return resized
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A folder of images, <data_dir>/<name>/{train,test}/<class>/*: its listing, its fingerprint, and passes over its files."""
+"""A folder of images, <data_dir>/<name>/{train,test}/<class>/*: its listing, its fingerprint, its pixels."""
 
 from __future__ import annotations
 
@@ -134,9 +134,7 @@ class ImageFolder:
             digest.update(f"{name}\0{length}\0{written}\n".encode())
         return digest.hexdigest()[:16]
 
-    def _look(
-        self, split: str, label: str, look: Callable[[int, Path], None], give_up: float = math.inf
-    ) -> list[str]:
+    def _look(self, split: str, label: str, look: Callable[[int, Path], None], give_up: float = math.inf) -> list[str]:
         """Calls ``look`` with every row and path, in threads; what it raised as DataError, in the order of the rows."""
         files = self.files[split]
 

@@ -72,7 +72,9 @@ class ImageSet:
         size = self.images.shape[3]
         for rows, boxes in batches:
             images = self.images[rows]
-            yield torch.stack([
-                torch.stack([resized_crop(image, box, size, interpolation) for box in image_boxes])
-                for image, image_boxes in zip(images, boxes.tolist(), strict=True)
-            ])
+            yield torch.stack(
+                [
+                    torch.stack([resized_crop(image, box, size, interpolation) for box in image_boxes])
+                    for image, image_boxes in zip(images, boxes.tolist(), strict=True)
+                ]
+            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -37,7 +37,10 @@ Piece = tuple[Tensor, Tensor | None]
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages:
-    """``files``: paths under ``root``, as bytes (N,). ``labels``: int64 (N,). ``sizes``: int64 (N, 2), height, width."""
+    """N images on disk.
+
+    ``files``: paths under ``root``, as bytes (N,). ``labels``: int64 (N,). ``sizes``: int64 (N, 2), height and width.
+    """
 
     root: Path
     files: npt.NDArray[np.bytes_]  # one block of memory, which processes share; a list of str they would copy
@@ -79,30 +82,29 @@ class StreamedImages:
         expected = self.sizes[row].tolist()
         if list(image.shape[1:]) != expected:
             height, width = image.shape[1:]
-            raise DataError([f"{path}: {width}x{height} pixels, was {expected[1]}x{expected[0]} when its size was read"])
+            raise DataError(
+                [f"{path}: {width}x{height} pixels, was {expected[1]}x{expected[0]} when its size was read"]
+            )
         return image
 
-    def _read(
-        self, batches: Iterable[Piece], num_workers: int, interpolation: str
-    ) -> Generator[Tensor, None, None]:
+    def _read(self, batches: Iterable[Piece], num_workers: int, interpolation: str) -> Generator[Tensor, None, None]:
         batches = iter(batches)
         first = next(batches, None)
         if first is None:
             return
         lengths: deque[int] = deque()
         pieces = _pieces(itertools.chain([first], batches), lengths)
-        in_flight = {}
-        if num_workers:  # at least one batch is under way while another is trained on
-            in_flight["prefetch_factor"] = 1 + math.ceil(len(first[0]) / (PIECE * num_workers))
+        # At least one batch is under way while another is trained on.
+        in_flight = 1 + math.ceil(len(first[0]) / (PIECE * num_workers)) if num_workers else None
         loader: DataLoader[Any] = DataLoader(
             _Reader(self, interpolation),  # type: ignore[arg-type]  # a mapping from pieces, where torch has Dataset
             batch_size=None,
             sampler=pieces,
             num_workers=num_workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_quieten,
             generator=torch.Generator(),  # the global one stays as it is
-            **in_flight,
+            prefetch_factor=in_flight,
         )
         results = iter(loader)
         try:
@@ -141,17 +143,20 @@ class _Reader:
         try:
             if boxes is None:
                 return torch.stack([_centre(self.images.read(row), size) for row in rows.tolist()])
-            return torch.stack([
-                torch.stack([resized_crop(image, box, size, self.interpolation) for box in image_boxes])
-                for image, image_boxes in zip(map(self.images.read, rows.tolist()), boxes.tolist(), strict=True)
-            ])
+            return torch.stack(
+                [
+                    torch.stack([resized_crop(image, box, size, self.interpolation) for box in image_boxes])
+                    for image, image_boxes in zip(map(self.images.read, rows.tolist()), boxes.tolist(), strict=True)
+                ]
+            )
         except DataError as error:
             return error.problems
 
 
 def _centre(image: Tensor, size: int) -> Tensor:
     resized = vision.resize(image, [round(TEST_RESIZE * size)], antialias=True)
-    return vision.center_crop(resized, [size, size])
+    centre: Tensor = vision.center_crop(resized, [size, size])
+    return centre
 
 
 def _pieces(batches: Iterator[Piece], lengths: deque[int]) -> Iterator[Piece]:
@@ -172,6 +177,6 @@ def _as_it_is(result: Tensor | list[str]) -> Tensor | list[str]:
     return result
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the parent ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _quieten(_: int) -> None:
+    """ImageNet has images with odd EXIF data, of which each worker would tell anew in every epoch."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")

@@ -99,18 +99,15 @@ def _fetch(name: str, data_dir: Path) -> None:
                     raise
     except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError) as error:
         files = ", ".join(file for file, _ in _files(name))
-        raise DataError(
-            [
-                f"data.name = {name!r}: no {folder}, and it cannot be fetched ({error}); put {kind.filename}"
-                f" (from {kind.url}, MD5 {kind.tgz_md5}), or the folder {kind.base_folder} that it holds ({files}),"
-                f" into {data_dir}"
-            ]
-        ) from error
+        problem = f"data.name = {name!r}: no {folder}, and it cannot be fetched ({error})"
+        archive_is = f"{kind.filename} (from {kind.url}, MD5 {kind.tgz_md5})"
+        content_is = f"the folder {kind.base_folder} that it holds ({files})"
+        raise DataError([f"{problem}; put {archive_is}, or {content_is}, into {data_dir}"]) from error
 
 
 @contextmanager
 def _network_timeout() -> Iterator[None]:
-    """torchvision gives urllib no timeout, so that a network that answers nothing would hold a run for ever."""
+    """Bounds the waiting: torchvision sets no timeout, and a silent network would hold a run for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
     try:

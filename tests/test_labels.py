@@ -70,7 +70,7 @@ def test_a_list_is_looked_up_with_the_data_then_as_a_path(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("count", "a_class"), [(500, 50), (5000, 500)])
 def test_shares_of_cifar10_hold_as_many_labels_of_each_class(count: int, a_class: int) -> None:
-    """evaluation of SimCLR Sec. 4: 1 % and 10 %, class-balanced; 1 % is part of 10 %."""
+    """As in SimCLR Sec. 4: 1 % and 10 %, class-balanced, 1 % a part of 10 %."""
     labels = torch.arange(50_000) % 10
     chosen = label_indices(labels, count, 0)
 

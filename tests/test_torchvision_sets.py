@@ -115,9 +115,7 @@ def test_cifar_is_what_torchvision_s_data_set_gives(
     assert dataset.train_files == ()
 
 
-def test_stl10_pretrains_on_its_unlabelled_images(
-    write: Write, load: Callable[..., Dataset], tmp_path: Path
-) -> None:
+def test_stl10_pretrains_on_its_unlabelled_images(write: Write, load: Callable[..., Dataset], tmp_path: Path) -> None:
     write(STL10)
     dataset = load("stl10", 96)
     unlabelled = STL10(tmp_path / "data", "unlabeled")
@@ -129,7 +127,7 @@ def test_stl10_pretrains_on_its_unlabelled_images(
     assert dataset.train.labels.tolist() == [1, 0, 1]
     assert dataset.test.labels.tolist() == [0, 1]
     assert dataset.classes == ("airplane", "bird")
-    with pytest.raises(DataError, match="data.train_images = 6: stl10 has 5"):
+    with pytest.raises(DataError, match=r"data.train_images = 6: stl10 has 5"):
         pretrain_indices(DataConfig(name="stl10", train_images=6), len(dataset.pretrain))
 
 
@@ -234,7 +232,7 @@ def test_an_archive_with_another_checksum_is_not_unpacked(
     monkeypatch.setattr(CIFAR100, "url", f"{serve}/{archive.name}")
     monkeypatch.setattr(CIFAR100, "tgz_md5", "0" * 32)
 
-    with pytest.raises(DataError, match="cannot be fetched .*corrupted"):
+    with pytest.raises(DataError, match=r"cannot be fetched .*corrupted"):
         load("cifar100")
     assert not list((tmp_path / "data").iterdir())
 
@@ -273,5 +271,5 @@ def test_a_network_that_answers_nothing_does_not_hold_the_run(
 
 
 def test_torchvision_s_sets_are_not_read_as_a_stream(load: Callable[..., Dataset]) -> None:
-    with pytest.raises(DataError, match="data.reading = 'stream': cifar10 is read into memory"):
+    with pytest.raises(DataError, match=r"data.reading = 'stream': cifar10 is read into memory"):
         load("cifar10", reading="stream")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -73,6 +74,28 @@ def tests(session: nox.Session) -> None:
     """Run the tests, two at a time; arguments after `--` go to pytest."""
     install(session, "test", project=True)
     python(session, "pytest", "--numprocesses=2", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(default=False)
+def parity(session: nox.Session) -> None:
+    """Compare with the original code's numbers, in tests/golden or in the folder after `--`; 1: beyond, 2: cannot."""
+    install(session, "test", project=True)
+    compare_with_originals(*(str(Path(session.invoked_from, folder)) for folder in session.posargs))
+
+
+@nox.session(default=False)
+def fidelity(session: nox.Session) -> None:
+    """Write the table of every golden case with its largest error into docs/fidelity.md."""
+    install(session, "test", project=True)
+    compare_with_originals("--write", "docs/fidelity.md")
+
+
+def compare_with_originals(*args: str) -> None:
+    """Run tests/parity and end with its exit code, which a failing session would turn into 1."""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    code = subprocess.run([sys.executable, "-m", "parity", *args], cwd=ROOT, env=env, check=False).returncode
+    if code:
+        sys.exit(code)
 
 
 @nox.session(default=False)

@@ -148,10 +148,11 @@ def _rows(z: Tensor, *, normalize: bool) -> Tensor:
 def _from_both_views(
     per_anchor: Callable[[Tensor, Tensor, Tensor], Tensor], z_1: Tensor, z_2: Tensor, keys: Keys, first_key: int
 ) -> Tensor:
-    """The mean of ``per_anchor(positive (b,), similarities (b, B), is_negative (b, B))`` over own anchors of both views.
+    """The mean of ``per_anchor`` over the own anchors of both views.
 
-    The paper takes the negatives from one view, "to simplify the code": so does each anchor here. Taking the anchors
-    from both makes the loss blind to which view comes first, as NT-Xent is.
+    It maps positives (b,), similarities (b, B) and which of these are negatives (b, B) to losses (b,). The paper takes
+    the negatives from one view, to keep its code simple, and so does each anchor here. Taking the anchors from both
+    makes the loss blind to which view comes first, as NT-Xent is.
     """
     keys_1, keys_2 = (z_1, z_2) if keys is None else keys
     partners = torch.arange(first_key, first_key + len(z_1), device=z_1.device)[:, None]

@@ -96,7 +96,7 @@ def _trust(w: Tensor, direction: Tensor, group: dict[str, Any]) -> Tensor | floa
 
 
 def _adapted_by_parts(w: Tensor, gradient: Tensor, decayed: Tensor, group: dict[str, Any]) -> Tensor:
-    """trust * g' with the trust of the two variants that add up the norms of gradient and decay."""
+    """Trust * g' with the trust of the two variants that add up the norms of gradient and decay."""
     if not group["adapt"]:
         return decayed
     w_norm, g_norm = w.norm(), gradient.norm()

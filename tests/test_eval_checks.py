@@ -39,8 +39,10 @@ PROBE = {"protocol": "transform_probe"}
         ),
         (
             PROBE | {"task": "noise"},
-            "transform_probe_noise_top1: task = 'noise': the views never differ in it;"
-            " expected views.noise_probability between 0 and 1",
+            (
+                "transform_probe_noise_top1: task = 'noise': the views never differ in it;"
+                " expected views.noise_probability between 0 and 1"
+            ),
         ),
     ],
 )

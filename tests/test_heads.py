@@ -112,7 +112,7 @@ def test_normal_initialisation_has_standard_deviation_a_hundredth(output_batch_n
 
 
 def test_the_new_settings_at_their_neutral_values_draw_what_was_drawn_before() -> None:
-    """torch's own initialisation, layer by layer, from the same random state."""
+    """Torch's own initialisation, layer by layer, from the same random state."""
     torch.manual_seed(3)
     projector = build_projector(ProjectorConfig(num_layers=2, dim=8), 12)
     predictor = build_predictor(PredictorConfig(kind="mlp", hidden_dim=4), 8)

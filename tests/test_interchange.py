@@ -101,8 +101,10 @@ def test_a_run_is_named_by_its_folder_too(ablate: Ablate, tmp_path: Path) -> Non
     [
         (
             {"backbone__stem": "cifar"},
-            "backbone.stem = 'cifar': torchvision's conv1 is 7x7 with stride 2 and a max-pool after it, this one's 3x3"
-            " without; layer1 to layer4 would fit, conv1 does not",
+            (
+                "backbone.stem = 'cifar': torchvision's conv1 is 7x7 with stride 2 and a max-pool after it, this one's"
+                " 3x3 without; layer1 to layer4 would fit, conv1 does not"
+            ),
         ),
         (
             {"backbone__width_multiplier": 0.25},
@@ -110,8 +112,10 @@ def test_a_run_is_named_by_its_folder_too(ablate: Ablate, tmp_path: Path) -> Non
         ),
         (
             {"backbone__layout": "original"},
-            "backbone.layout = 'original': other shortcuts below depth 50, and a max-pool that pads otherwise,"
-            " so that the same weights give other features",
+            (
+                "backbone.layout = 'original': other shortcuts below depth 50, and a max-pool that pads otherwise,"
+                " so that the same weights give other features"
+            ),
         ),
         (
             {"backbone__depth": 10},
@@ -173,7 +177,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_released_simsiam_checkpoint_is_its_resnet_50(released: Path) -> None:
-    """The features are those of torchvision's ResNet-50 with the encoder's tensors, as SimSiam's main_lincls takes them."""
+    """Features of torchvision's ResNet-50 with the encoder's tensors, as SimSiam's main_lincls takes them."""
     config = BackboneConfig(depth=50)
     backbone = ResNet(config).eval()
     told = load_backbone(released, backbone, config)

@@ -68,6 +68,23 @@ def test_tables_hold_what_the_folders_hold(grid: Grid, store: Store, results: Pa
     pd.testing.assert_frame_equal(curves[list(lines.columns)], lines.reset_index(drop=True), check_dtype=False)
 
 
+def test_top5_has_a_row_of_its_own_where_there_is_one(grid: Grid, store: Store, results: Path) -> None:
+    """Beside top-1, with all that goes with it; evaluations of fewer than six classes, or of before, have none."""
+    spec = expand(grid, "demo")[0]
+    linear, knn = (finish(spec, store) / "evals" / f"{eval_id}.json" for eval_id in spec.eval_ids)
+    write_json(linear, {**read_json(linear), "top5": 87.5})
+    write_json(knn, {**read_json(knn), "top5": None})
+    collect([grid], "demo", store, results)
+    collect([grid], "demo", store, results)
+    runs = pd.read_csv(results / "runs.csv").set_index("metric")
+
+    assert sorted(runs.index) == ["final_loss", "knn_top1", "linear_top1", "linear_top5", "z_std", "z_std_ratio"]
+    assert runs.loc["linear_top5", "value"] == 87.5
+    pd.testing.assert_series_equal(
+        runs.loc["linear_top5"].drop("value"), runs.loc["linear_top1"].drop("value"), check_names=False
+    )
+
+
 def test_the_grids_file_says_what_was_asked_and_where_it_stands(grid: Grid, store: Store, results: Path) -> None:
     specs = expand(grid, "demo")
     finish(specs[0], store)

@@ -33,11 +33,16 @@ PROBE = {"protocol": "transform_probe"}
             {"num_labels": 100, "label_list": "1percent.txt"},
             "linear_top1: num_labels = 100: label_list = '1percent.txt' chooses the labels already",
         ),
-        ({"num_labels": 1}, "linear_top1: num_labels = 1: no two classes to tell apart; expected at least 2, or 0 for all"),
+        (
+            {"num_labels": 1},
+            "linear_top1: num_labels = 1: no two classes to tell apart; expected at least 2, or 0 for all",
+        ),
         (
             PROBE | {"task": "noise"},
-            "transform_probe_noise_top1: task = 'noise': the views never differ in it;"
-            " expected views.noise_probability between 0 and 1",
+            (
+                "transform_probe_noise_top1: task = 'noise': the views never differ in it;"
+                " expected views.noise_probability between 0 and 1"
+            ),
         ),
     ],
 )

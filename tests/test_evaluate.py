@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_data import CPU, NUM_CLASSES, small_config, small_dataset, small_method, with_test
+from PIL import Image
+from small_data import CPU, NUM_CLASSES, SIZE, small_config, small_dataset, small_method, with_test
 from torch import Tensor, nn
 
 from simclr_core import evaluate as evaluating
 from simclr_core import run
 from simclr_core.config import DataConfig, EvalConfig, RunConfig
-from simclr_core.data import Dataset
+from simclr_core.data import DataError, Dataset, ImageSet, load_dataset
+from simclr_core.evals import fine_tune, transform_probe
 from simclr_core.evals.embed import embed, sha256_of
+from simclr_core.evals.labelled_sgd import train_with_labels
 from simclr_core.evals.transform_probe import embed_views
 from simclr_core.identity import eval_id
 from simclr_core.methods.base import Method
@@ -53,9 +56,7 @@ def evaluated(
     method = method or small_method(config)
     test = embed(method, dataset.test, "none", CPU)
     runtime, heard = RuntimeConfig(), progress if progress is not None else []
-    evaluating.evaluate(
-        config, evaluations, method, outcome, dataset, test, CPU, runtime, folder, heard.append, load
-    )
+    evaluating.evaluate(config, evaluations, method, outcome, dataset, test, CPU, runtime, folder, heard.append, load)
     return [result_of(evaluation, folder) for evaluation in evaluations]
 
 
@@ -74,7 +75,9 @@ def test_every_evaluation_leaves_its_result_and_each_images_prediction(
     """The predictions are there before the result says so, and the share that is right is top-1."""
     write, early = evaluating.write_json, []
     monkeypatch.setattr(
-        evaluating, "write_json", lambda path, content: (early.append(path.with_suffix(".npy").exists()), write(path, content))
+        evaluating,
+        "write_json",
+        lambda path, content: (early.append(path.with_suffix(".npy").exists()), write(path, content)),
     )
     results = evaluated(ALL, tmp_path)
 
@@ -180,7 +183,17 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, tm
     method = small_method(config)
     test = embed(method, other.test, "none", CPU)
     evaluating.evaluate(
-        config, [evaluation], method, "trained", other, test, CPU, RuntimeConfig(), tmp_path / "own", lambda _: None, load
+        config,
+        [evaluation],
+        method,
+        "trained",
+        other,
+        test,
+        CPU,
+        RuntimeConfig(),
+        tmp_path / "own",
+        lambda _: None,
+        load,
     )
 
     assert asked == [("other", 16, "memory")]
@@ -188,7 +201,9 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, tm
     assert result["metric"] == f"{evaluation.protocol}{on_z}_other_top1"
     assert result["data_fingerprint"] == "fingerprint of other"
     assert result["top1"] == result_of(evaluation, tmp_path / "own")["top1"]
-    np.testing.assert_array_equal(predictions_of(transfer, tmp_path / "transfer"), predictions_of(evaluation, tmp_path / "own"))
+    np.testing.assert_array_equal(
+        predictions_of(transfer, tmp_path / "transfer"), predictions_of(evaluation, tmp_path / "own")
+    )
 
 
 def test_a_diverged_run_has_no_scores(tmp_path: Path) -> None:
@@ -224,8 +239,8 @@ def run_all(
         patch.setattr(run, "load_dataset", lambda *_, **__: dataset)
         for name in ("fit_linear", "fit_linear_sgd"):
             patch.setattr(evaluating, name, _spied(getattr(evaluating, name), classifiers))
-        patch.setattr("simclr_core.evals.transform_probe.fit_probe", _spied(evaluating_probe(), classifiers))
-        patch.setattr("simclr_core.evals.fine_tune.train_with_labels", _spied_training(classifiers))
+        patch.setattr(transform_probe, "fit_probe", _spied(transform_probe.fit_probe, classifiers))
+        patch.setattr(fine_tune, "train_with_labels", _spied_training(classifiers))
         run._load_once.cache_clear()
         run.execute(small_config(**WITH_ROTATION), ALL, RuntimeConfig(device="cpu"), folder)
         run._load_once.cache_clear()
@@ -233,12 +248,6 @@ def run_all(
     holder = nn.ParameterDict({name.replace(".", "/"): value.float() for name, value in weights.items()})
     metrics = (folder / "metrics.jsonl").read_text()
     return metrics, sha256_of(holder), classifiers, [result_of(evaluation, folder) for evaluation in ALL]
-
-
-def evaluating_probe() -> Any:
-    from simclr_core.evals.transform_probe import fit_probe
-
-    return fit_probe
 
 
 def _spied(fit: Any, classifiers: list[Tensor]) -> Any:
@@ -256,8 +265,6 @@ def _spied(fit: Any, classifiers: list[Tensor]) -> Any:
 
 
 def _spied_training(classifiers: list[Tensor]) -> Any:
-    from simclr_core.evals.labelled_sgd import train_with_labels
-
     def trained(*arguments: Any) -> Any:
         *others, parameters, tell = arguments
         details = train_with_labels(*others, parameters, tell)
@@ -274,9 +281,7 @@ def without_scores(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in SCORES}
 
 
-def test_poisoned_test_labels_change_scores_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_poisoned_test_labels_change_scores_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pre-training, chosen settings, classifiers and predictions are the same to the last bit."""
     clean = small_dataset()
     poisoned = with_test(clean, labels=(clean.test.labels + 1) % NUM_CLASSES)
@@ -320,3 +325,43 @@ def test_an_impossible_evaluation_is_told_before_training(tmp_path: Path, monkey
     with pytest.raises(ValueError, match=r"task = 'rotate': .*\n.*fine_tune_z_top1: embedding = 'z'"):
         run.execute(config, [ROTATE, override(FINE_TUNE, {"embedding": "z"})], RuntimeConfig(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The small data as larger pictures of two sizes, read as a stream."""
+    root = tmp_path_factory.mktemp("data")
+    for split, part in (("train", small_dataset().train), ("test", small_dataset().test)):
+        assert isinstance(part, ImageSet)
+        for row, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):
+            path = root / "toy" / split / "abcdef"[label] / f"{row:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = image.permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).resize((24, 20 + 4 * (row % 2)), Image.Resampling.NEAREST).save(path)
+    (root / "toy" / "chosen.txt").write_text("\n".join(f"{row:02}.png" for row in range(24)))
+    config = DataConfig(name="toy", image_size=SIZE, reading="stream")
+    return load_dataset(config, root, root / "cache", progress=False)
+
+
+def test_streams_are_evaluated_by_every_protocol(streamed: Dataset, tmp_path: Path) -> None:
+    """With labels from a list of file names: 24 of them, four of each class."""
+    config = small_config(**WITH_ROTATION, data__reading="stream")
+    method = small_method(config)
+    test = embed(method, streamed.test, "none", CPU)
+    root = streamed.train.root.parent  # type: ignore[attr-defined]
+    runtime = RuntimeConfig(data_dir=str(root), num_workers=0)
+    listed = [override(evaluation, {"num_labels": 0, "label_list": "chosen.txt"}) for evaluation in ALL]
+    arguments = (config, listed, method, "trained", streamed, test, CPU, runtime)
+    for name in ("first", "again"):
+        evaluating.evaluate(*arguments, tmp_path / name, lambda _: None, no_load)
+
+    for evaluation in listed:
+        result, again = (result_of(evaluation, tmp_path / name) for name in ("first", "again"))
+        assert result["num_labels"] == 24
+        assert result["top1"] is not None
+        assert {**result, "duration_s": 0} == {**again, "duration_s": 0}
+
+
+def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"label_list = '1percent\.txt': no file"):
+        evaluated([override(LINEAR, {"num_labels": 0, "label_list": "1percent.txt"})], tmp_path)

@@ -59,7 +59,7 @@ def order_of(evaluation: EvalConfig, epoch: int) -> Tensor:
 @pytest.mark.parametrize("optimizer", ["sgd", "lars"])
 @pytest.mark.parametrize("embedding", ["features", "z"])
 def test_linear_sgd_is_its_transcription(optimizer: str, embedding: str) -> None:
-    """Gradient in closed form, Nesterov momentum or apex LARC by the letter, cosine from the peak, last batch dropped."""
+    """Closed-form gradient, Nesterov momentum or apex LARC by the letter, cosine from the peak, last batch dropped."""
     evaluation = override(SGD, {"optimizer": optimizer, "embedding": embedding})
     method = small_method(small_config())
     layer, details = fit_linear_sgd(method, images(), ROWS, NUM_CLASSES, evaluation, READING, told)
@@ -83,7 +83,7 @@ def test_linear_sgd_is_its_transcription(optimizer: str, embedding: str) -> None
                 elif optimizer == "lars":
                     decayed = g
                 v.mul_(0.9).add_(decayed)
-                w -= lr * (decayed + 0.9 * v if optimizer == "sgd" else v)
+                w.sub_(decayed + 0.9 * v if optimizer == "sgd" else v, alpha=lr)
             step += 1
 
     assert details["num_steps"] == num_steps == 6
@@ -118,7 +118,7 @@ def test_fine_tuning_takes_the_step_of_nesterov_sgd_on_the_whole_network() -> No
     with torch.no_grad():
         for w in (*network.backbone.parameters(), *layer.parameters()):
             assert w.grad is not None
-            w -= 0.2 * len(ROWS) / 256 * 1.9 * (w.grad + 0.01 * w)
+            w.sub_(w.grad + 0.01 * w, alpha=0.2 * len(ROWS) / 256 * 1.9)
         expected = layer(embed(network, dataset.test, "none", CPU).features)
 
     assert details["num_steps"] == 1

@@ -154,8 +154,8 @@ def run(
     num_workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(todo))
     say(f"{len(specs)} runs in {store}: {standing}; {len(todo)} to run, {num_workers} at a time")
     runtime = RuntimeConfig(
-            device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
-        )
+        device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
+    )
     with Display(out, len(todo), num_workers) as display:
         summary = launch(todo, runtime, num_workers, display)
     if summary.problems:

@@ -164,6 +164,13 @@ def gather(tensor: Tensor) -> Tensor:
     return gathered
 
 
+def anywhere(condition: bool) -> bool:
+    """Whether the condition holds in any process: the same answer in all of them."""
+    if world().size == 1:
+        return condition
+    return bool(gather(torch.tensor([condition], device=world().device)).any())
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over processes; parameters without one, the same in all, are passed over.
 

@@ -17,7 +17,7 @@ from simclr_core.batches import Batch, Batches
 from simclr_core.config import RunConfig
 from simclr_core.curves import Curves
 from simclr_core.data import Images
-from simclr_core.distributed import World, average_gradients, from_main, gather
+from simclr_core.distributed import World, anywhere, average_gradients, from_main, gather
 from simclr_core.environment import differences, environment
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
@@ -42,6 +42,11 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+StopRequested = Callable[[], bool]
+
+
+class TrainingStopped(Exception):  # noqa: N818 - it is no error
+    """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
 
 
 @dataclass
@@ -94,11 +99,12 @@ def pretrain(
     runtime: RuntimeConfig,
     run_dir: Path,
     on_progress: OnProgress,
+    stop_requested: StopRequested = lambda: False,
 ) -> Training:
     """Train ``config`` from its seed on ``images``, or from the checkpoint in ``run_dir`` if there is one.
 
     Writes metrics.jsonl, timing.jsonl and checkpoints. A loss that is no longer finite ends the training and is a
-    result, not an error.
+    result, not an error. Raises TrainingStopped, after a checkpoint, once ``stop_requested`` is true in any process.
     """
     start = time.perf_counter()
     batches = Batches(config, images, world, runtime.num_workers)
@@ -137,10 +143,14 @@ def pretrain(
                 curves.add(metrics | {"z_std": spread}, 2 * size * logged.rate(training.step))
         if shown.seconds() > _PROGRESS_EVERY_S or training.step == num_steps:
             on_progress(Progress("pretrain", training.step, num_steps, 2 * size * shown.rate(training.step)))
-        if world.is_main and saved.seconds() > runtime.checkpoint_every_s and _can_resume(training):
+        stop = anywhere(stop_requested()) and training.step < num_steps
+        if _can_resume(training) and (stop or saved.seconds() > runtime.checkpoint_every_s):
             training.duration_s = elapsed_before + time.perf_counter() - start
-            checkpoint.save(run_dir, training.state())
+            if world.is_main:
+                checkpoint.save(run_dir, training.state())
             saved.rate(training.step)
+            if stop:
+                raise TrainingStopped
     training.duration_s = elapsed_before + time.perf_counter() - start
     return training
 

@@ -21,7 +21,7 @@ from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.methods import build_method
 from simclr_core.options import flatten
-from simclr_core.pretrain import OnProgress, Progress, Training, pretrain
+from simclr_core.pretrain import OnProgress, Progress, StopRequested, Training, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig
 
@@ -39,6 +39,7 @@ def execute(
     runtime: RuntimeConfig,
     run_dir: Path,
     on_progress: OnProgress = lambda _: None,
+    stop_requested: StopRequested = lambda: False,
 ) -> None:
     """Bring ``run_dir`` to hold the pre-training of ``config`` and every one of ``evaluations``.
 
@@ -46,7 +47,8 @@ def execute(
     removed trains again; a training that was interrupted goes on from its last checkpoint. Where a launcher has
     started several processes, they train together; process 0 alone looks at ``run_dir``, writes to it, tells of
     progress and evaluates, while the others return after the training.
-    Raises ConfigError, DataError, or SpecMismatchError for a directory of another run.
+    Raises ConfigError, DataError, or SpecMismatchError for a directory of another run, and TrainingStopped, after a
+    checkpoint, once ``stop_requested`` is true.
     """
     validate(config)
     validate_evaluations(config, evaluations)
@@ -62,7 +64,9 @@ def execute(
         from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache
         dataset = _load(config.data, runtime)
         kept = from_main(lambda: checkpoint.read(run_dir / checkpoint.NAME)) if finished else None
-        training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress) if kept is None else None
+        training = None
+        if kept is None:
+            training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress, stop_requested)
     if not world.is_main:
         return
     state = kept or {}
@@ -109,9 +113,7 @@ def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path) -> Datase
     return load_dataset(DataConfig(*data), data_dir, cache_dir)
 
 
-def _result(
-    config: RunConfig, training: Training, test: Embeddings, dataset: Dataset, world: World
-) -> dict[str, Any]:
+def _result(config: RunConfig, training: Training, test: Embeddings, dataset: Dataset, world: World) -> dict[str, Any]:
     spread = z_std(test.z).item()
     ratio = spread * math.sqrt(training.method.dim)
     if training.diverged or not math.isfinite(ratio):

@@ -1,8 +1,9 @@
 """The simplest transformations as batched tensor operations, and how an operation reaches some images of a batch.
 
 Here and in ``crops``, ``color`` and ``filters``, images are float32 (B, 3, H, W) in [0, 1], and so are the results,
-except where a bicubic crop overshoots. No operation draws anything, and none but ``change_some`` changes its argument. Parameters have one row an image, on the CPU or on the images' device: those that choose between
-images (orders, turns) stay on the CPU best, where looking at them does not wait for a GPU.
+except where a bicubic crop overshoots. No operation draws anything, and none but ``change_some`` changes its argument.
+Parameters have one row an image, on the CPU or on the images' device: those that choose between images (orders,
+turns) stay on the CPU best, where looking at them does not wait for a GPU.
 """
 
 from __future__ import annotations

@@ -273,7 +273,7 @@ def test_a_checkpoint_is_evaluated_as_a_run_is(
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "load_dataset", lambda *_, **__: small_dataset())
-        run._load.cache_clear()
+        run._load_once.cache_clear()
         folder = tmp_path / "run"
         config = small_config(projector__dim=128)
         folder.mkdir()
@@ -282,7 +282,7 @@ def test_a_checkpoint_is_evaluated_as_a_run_is(
         other.backbone.load_state_dict(method.backbone.state_dict())
         run._save(folder / "checkpoint.pt", other)
         run.execute(config, evaluations, RuntimeConfig(device="cpu"), folder)
-        run._load.cache_clear()
+        run._load_once.cache_clear()
     for evaluation, result in zip(evaluations, results, strict=True):
         own = read_json(folder / "evals" / f"{eval_id(evaluation)}.json")
         assert {**own, "duration_s": 0} == {**result, "duration_s": 0}

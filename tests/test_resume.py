@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import random
@@ -19,7 +20,7 @@ from simclr_core import checkpoint
 from simclr_core.config import EvalConfig
 from simclr_core.data import load_dataset
 from simclr_core.distributed import World
-from simclr_core.pretrain import Progress, pretrain
+from simclr_core.pretrain import Progress, TrainingStopped, pretrain
 from simclr_core.run import execute
 from simclr_core.runtime import RuntimeConfig
 
@@ -168,5 +169,24 @@ def test_a_resume_elsewhere_is_marked_and_its_curves_are_cut_at_the_checkpoint(
 
     (resume,) = json.loads((tmp_path / "result.json").read_text())["resumes"]
     assert resume == {"step": 7, "bit_exact": False, "differences": ["num_threads: 1 -> 2"]}
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, 11))
+    assert [line["step"] for line in metrics(tmp_path)] == list(range(1, 11))
+
+
+def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_that_step(
+    toy_runtime: RuntimeConfig, tmp_path: Path
+) -> None:
+    config = toy_config(values={"training.epochs": 2})
+    asked = itertools.count(1)
+    with pytest.raises(TrainingStopped):
+        execute(config, [], toy_runtime, tmp_path / "stopped", stop_requested=lambda: next(asked) == 3)
+    assert [line["step"] for line in metrics(tmp_path / "stopped")] == [1, 2, 3]
+    execute(config, [], toy_runtime, tmp_path / "stopped")
+    execute(config, [], toy_runtime, tmp_path / "whole")
+
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+    (resume,) = json.loads((tmp_path / "stopped" / "result.json").read_text())["resumes"]
+    assert (resume["step"], resume["bit_exact"]) == (3, True)
+
+
+def metrics(run_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]

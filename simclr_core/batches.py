@@ -22,7 +22,7 @@ from simclr_core.views import ViewMaker
 
 
 class Batch(NamedTuple):
-    """This process's share of a step: positions (b,) in the pre-training set; one pair of views, or two (asymmetric 2x)."""
+    """This process's share of a step: positions (b,) in the pre-training set, and a pair of views, or two pairs."""
 
     step: int
     indices: Tensor

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from toy import write_toy
 
 from ablations import launch
 from simclr_core.runtime import RuntimeConfig
@@ -76,14 +75,5 @@ def fake_trainer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def toy_runtime(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
-    """A folder ``toy`` of 48 + 24 small images of two classes that differ in colour."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 24), ("test", 12)):
-        for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
-            folder = root / "toy" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(rng.normal(colour, 60, (32, 32, 3)), 0, 255).astype("uint8")
-                Image.fromarray(pixels).save(folder / f"{number}.png")
-    return RuntimeConfig(data_dir=str(root), cache_dir=str(root / "cache"), device="cpu")
+    """The data set ``toy``, and where it lies."""
+    return write_toy(tmp_path_factory.mktemp("data"))

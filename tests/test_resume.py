@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
-import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,86 +11,26 @@ from typing import Any
 
 import pytest
 import torch
+from killed_runs import STEPS_PER_EPOCH, kill_and_resume, outcome
 from toy import toy_config
 
 from simclr_core import checkpoint
-from simclr_core.config import EvalConfig
 from simclr_core.data import load_dataset
 from simclr_core.distributed import World
 from simclr_core.pretrain import Progress, TrainingStopped, pretrain
 from simclr_core.run import execute
 from simclr_core.runtime import RuntimeConfig
 
-EVALUATIONS = [EvalConfig(num_labels=30), EvalConfig(protocol="knn", num_labels=30, k=5)]
-TINY = {"training.epochs": 6, "optimizer.warmup_epochs": 1}
-SPAWN = multiprocessing.get_context("forkserver")
 StopAt = Callable[[int], Callable[[Progress], None]]
 
 
-def outcome(run_dir: Path) -> dict[str, Any]:
-    """All that a run leaves, without the times: final weights by checksum, curves, result, evaluations."""
-    state = checkpoint.read(run_dir / checkpoint.NAME)
-    assert state is not None
-    files: dict[str, Any] = {"metrics": (run_dir / "metrics.jsonl").read_text()}
-    for path in [run_dir / "result.json", *sorted((run_dir / "evals").glob("*.json"))]:
-        content = json.loads(path.read_text())
-        files[path.name] = {key: value for key, value in content.items() if key not in {"duration_s", "resumes"}}
-    return files | {"weights": checkpoint.checksum(state["method"]), "step": state["step"]}
-
-
-def damage(path: Path, source: random.Random) -> None:
-    """Tear a file at a random byte, or flip one of its bits."""
-    content = bytearray(path.read_bytes())
-    place = source.randrange(len(content))
-    if source.random() < 0.5:
-        del content[place:]
-    else:
-        content[place] ^= 1 << source.randrange(8)
-    path.write_bytes(content)
-
-
 def test_twenty_kills_at_random_moments_leave_no_trace(toy_runtime: RuntimeConfig, tmp_path: Path) -> None:
-    SPAWN.set_forkserver_preload(["simclr_core.run"])
-    config = toy_config(values=TINY)
-    runtime = replace(toy_runtime, checkpoint_every_s=0.0)
+    tally = kill_and_resume(tmp_path, toy_runtime, num_kills=20)
 
-    def start(run_dir: Path) -> Any:
-        process = SPAWN.Process(target=execute, args=(config, EVALUATIONS, runtime, run_dir))
-        process.start()
-        return process
-
-    start(tmp_path / "warm").join()
-    begun = time.perf_counter()
-    start(tmp_path / "reference").join()
-    duration_s = time.perf_counter() - begun
-    expected = outcome(tmp_path / "reference")
-    assert expected["step"] == 30
-    assert expected == outcome(tmp_path / "warm")
-
-    source = random.Random(0)  # noqa: S311 - no secret
-    resumed_at: list[int] = []
-    num_kills, num_damaged, number = 0, 0, 0
-    while num_kills < 20 or num_damaged < 3:
-        run_dir = tmp_path / str(number)
-        number += 1
-        while True:
-            process = start(run_dir)
-            process.join(source.uniform(0, duration_s))
-            if process.exitcode is not None:
-                break
-            process.kill()
-            process.join()
-            num_kills += 1
-            newest = run_dir / checkpoint.NAME
-            if num_kills % 3 == 0 and newest.exists() and not (run_dir / "result.json").exists():
-                damage(newest, source)
-                num_damaged += 1
-        assert process.exitcode == 0
-        assert outcome(run_dir) == expected
-        resumes = json.loads((run_dir / "result.json").read_text())["resumes"]
-        assert all(resume["bit_exact"] for resume in resumes)
-        resumed_at += [resume["step"] for resume in resumes]
-    assert any(step % 5 for step in resumed_at), "no resume in mid-epoch"
+    assert tally.num_kills >= 20
+    assert tally.num_damaged >= 2
+    assert any(step % STEPS_PER_EPOCH for step in tally.resumed_at), "no resume in mid-epoch"
+    assert tally.num_different == 0
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error

@@ -1,10 +1,16 @@
-"""A run of seconds: configurations for the data set ``toy``, which the fixture ``toy_runtime`` writes."""
+"""A run of seconds: the data set ``toy``, and configurations for it."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from simclr_core.config import RunConfig
 from simclr_core.options import override
 from simclr_core.recipes import recipe
+from simclr_core.runtime import RuntimeConfig
 
 TOY = {
     "data.name": "toy",
@@ -20,3 +26,16 @@ TOY = {
 def toy_config(name: str = "simclr_mini", values: dict[str, object] | None = None) -> RunConfig:
     """A recipe at the smallest size that trains, with dotted keys set."""
     return override(recipe(name), TOY | (values or {}))
+
+
+def write_toy(root: Path) -> RuntimeConfig:
+    """A folder ``toy`` of 48 + 24 small images of two classes that differ in colour."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 24), ("test", 12)):
+        for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
+            folder = root / "toy" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(rng.normal(colour, 60, (32, 32, 3)), 0, 255).astype("uint8")
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return RuntimeConfig(data_dir=str(root), cache_dir=str(root / "cache"), device="cpu")

@@ -1,13 +1,12 @@
 """Two Gloo processes side by side, and by how much their training differs from that of one process.
 
-``python tests/two_processes.py`` prints the differences as a table.
+``nox -s fidelity`` writes the differences into docs/fidelity.md.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import socket
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, Self
@@ -188,8 +187,8 @@ def _train(config: RunConfig, float64: bool) -> State:
     return train(config, float64=float64)
 
 
-def main() -> None:
-    """Print, as a Markdown table, what docs/fidelity.md quotes."""
+def markdown() -> str:
+    """The differences of all cases as a table for docs/fidelity.md."""
     torch.set_num_threads(1)
     kinds = ("loss", "gradients", "statistics", "parameters")
     headings = ("loss", "gradients, step 1", "BN statistics, step 1", f"parameters, step {STEPS}")
@@ -199,8 +198,4 @@ def main() -> None:
             for case, largest in differences(pair, float64=precision == "float64").items():
                 cells = " | ".join(f"{largest[kind]:.0e}" for kind in kinds)
                 lines.append(f"| {case} | {precision} | {cells} |")
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return "\n".join(lines)

@@ -64,7 +64,7 @@ def adjust_hsv_saturation(images: Tensor, factor: Tensor) -> Tensor:
     """
     value = images.amax(1, keepdim=True)
     chroma = value - images.amin(1, keepdim=True)
-    ratio = torch.minimum(per_image(factor, images), value.clamp(min=0) / chroma.clamp_(min=_TINY))
+    ratio = torch.minimum(per_image(factor, images), value / chroma.clamp_(min=_TINY))
     return (value - (value - images) * ratio).clamp_(0, 1)
 
 

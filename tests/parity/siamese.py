@@ -63,7 +63,7 @@ def _check_steps(golden: Golden) -> Iterator[Outcome]:
     model = TinySimSiam(override(config, {"backbone.depth": 10, "backbone.width_multiplier": 1 / 64}))
     model.projector = build_projector(config.projector, hp["c2"])
     model.predictor = build_predictor(config.predictor, hp["dim"])
-    model.backbone = TinyBackbone(hp["c1"], hp["c2"])
+    model.add_module("backbone", TinyBackbone(hp["c1"], hp["c2"]))
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.eps, module.momentum = hp["bn_eps"], hp["bn_momentum"]

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from torch import nn
 
-from simclr_core.config import OptimizerConfig
+from simclr_core.config import OptimizerConfig, RunConfig, problems_of
 from simclr_core.optim import LARS, build_optimizer, lr_at, num_train_steps, num_warmup_steps, peak_lr, set_lr
 
 Array = NDArray[np.float64]
@@ -213,6 +213,12 @@ def test_nesterov_momentum_looks_ahead() -> None:
         optimizer.step()
 
     assert model.weight.item() == pytest.approx(start - 0.5 * (1 + 0.9) - 0.5 * (1 + 0.9 * 1.9))
+
+
+def test_nesterov_without_momentum_is_refused() -> None:
+    config = RunConfig(optimizer=OptimizerConfig(nesterov=True, momentum=0.0))
+
+    assert problems_of(config) == ["optimizer.nesterov = true: expected optimizer.momentum above 0"]
 
 
 @pytest.mark.parametrize(

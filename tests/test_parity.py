@@ -125,6 +125,13 @@ def test_simsiam(tmp_path: Path, fix_pred_lr: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arch", "dim", "pred_dim"), [("resnet18", 512, 128), ("resnet34", 2048, 512), ("resnet101", 64, 16)]
+)
+def test_simsiam_layout(tmp_path: Path, arch: str, dim: int, pred_dim: int) -> None:
+    assert failures(variations.simsiam_layout(tmp_path, arch, dim, pred_dim)) == []
+
+
+@pytest.mark.parametrize(
     ("num_train", "num_classes", "k"), [(100, 10, 30), (20, 3, 50), (40, 12, 2), (60, 2, 1), (30, 20, 6)]
 )
 def test_knn(tmp_path: Path, num_train: int, num_classes: int, k: int) -> None:

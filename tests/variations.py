@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -262,6 +263,37 @@ def simsiam(folder: Path, *, fix_pred_lr: bool, c1: int, c2: int, dim: int, pred
     stored = {name: value.detach().numpy() for name, value in arrays.items()}
     stored |= {"losses": np.array(losses), "lrs_per_group": np.array(rates)}
     return write(folder / "07_simsiam_variation.npz", hp, **stored)
+
+
+def simsiam_layout(folder: Path, arch: str, dim: int, pred_dim: int) -> Path:
+    """Counts and keys of the authors' construction around torchvision's network."""
+    with torch.device("meta"):
+        model = Reference(1, 1, dim, pred_dim)
+        backbone = getattr(torchvision.models, arch)(weights=None, zero_init_residual=True)
+        width = backbone.fc.in_features
+        backbone.fc = Reference(1, width, dim, pred_dim).encoder.fc
+        backbone.fc[6].bias.requires_grad_(False)
+        model.encoder = backbone
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    projector_params = sum(p.numel() for p in backbone.fc.parameters())
+    values = {
+        "total_params": sum(counts.values()),
+        "trainable_params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "encoder_params": counts["encoder"],
+        "projector_params": projector_params,
+        "predictor_params": counts["predictor"],
+        "backbone_params": counts["encoder"] - projector_params,
+    }
+    state = {f"module.{key}": value.shape for key, value in model.state_dict().items()}
+    return write(
+        folder / "07_simsiam_layout_variation.npz",
+        {"arch": arch, "dim": dim, "pred_dim": pred_dim},
+        names=np.array(list(values)),
+        values=np.array(list(values.values())),
+        state_keys=np.array(list(state)),
+        state_shapes=np.array([[*shape, 0, 0, 0, 0][:4] for shape in state.values()]),
+        state_ndim=np.array([len(shape) for shape in state.values()]),
+    )
 
 
 def knn(folder: Path, *, num_train: int, num_classes: int, k: int, temperature: float) -> Path:

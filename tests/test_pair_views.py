@@ -30,6 +30,15 @@ def test_branch_2_of_a_one_sided_pair_is_the_base_crop_alone(images: Tensor, fir
     assert not torch.equal(view_1, base)
 
 
+def test_a_bicubic_base_crop_is_clipped(images: Tensor) -> None:
+    boxes = draw_boxes(SQUARES, 0.08, generator(0, "views", 0, "both", "crop"), "tensorflow")
+    base = crop_resize(to_float(images), boxes, SIZE, "bicubic")
+    _, view_2 = views(images, pair("crop", "color", crop_law="tensorflow", crop_interpolation="bicubic"))
+
+    assert base.max() > 1
+    assert torch.equal(view_2, base.clamp(0, 1))
+
+
 def test_both_branches_share_the_base_crop(images: Tensor) -> None:
     view_1, view_2 = views(images, pair("color", "color", jitter_probability=0, gray_probability=0))
 

@@ -152,9 +152,8 @@ def test_several_added_transformations_are_applied_in_their_order(images: Tensor
     config = ViewsConfig(**{f"{name}_probability": 1 for name in ADDED if name != "noise"}, noise_probability=0)
     make = maker(config)
     for branch, expected in enumerate(views(images, ViewsConfig()), start=1):
-        for name in ADDED:
-            if name != "noise":
-                expected = ADDED_OPERATIONS[name](expected, make._tables[branch - 1][name])  # noqa: PLW2901
+        for name in ("equalize", "solarize", "motion_blur", "sobel", "rotate"):
+            expected = ADDED_OPERATIONS[name](expected, make._tables[branch - 1][name])  # noqa: PLW2901
         assert_close(make(images, torch.arange(NUM_IMAGES), 0)[branch - 1], expected)
 
 

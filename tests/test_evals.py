@@ -71,6 +71,17 @@ def test_nearest_are_those_of_topk_in_its_order(k: int) -> None:
     assert torch.equal(columns, expected.indices)
 
 
+def test_of_equally_near_images_the_first_count() -> None:
+    """Whatever the processor: a bank in which every image is there three times."""
+    similarities = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)).repeat(1, 3)
+    for k in (1, 4, 31, 90):
+        nearest, columns = _nearest(similarities, k)
+        for row, values, found in zip(similarities.tolist(), nearest.tolist(), columns.tolist(), strict=True):
+            expected = sorted(range(90), key=lambda column: (-row[column], column))[:k]
+            assert found == expected
+            assert values == [row[column] for column in expected]
+
+
 def test_knn_in_chunks_is_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     (bank, labels), (queries, _) = clusters(60, 0), clusters(50, 1)
     whole = knn_scores(bank, labels, queries, 3, k=10, temperature=0.1)

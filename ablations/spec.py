@@ -12,7 +12,7 @@ from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
-from simclr_core.options import Scalar
+from simclr_core.options import Scalar, flatten
 
 Selector = Mapping[str, Any]
 """Short axis name -> level or list of levels; ``same`` and ``different`` take a list of short axis names."""
@@ -101,18 +101,22 @@ class RunSpec:
 
     @property
     def command(self) -> str:
-        """The shell command that runs this by hand, and gives the same run id."""
-        words: dict[str, Scalar] = {"recipe": self.recipe, **self.overrides, "seed": self.seed}
-        labels = {evaluation.num_labels for evaluation in self.evaluations}
-        if len(labels) == 1 and labels != {0}:
-            words["num_labels"] = labels.pop()
-        return "python -m simclr_core " + " ".join(
-            shlex.quote(f"{key}={_hydra(value)}") for key, value in words.items()
-        )
+        """The shell command that runs this by hand, and gives the same run id and evaluation ids."""
+        settings: dict[str, Scalar] = {"recipe": self.recipe, **self.overrides, "seed": self.seed}
+        words = [f"{key}={_hydra(value)}" for key, value in settings.items()]
+        words.append(f"evaluations=[{','.join(_hydra_mapping(evaluation) for evaluation in self.evaluations)}]")
+        return "python -m simclr_core " + " ".join(shlex.quote(word) for word in words)
 
     def spec_json(self) -> dict[str, Any]:
         """The content of the run's ``spec.json``."""
         return {"config_version": CONFIG_VERSION, "run_id": self.run_id, "config": canonical(self.config)}
+
+
+def _hydra_mapping(evaluation: EvalConfig) -> str:
+    """The settings in which an evaluation differs from the default one, and its protocol."""
+    usual = dict(flatten(EvalConfig()))
+    settings = {key: value for key, value in flatten(evaluation) if key == "protocol" or value != usual[key]}
+    return "{" + ",".join(f"{key}:{_hydra(value)}" for key, value in settings.items()) + "}"
 
 
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w./-]*", re.IGNORECASE)

@@ -6,6 +6,7 @@ The same configuration gives the same run id as in a grid, and lands in the same
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,30 @@ _ROOT = {
         {"override hydra/hydra_logging": "none"},
     ],
     "runtime": asdict(RuntimeConfig()),
-    "num_labels": 0,  # labelled images of every evaluation; 0: all
+    "evaluations": [
+        {"protocol": protocol, "embedding": embedding}
+        for embedding in ("features", "z")
+        for protocol in ("linear", "knn")
+    ],
     "hydra": _HYDRA,
 }
 
 
-def standard_evaluations(num_labels: int) -> list[EvalConfig]:
-    """Linear and kNN, each on features and on z."""
-    return [
-        EvalConfig(protocol=protocol, embedding=embedding, num_labels=num_labels)
-        for embedding in ("features", "z")
-        for protocol in ("linear", "knn")
-    ]
+def to_evaluations(described: Any) -> list[EvalConfig]:
+    """The typed evaluations; raises ConfigError with all that is wrong with any of them."""
+    if not isinstance(described, list) or not all(isinstance(settings, dict) for settings in described):
+        raise ConfigError(
+            [f"evaluations = {described!r}: expected a list, as in [{{protocol: linear}}]"]
+        )
+    evaluations, problems = [], []
+    for number, settings in enumerate(described):
+        try:
+            evaluations.append(override(EvalConfig(), settings))
+        except ConfigError as error:
+            problems += [f"evaluations[{number}].{problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return evaluations
 
 
 def problems_of_overrides(arguments: list[str]) -> list[str]:
@@ -64,14 +77,19 @@ def problems_of_overrides(arguments: list[str]) -> list[str]:
         problems = [] if name else [f"recipe=... is missing; known: {', '.join(RECIPES)}"]
     except ConfigError as error:
         base, problems = RunConfig(), error.problems
-    known = {"num_labels", *(f"runtime.{f.name}" for f in fields(RuntimeConfig))}
+    known = {"evaluations", *(f"runtime.{f.name}" for f in fields(RuntimeConfig))}
     settings = {key: value for key, value in values.items() if key not in known}
     names = sorted(known | {key for key, _ in flatten(base)})
     problems += [f"{key}: no such setting{nearest(key, names)}" for key in settings if key not in names]
-    try:
-        override(base, {key: value for key, value in settings.items() if key in names})
-    except ConfigError as error:
-        problems += error.problems
+    checks: list[Callable[[], object]] = [
+        lambda: override(base, {key: value for key, value in settings.items() if key in names}),
+        lambda: to_evaluations(values.get("evaluations", [])),
+    ]
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems += error.problems
     return problems
 
 
@@ -100,6 +118,7 @@ def _run(composed: DictConfig) -> None:
     from simclr_core.run import SpecMismatchError, execute
 
     config = to_run_config(composed)
+    evaluations = to_evaluations(OmegaConf.to_container(composed.evaluations))
     runtime = RuntimeConfig(**{f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
     run_dir = Path(runtime.store).expanduser() / run_id(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
@@ -116,7 +135,7 @@ def _run(composed: DictConfig) -> None:
                 speed = f"{now.images_per_s:,.0f} images/s" if now.images_per_s else ""
                 progress.update(task, description=now.phase, completed=now.step, total=now.num_steps, speed=speed)
 
-            execute(config, standard_evaluations(composed.num_labels), runtime, run_dir, show)
+            execute(config, evaluations, runtime, run_dir, show)
     except (ConfigError, DataError) as error:
         _exit(error.problems)
     except SpecMismatchError as error:

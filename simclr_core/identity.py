@@ -9,33 +9,57 @@ of the JSON when equal to it, so that old results keep their ids. Neutrals never
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from dataclasses import Field, fields, is_dataclass
-from typing import Any
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple
 
 from simclr_core.config import EvalConfig, RunConfig
-from simclr_core.options import holds
+from simclr_core.options import Conditions, Scalar, holds
 
 CONFIG_VERSION = 1
 EVAL_VERSION = 1
 
 
+class _Leaf(NamedTuple):
+    name: str
+    is_node: bool
+    is_float: bool
+    only: Conditions
+    neutral: Scalar | None
+    neutral_under: Conditions
+
+
+@functools.cache
+def _leaves(kind: type) -> tuple[_Leaf, ...]:
+    """What ``canonical`` asks of every field of a class, looked up once: grids have thousands of cells."""
+    return tuple(
+        _Leaf(
+            f.name,
+            f.default_factory is not MISSING,
+            type(f.default) is float,
+            f.metadata.get("only", {}),
+            f.metadata.get("neutral"),
+            f.metadata.get("neutral_under", {}),
+        )
+        for f in fields(kind)
+    )
+
+
 def canonical(node: Any) -> dict[str, Any]:
     """The fields in use, as nested plain values: what determines the result and nothing else."""
     out: dict[str, Any] = {}
-    for f in fields(node):
-        value = getattr(node, f.name)
-        if is_dataclass(value):
-            out[f.name] = canonical(value)
-        elif holds(node, f.metadata.get("only", {})) and not _is_neutral(node, f):
-            out[f.name] = float(value) if type(f.default) is float else value  # 1 and 1.0 are one number
+    for leaf in _leaves(type(node)):
+        value = getattr(node, leaf.name)
+        if leaf.is_node:
+            out[leaf.name] = canonical(value)
+            continue
+        if leaf.only and not holds(node, leaf.only):
+            continue
+        if leaf.neutral is None or value != leaf.neutral or not holds(node, leaf.neutral_under):
+            out[leaf.name] = float(value) if leaf.is_float else value  # 1 and 1.0 are one number
     return out
-
-
-def _is_neutral(node: Any, f: Field[Any]) -> bool:
-    neutral = f.metadata.get("neutral")
-    return neutral is not None and getattr(node, f.name) == neutral and holds(node, f.metadata["neutral_under"])
 
 
 def run_id(config: RunConfig) -> str:

@@ -69,12 +69,13 @@ def test_fig5_at_demo_says_that_it_is_symmetric() -> None:
 def test_commands_give_the_same_run_ids(name: str, scale: str) -> None:
     for spec in expand(load_grid(name), scale):
         python, module, trainer, *words = shlex.split(spec.command)
-        values = {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words)}
+        values = {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words[:-1])}
         base = recipe(values.pop("recipe"))
-        values.pop("num_labels", None)  # of the evaluations, which the trainer's command line adds itself
+        described = yaml.safe_load(re.sub(r"([{,]\w+):", r"\1: ", words[-1].removeprefix("evaluations=")))
 
         assert (python, module, trainer) == ("python", "-m", "simclr_core")
         assert run_id(override(base, values)) == spec.run_id
+        assert [eval_id(override(EvalConfig(), settings)) for settings in described] == list(spec.eval_ids)
 
 
 def test_references_stand_on_the_first_level_of_every_axis() -> None:

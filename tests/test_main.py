@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from ablations.grid import expand, load_grid
-from simclr_core.__main__ import problems_of_overrides, standard_evaluations
+from simclr_core.__main__ import problems_of_overrides, to_evaluations
 
 
 def run_main(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -36,7 +37,7 @@ def test_hydra_composes_a_cells_command_to_the_cells_id(name: str, scale: str) -
 
     assert problems_of_overrides(arguments) == []
     assert run_id(main.to_run_config(composed)) == spec.run_id
-    made = {eval_id(e) for e in standard_evaluations(composed.num_labels)}
+    made = {eval_id(e) for e in to_evaluations(OmegaConf.to_container(composed.evaluations))}
     assert made == {eval_id(e) for e in spec.evaluations}
 
 
@@ -58,10 +59,19 @@ def test_a_missing_or_misspelt_recipe_names_the_recipes() -> None:
 
 
 def test_it_runs_and_prints_the_results(tmp_path: Path) -> None:
-    arguments = ["recipe=simclr_demo", "training.epochs=0", "num_labels=170", f"runtime.cache_dir={tmp_path}/cache"]
-    done = run_main(*arguments, "backbone.width_multiplier=0.125", cwd=tmp_path)
+    arguments = ["recipe=simclr_demo", "training.epochs=0", "backbone.width_multiplier=0.125"]
+    evaluations = "evaluations=[{protocol:linear,num_labels:170},{protocol:knn,num_labels:170}]"
+    done = run_main(*arguments, evaluations, f"runtime.cache_dir={tmp_path}/cache", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert "linear_top1" in done.stdout
     assert "untrained" in done.stdout
     assert [path.name for path in tmp_path.iterdir() if path.name not in {"cache", "runs"}] == []
+
+
+def test_evaluations_are_checked_with_the_rest() -> None:
+    assert problems_of_overrides(["recipe=simclr_demo", "evaluations=[{protocl:knn},{num_labels:some}]"]) == [
+        "evaluations[0].protocl: no such setting (did you mean 'protocol'?)",
+        "evaluations[1].num_labels = 'some': expected an integer",
+    ]
+    assert "expected a list" in problems_of_overrides(["recipe=simclr_demo", "evaluations=linear"])[0]

@@ -49,9 +49,7 @@ _ROOT = {
 def to_evaluations(described: Any) -> list[EvalConfig]:
     """The typed evaluations; raises ConfigError with all that is wrong with any of them."""
     if not isinstance(described, list) or not all(isinstance(settings, dict) for settings in described):
-        raise ConfigError(
-            [f"evaluations = {described!r}: expected a list, as in [{{protocol: linear}}]"]
-        )
+        raise ConfigError([f"evaluations = {described!r}: expected a list, as in [{{protocol: linear}}]"])
     evaluations, problems = [], []
     for number, settings in enumerate(described):
         try:

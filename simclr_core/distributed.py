@@ -10,6 +10,8 @@ Process 0 alone writes files, shows progress and evaluates; the others end after
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +20,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from simclr_core.launched import Launched
 from simclr_core.options import ConfigError
@@ -59,6 +63,7 @@ class World:
 
 
 _joined: list[World] = []
+_meetings = itertools.count()
 
 
 def world() -> World:
@@ -97,10 +102,9 @@ def _connected(launched: Launched, device: torch.device) -> Iterator[None]:
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    host = f"[{launched.address}]" if ":" in launched.address else launched.address
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
-        init_method=f"tcp://{host}:{launched.port}",
+        store=PrefixStore(f"meeting {next(_meetings)}", _store(launched)),
         rank=launched.rank,
         world_size=launched.size,
         timeout=_TIMEOUT,
@@ -117,6 +121,20 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+@functools.cache
+def _store(launched: Launched) -> Store:
+    """Where the processes tell each other their addresses, for as long as this one lives.
+
+    A process may join for one run after the other. torchrun's store outlives them all, so that a second meeting would
+    find the addresses of the first: each has a prefix of its own.
+    """
+    host = f"[{launched.address}]" if ":" in launched.address else launched.address
+    url = f"tcp://{host}:{launched.port}"
+    store, _, _ = next(rendezvous(url, launched.rank, launched.size, timeout=_TIMEOUT))
+    found: Store = store
+    return found
 
 
 def _pick_device(name: str, launched: Launched) -> torch.device:

@@ -8,17 +8,19 @@ from pathlib import Path
 import torch
 import torchvision
 
+from simclr_core.distributed import World
 
-def environment(device: torch.device) -> dict[str, str]:
-    """Versions, processor, threads and device of this process, as words."""
+
+def environment(world: World) -> dict[str, str]:
+    """Versions, processor, threads, device and number of the processes, as words."""
     return {
         "torch": str(torch.__version__),
         "torchvision": str(torchvision.__version__),
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "num_threads": str(torch.get_num_threads()),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "num_processes": str(torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1),
+        "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else world.device.type,
+        "num_processes": str(world.size),
     }
 
 

@@ -27,7 +27,7 @@ from simclr_core.evals.linear_sgd import fit_linear_sgd
 from simclr_core.evals.score import NOTHING, Score, score
 from simclr_core.evals.transform_probe import EmbeddedViews, embed_views, probe
 from simclr_core.identity import canonical, eval_id
-from simclr_core.labels import find_label_list, labels_from_list
+from simclr_core.labels import LabelList, find_label_list, labels_from_list
 from simclr_core.methods.base import Method
 from simclr_core.pretrain import OnProgress, Progress
 from simclr_core.records import write_json
@@ -87,6 +87,7 @@ def evaluate(
                 "top5": result.top5,
                 **details,
                 "num_labels": len(material.rows),
+                "label_list_sha256": material.label_list.sha256 if material.label_list else None,
                 "num_test": num_test,
                 "data_fingerprint": material.data.fingerprint,
                 "backbone_sha256": before,
@@ -129,11 +130,18 @@ class _Material:
         return self.load(DataConfig(name=name, image_size=own.image_size, reading=reading))
 
     @functools.cached_property
+    def label_list(self) -> LabelList | None:
+        """The list that names the labelled images, if there is one."""
+        if not self.evaluation.label_list:
+            return None
+        path = find_label_list(self.evaluation.label_list, self.runtime.data_path / self.data.name)
+        return labels_from_list(path, self.data.train_files)
+
+    @functools.cached_property
     def rows(self) -> Tensor:
         """Positions of the training images whose labels may be seen."""
-        if self.evaluation.label_list:
-            path = find_label_list(self.evaluation.label_list, self.runtime.data_path / self.data.name)
-            return labels_from_list(path, self.data.train_files).rows
+        if self.label_list:
+            return self.label_list.rows
         return label_indices(self.data.train.labels, self.evaluation.num_labels, self.evaluation.label_seed)
 
     @functools.cached_property

@@ -29,6 +29,7 @@ from simclr_core.seeding import derive
 
 _NUM_LOG_LINES = 20
 _PROGRESS_EVERY_S = 1.0
+_ASK_EVERY = 10  # steps between asking all processes whether to stop, which waits for their GPUs
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Training:
     method: Method
     optimizer: torch.optim.Optimizer
     targets: Alternation | MovingAverage | None
+    world: World
     step: int = 0
     final_loss: float | None = None  # the last finite one that was looked at
     diverged: bool = False
@@ -75,7 +77,7 @@ class Training:
             "diverged": self.diverged,
             "duration_s": self.duration_s,
             "resumes": self.resumes,
-            "environment": environment(next(self.method.parameters()).device),
+            "environment": environment(self.world),
         }
 
     def restore(self, state: checkpoint.State) -> None:
@@ -88,7 +90,7 @@ class Training:
         torch.set_rng_state(state["random_state"])
         self.step, self.final_loss = state["step"], state["final_loss"]
         self.diverged, self.duration_s = state["diverged"], state["duration_s"]
-        changed = differences(state["environment"], environment(next(self.method.parameters()).device))
+        changed = differences(state["environment"], environment(self.world))
         self.resumes = [*state["resumes"], {"step": self.step, "bit_exact": not changed, "differences": changed}]
 
 
@@ -108,7 +110,7 @@ def pretrain(
     """
     start = time.perf_counter()
     batches = Batches(config, images, world, runtime.num_workers)
-    training = _build(config, batches, world.device)
+    training = _build(config, batches, world)
     if (state := from_main(lambda: checkpoint.load(run_dir))) is not None:
         training.restore(state)
     elapsed_before = training.duration_s
@@ -143,7 +145,8 @@ def pretrain(
                 curves.add(metrics | {"z_std": spread}, 2 * size * logged.rate(training.step))
         if shown.seconds() > _PROGRESS_EVERY_S or training.step == num_steps:
             on_progress(Progress("pretrain", training.step, num_steps, 2 * size * shown.rate(training.step)))
-        stop = anywhere(stop_requested()) and training.step < num_steps
+        asks = world.size == 1 or training.step % _ASK_EVERY == 0
+        stop = asks and anywhere(stop_requested()) and training.step < num_steps
         if _can_resume(training) and (stop or saved.seconds() > runtime.checkpoint_every_s):
             training.duration_s = elapsed_before + time.perf_counter() - start
             if world.is_main:
@@ -155,20 +158,20 @@ def pretrain(
     return training
 
 
-def _build(config: RunConfig, batches: Batches, device: torch.device) -> Training:
+def _build(config: RunConfig, batches: Batches, world: World) -> Training:
     torch.manual_seed(derive(config.seed, "init"))
     method = build_method(config)
     set_batch_norm_extent(method, config.training)
     method.load_state_dict(from_main(method.state_dict))  # other processors may draw other last bits
-    method.to(device).train()
+    method.to(world.device).train()
     constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None
     optimizer = build_optimizer(config.optimizer, method, constant_lr)
     targets: Alternation | MovingAverage | None = None
     if config.method.name == "simsiam" and config.method.target == "moving_average":
-        targets = MovingAverage(batches.num_images, method.dim, config.method.target_momentum).to(device)
+        targets = MovingAverage(batches.num_images, method.dim, config.method.target_momentum).to(world.device)
     elif config.method.name == "simsiam" and config.method.alternation_steps != 1:
         targets = Alternation(config.method.alternation_steps or batches.steps_per_epoch)
-    return Training(method, optimizer, targets)
+    return Training(method, optimizer, targets, world)
 
 
 def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: int) -> Targets | None:

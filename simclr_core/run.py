@@ -63,9 +63,9 @@ def execute(
         on_progress(Progress("load", 0, 1))
         from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache
         dataset = _load(config.data, runtime)
-        kept = from_main(lambda: checkpoint.read(run_dir / checkpoint.NAME)) if finished else None
+        kept = checkpoint.read(run_dir / checkpoint.NAME) if finished and world.is_main else None
         training = None
-        if kept is None:
+        if not from_main(lambda: kept is not None):
             training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress, stop_requested)
     if not world.is_main:
         return

@@ -259,6 +259,28 @@ def test_what_process_0_finds_or_raises_is_found_or_raised_by_all(pair: Pair) ->
     assert pair.run(told_by_main, True) == [("\n".join(problems), problems)] * 2
 
 
+MEETINGS = """
+import torch
+from simclr_core.distributed import gather, joined, world
+for _ in range(2):
+    with joined("cpu") as members:
+        ranks = gather(torch.tensor([members.rank]))
+    assert not torch.distributed.is_initialized()
+    assert world().size == 1
+    print(ranks.tolist())
+"""
+
+
+def test_processes_that_torchrun_started_join_for_one_run_after_the_other(tmp_path: Path) -> None:
+    script = tmp_path / "meetings.py"
+    script.write_text(MEETINGS)
+    process = start("torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script), cwd=tmp_path)
+    output, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 0, errors
+    assert output.count("[0, 1]") == 4
+
+
 def fail_in_process_1() -> None:
     if world().rank == 1:
         raise ValueError("one process alone finds fault")
@@ -583,8 +605,8 @@ def test_processes_with_different_seeds_both_end_and_say_so(arguments: list[str]
         )
         for rank in range(2)
     ]
-    for process in processes:
-        _, errors = process.communicate(timeout=TIMEOUT_S)
-        assert process.returncode == 2
-        assert "seed: 0 in process 0; 1 in process 1; expected the same in all" in errors
+    errors = [process.communicate(timeout=TIMEOUT_S)[1] for process in processes]
+
+    assert [process.returncode for process in processes] == [2, 2], errors
+    assert all("seed: 0 in process 0; 1 in process 1; expected the same in all" in error for error in errors)
     assert not (tmp_path / "runs").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ from conftest import WriteGrid
 
 from ablations.errors import GridError
 from ablations.grid import PACKAGED, expand, find_grids, load_grid
-from simclr_core.identity import run_id
+from simclr_core.config import EvalConfig
+from simclr_core.identity import eval_id, run_id
 from simclr_core.options import override
 from simclr_core.recipes import recipe
 

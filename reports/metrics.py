@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +25,22 @@ class Quantity:
     decimals: int
 
 
-_QUANTITIES = {
-    "linear_top1": Quantity("linear evaluation, top-1", "%", "points", 1),
-    "knn_top1": Quantity("kNN, top-1", "%", "points", 1),
-    "linear_z_top1": Quantity("linear evaluation on z, top-1", "%", "points", 1),
-    "knn_z_top1": Quantity("kNN on z, top-1", "%", "points", 1),
+_OF_RUNS = {
     "z_std_ratio": Quantity("spread of z", "", "", 3),
     "z_std": Quantity("z_std", "", "", 4),
     "final_loss": Quantity("final loss", "", "", 3),
 }
+_PROTOCOLS = {
+    "linear_sgd": "linear evaluation with augmentation",
+    "linear": "linear evaluation",
+    "knn": "kNN",
+    "fine_tune": "fine-tuning",
+    "transform_probe": "prediction of the transformation",
+}
+_TASKS = {"color": "colour or gray", "rotate": "rotation", "noise": "noise", "sobel": "Sobel"}
+_ACCURACY = re.compile(
+    rf"(?P<protocol>{'|'.join(_PROTOCOLS)})(?:_(?P<task>{'|'.join(_TASKS)}))?(?P<z>_z)?(?:_(?P<data>.+))?_top(?P<k>1|5)"
+)
 
 
 _PAPERS = {"simclr": "SimCLR", "simclrv2": "SimCLRv2", "simsiam": "SimSiam"}
@@ -44,14 +52,27 @@ def paper_name(key: str) -> str:
 
 
 def quantity(metric: str) -> Quantity:
-    """The presentation of a metric; one that has no entry is shown under its own name."""
-    return _QUANTITIES.get(metric, Quantity(metric, "", "", 3))
+    """The presentation of a metric; one that is no known accuracy is shown under its own name."""
+    if found := _ACCURACY.fullmatch(metric):
+        words = _PROTOCOLS[found["protocol"]]
+        words += f" ({_TASKS[found['task']]})" if found["task"] else ""
+        words += " on z" if found["z"] else ""
+        words += f", {found['data']}" if found["data"] else ""
+        return Quantity(f"{words}, top-{found['k']}", "%", "points", 1)
+    return _OF_RUNS.get(metric, Quantity(metric, "", "", 3))
 
 
 def evaluation_metric(evaluation: Mapping[str, Any]) -> str:
     """The name that the result tables give to an evaluation: ``linear_top1``, ``knn_z_top1``, ..."""
-    on_z = "z_" if evaluation.get("embedding") == "z" else ""
-    return f"{evaluation.get('protocol', 'linear')}_{on_z}top1"
+    protocol = evaluation.get("protocol", "linear")
+    parts = [protocol]
+    if protocol == "transform_probe":
+        parts.append(evaluation["task"])
+    if evaluation.get("embedding") == "z":
+        parts.append("z")
+    if evaluation.get("data"):
+        parts.append(evaluation["data"])
+    return "_".join([*parts, "top1"])
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:

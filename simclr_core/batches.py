@@ -54,12 +54,12 @@ class Batches:
         with contextlib.closing(self._pixels(start, stop)) as pixels:  # worker processes end with it
             for step, own in zip(range(start, stop), pixels, strict=True):
                 indices, makers = self._indices(step), self._epoch(self._epoch_of(step)).makers
-                parts = own.split(2, dim=1) if own.ndim == 5 else [own] * len(makers)
+                parts = own.split(makers[0].num_crops, dim=1) if own.ndim == 5 else [own] * len(makers)
                 views = [maker(part, indices, step, self._slice) for maker, part in zip(makers, parts, strict=True)]
                 yield Batch(step, indices[self._slice].to(self._device), views)
 
     def _pixels(self, start: int, stop: int) -> Generator[Tensor, None, None]:
-        """uint8: whole images (B, 3, S, S) from memory, or from a stream both crops of every pair (B, V, 3, S, S)."""
+        """uint8: whole images (B, 3, S, S) from memory, or from a stream all crops (B, V, 3, S, S)."""
         if self._in_memory is not None:
             for step in range(start, stop):
                 yield self._in_memory[self._indices(step)[self._slice].to(self._device)]

@@ -271,8 +271,8 @@ def problems_of(config: RunConfig) -> list[str]:
         problems.append(f"optimizer.warmup_epochs = {config.optimizer.warmup_epochs:g}: longer than training.epochs")
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and not config.optimizer.momentum:
         problems.append("optimizer.nesterov = true: expected optimizer.momentum above 0")
-    if config.data.reading == "stream" and config.views.kind == "pair":
-        problems.append("views.kind = 'pair': data.reading = 'stream' crops each view by itself; expected 'memory'")
+    if config.data.reading == "stream" and (config.views.kind, config.views.base_crop) == ("pair", "none"):
+        problems.append("views.base_crop = 'none': images read as a stream differ in size; expected 'shared'")
     return problems + _problems_of_targets(config.method)
 
 

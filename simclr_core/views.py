@@ -49,7 +49,7 @@ class ViewMaker:
         *,
         source_sizes: Tensor | None = None,
     ) -> None:
-        assert source_sizes is None or config.kind == "standard"  # as config.problems_of has it
+        self.num_crops = 1 if config.kind == "pair" else 2
         self._config = config
         self._normalization = normalization
         self._image_size = image_size
@@ -65,24 +65,27 @@ class ViewMaker:
         config = self._config
         if config.kind == "pair" and config.base_crop == "shared":
             source = generator(self._seed, "views", epoch, "both", "crop")
-            self._base_boxes = draw_boxes(self._sizes, config.crop_min_area, source, config.crop_law)
+            self._base_boxes = draw_boxes(self._source_sizes, config.crop_min_area, source, config.crop_law)
         self._tables = [
             {name: self._draw(name, generator(self._seed, "views", epoch, branch, name)) for name in chain}
             for branch, chain in enumerate(self._chains, start=1)
         ]
 
     def _draw(self, name: str, source: torch.Generator) -> Table:
-        sizes = self._source_sizes if name == "crop" else self._sizes
+        sizes = self._source_sizes if name == "crop" and self._config.kind == "standard" else self._sizes
         table = CATALOGUE[name].draw(self._config, sizes, source)
         if self._config.kind == "standard" and name in ADDED:
             table["chosen"] = draw_coins(len(sizes), getattr(self._config, f"{name}_probability"), source)
         return table
 
     def crop_boxes(self, indices: Tensor) -> Tensor:
-        """Both branches' crops of the images ``indices`` (B,), for this epoch: int64 (B, 2, 4).
+        """What a reader is to crop from the images ``indices`` (B,), for this epoch: int64 (B, num_crops, 4).
 
-        Top, left, height and width, in pixels of the source image.
+        Top, left, height and width, in pixels of the source image: both branches' crops, or of a pair the crop that
+        the branches share.
         """
+        if self._base_boxes is not None:
+            return self._base_boxes[indices.cpu()][:, None]
         return torch.stack([tables["crop"]["box"][indices.cpu()] for tables in self._tables], dim=1)
 
     def labels(self, task: str, branch: int) -> Tensor:
@@ -107,16 +110,18 @@ class ViewMaker:
         """Two views, each float32 (b, 3, S, S), normalised, on the images' device.
 
         ``indices`` (B,) are the positions of a batch in the pre-training set; ``images_u8``, uint8 (b, 3, S, S), are
-        its images, or the part ``own`` of them where several processes share a batch; or (b, 2, 3, S, S) where the two
-        views are cropped and resized already and only flips are left of the crop. ``step`` counts over the whole run.
-        ``start_epoch`` comes first.
+        its images, or the part ``own`` of them where several processes share a batch; or (b, num_crops, 3, S, S) where
+        ``crop_boxes`` have been cropped and resized already, and of the two views' crop only flips are left. ``step``
+        counts over the whole run. ``start_epoch`` comes first.
         """
         own = slice(0, len(indices)) if own is None else own
         rows = indices.cpu()[own]
         others = (own.start, len(indices) - own.stop)
-        cropped = images_u8.ndim == 5
+        cropped = images_u8.ndim == 5 and self._config.kind == "standard"
         if cropped:
             sources = [to_float(images_u8[:, branch]) for branch in (0, 1)]
+        elif images_u8.ndim == 5:
+            sources = [to_float(images_u8[:, 0])] * 2
         else:
             sources = [self._base(to_float(images_u8), rows)] * 2
         view_1, view_2 = (self._view(sources[b - 1], rows, step, b, others, cropped=cropped) for b in (1, 2))

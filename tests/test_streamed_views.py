@@ -141,3 +141,22 @@ def test_labels_change_with_the_epoch_and_the_branch() -> None:
 def test_a_probe_of_what_is_never_applied_is_refused(task: str, config: ViewsConfig, expected: str) -> None:
     with pytest.raises(ConfigError, match=f"task = '{task}'.*{expected}"):
         maker(config).labels(task, 1)
+
+
+def test_of_a_pair_the_reader_makes_the_shared_crop(images: Tensor) -> None:
+    """The same base crops, made beforehand, give the same views: of the crop in the pair too."""
+    config = ViewsConfig(kind="pair", first="blur", second="crop", blur_probability=1.0)
+    whole = maker(config)
+    streamed = ViewMaker(
+        config, "none", NUM_IMAGES, images.shape[3], 0, source_sizes=torch.full((NUM_IMAGES, 2), images.shape[3])
+    )
+    streamed.start_epoch(0)
+    indices = torch.arange(NUM_IMAGES)
+    boxes = streamed.crop_boxes(indices)
+    assert boxes.shape == (NUM_IMAGES, streamed.num_crops, 4) == (NUM_IMAGES, 1, 4)
+    cropped = crop_resize(to_float(images), boxes[:, 0], images.shape[3]).clamp(0, 1)
+
+    ours = streamed((cropped * 255).round().byte()[:, None], indices, 0)
+
+    for view, expected in zip(ours, whole(images, indices, 0), strict=True):
+        torch.testing.assert_close(view, expected, atol=0.5 / 255 + 1e-5, rtol=0)  # a rounding to 8 bits

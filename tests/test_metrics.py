@@ -1,0 +1,40 @@
+"""The names and words of the measured quantities."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from reports.metrics import evaluation_metric, quantity
+from simclr_core.config import EvalConfig
+from simclr_core.identity import canonical
+
+PROTOCOLS = ("linear", "linear_sgd", "knn", "fine_tune", "transform_probe")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "embedding", "data", "task"),
+    list(itertools.product(PROTOCOLS, ("features", "z"), ("", "cifar100"), ("color", "sobel"))),
+)
+def test_the_reporter_names_an_evaluation_as_the_trainer_does(
+    protocol: str, embedding: str, data: str, task: str
+) -> None:
+    evaluation = EvalConfig(protocol=protocol, embedding=embedding, data=data, task=task)
+
+    assert evaluation_metric(canonical(evaluation)) == evaluation.metric
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "unit"),
+    [
+        ("linear_top1", "linear evaluation, top-1", "%"),
+        ("knn_z_top5", "kNN on z, top-5", "%"),
+        ("linear_sgd_cifar100_top1", "linear evaluation with augmentation, cifar100, top-1", "%"),
+        ("transform_probe_rotate_z_top1", "prediction of the transformation (rotation) on z, top-1", "%"),
+        ("z_std_ratio", "spread of z", ""),
+        ("something", "something", ""),
+    ],
+)
+def test_quantities_in_words(metric: str, label: str, unit: str) -> None:
+    assert (quantity(metric).label, quantity(metric).unit) == (label, unit)

@@ -50,7 +50,7 @@ def _leaves(kind: type) -> tuple[_Leaf, ...]:
 def canonical(node: Any) -> dict[str, Any]:
     """The fields in use, as nested plain values: what determines the result and nothing else."""
     out: dict[str, Any] = {}
-    for leaf in _leaves(type(node)):
+    for leaf in _leaves(node.__class__):
         value = getattr(node, leaf.name)
         if leaf.is_node:
             out[leaf.name] = canonical(value)

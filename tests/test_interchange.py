@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from ablations import console
 from ablations.cli import app
-from simclr_core import interchange, run
+from simclr_core import checkpoint, interchange, run
 from simclr_core.backbones import ResNet
 from simclr_core.config import BackboneConfig, EvalConfig, RunConfig
 from simclr_core.identity import canonical, eval_id, run_id
@@ -57,7 +57,7 @@ def finished_run(store: Path, outcome: str = "trained", **values: object) -> tup
     folder = store / run_id(config)
     write_json(folder / "spec.json", {"config_version": 1, "run_id": run_id(config), "config": canonical(config)})
     write_json(folder / "result.json", {"outcome": outcome})
-    run._save(folder / "checkpoint.pt", method)
+    checkpoint.save(folder, {"method": method.state_dict()})
     return config, method, folder
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_is_evaluated_as_a_run_is(
         write_json(folder / "result.json", {"outcome": "trained"})
         other = build_method(config)
         other.backbone.load_state_dict(method.backbone.state_dict())
-        run._save(folder / "checkpoint.pt", other)
+        checkpoint.save(folder, {"method": other.state_dict()})
         run.execute(config, evaluations, RuntimeConfig(device="cpu"), folder)
         run._load_once.cache_clear()
     for evaluation, result in zip(evaluations, results, strict=True):

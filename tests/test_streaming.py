@@ -314,8 +314,10 @@ def test_a_consumer_that_fails_leaves_no_process(dataset: Dataset) -> None:
     assert multiprocessing.active_children() == []
 
 
+# A test run in the background starts with SIGINT ignored, which children inherit.
 ENDLESS = """
-import contextlib, itertools, multiprocessing, sys
+import contextlib, itertools, multiprocessing, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 import torch
 from simclr_core.config import DataConfig
@@ -350,7 +352,7 @@ def test_no_process_outlives_the_run(
     workers = [int(pid) for pid in run.stdout.readline().split()]
     assert len(workers) == 2
     (os.killpg if to_group else os.kill)(run.pid, sent)
-    _, told = run.communicate(timeout=20)
+    _, told = run.communicate(timeout=60)
 
     assert run.returncode == status
     if sent == signal.SIGINT:

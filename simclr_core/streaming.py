@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import signal
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -178,5 +179,6 @@ def _as_it_is(result: Tensor | list[str]) -> Tensor | list[str]:
 
 
 def _quieten(_: int) -> None:
-    """ImageNet has images with odd EXIF data, of which each worker would tell anew in every epoch."""
+    """In a worker: odd EXIF data is not told of anew in every epoch, and Ctrl-C is left to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")

@@ -117,9 +117,9 @@ def simclr_demo() -> RunConfig:
     Hardware: one CPU core. What was tried, and the results: docs/demo.md.
     """
     config = simclr_mini()
-    config.data = DataConfig(name="photos", image_size=16, train_images=4096)
+    config.data = DataConfig(name="photos", image_size=16)
     config.optimizer.base_lr = 0.5
-    config.training.epochs = 7
+    config.training.epochs = 4
     return config
 
 

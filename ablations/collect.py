@@ -151,7 +151,7 @@ def _settings(grid: Grid, scale: str) -> dict[str, Any]:
     config = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **own})
     axes = of_scale.axes if of_scale else ()
     varied = {key for axis in axes for key in axis.keys}
-    used = _dotted(canonical(config))
+    used = _dotted(canonical(config, neutrals=True))
     settings = {key: value for key, value in used.items() if key not in varied and key != "seed"}
     settings |= {f"axes.{axis.name}": list(axis.labels) for axis in axes}
     for evaluation in of_scale.evaluations if of_scale else ():

@@ -47,17 +47,20 @@ def _leaves(kind: type) -> tuple[_Leaf, ...]:
     )
 
 
-def canonical(node: Any) -> dict[str, Any]:
-    """The fields in use, as nested plain values: what determines the result and nothing else."""
+def canonical(node: Any, *, neutrals: bool = False) -> dict[str, Any]:
+    """The fields in use, as nested plain values: what determines the result and nothing else.
+
+    ``neutrals``: with those that are left out for having their neutral value, for people to read.
+    """
     out: dict[str, Any] = {}
     for leaf in _leaves(node.__class__):
         value = getattr(node, leaf.name)
         if leaf.is_node:
-            out[leaf.name] = canonical(value)
+            out[leaf.name] = canonical(value, neutrals=neutrals)
             continue
         if leaf.only and not holds(node, leaf.only):
             continue
-        if leaf.neutral is None or value != leaf.neutral or not holds(node, leaf.neutral_under):
+        if neutrals or leaf.neutral is None or value != leaf.neutral or not holds(node, leaf.neutral_under):
             out[leaf.name] = float(value) if leaf.is_float else value  # 1 and 1.0 are one number
     return out
 

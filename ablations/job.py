@@ -100,7 +100,7 @@ class Heartbeat:
 
     def progress(self, progress: Any) -> None:
         """What the trainer calls."""
-        self._last = {"phase": progress.phase, "step": progress.step, "num_steps": progress.num_steps}
+        self._last = {key: getattr(progress, key) for key in ("phase", "step", "num_steps", "images_per_s")}
         self._on_progress(progress)
 
     def __enter__(self) -> Self:

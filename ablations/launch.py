@@ -68,8 +68,8 @@ def merge(specs: Iterable[RunSpec]) -> list[RunSpec]:
 
 
 def unfinished(specs: Sequence[RunSpec], store: Store) -> list[RunSpec]:
-    """The runs to start: not done, and not under way elsewhere."""
-    return [spec for spec in specs if store.state(spec) not in (State.DONE, State.RUNNING)]
+    """The runs to start: not done, not under way elsewhere, and not in a queue."""
+    return [spec for spec in specs if store.state(spec) not in (State.DONE, State.RUNNING, State.QUEUED)]
 
 
 def launch(specs: Sequence[RunSpec], runtime: RuntimeConfig, num_workers: int, display: Display) -> Summary:

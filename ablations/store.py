@@ -106,7 +106,7 @@ class Store:
         return self.root / run_id
 
     def facts(self, run_id: str) -> RunFacts:
-        """What the folder of a run holds, read now. A file that is not listed is not asked for: stores may be remote."""
+        """What the folder of a run holds, read now: only what its listing has is opened, as stores are remote."""
         folder = self.run_dir(run_id)
         try:
             names = set(os.listdir(folder))  # noqa: PTH208 - a thousand runs are listed at a time

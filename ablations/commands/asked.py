@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ablations.collect import grid_json
-from ablations.errors import UserError
-from ablations.grid import expand, load_grid, scale_of
+from ablations.errors import UserError, expected
+from ablations.grid import expand, find_grids, load_grid, scale_of
 from ablations.reader import shown
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
@@ -20,6 +20,13 @@ Names = Annotated[
     typer.Argument(metavar="GRID...", help="Names of grids, as ablate list shows them, or paths of grid files."),
 ]
 Scale = Annotated[str, typer.Option(help="One of the grid's scales: demo, mini, cifar10, imagenet.")]
+MaybeNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[GRID...]", help="Names or paths of grids; without any, those with runs in the store."),
+]
+MaybeScale = Annotated[
+    str | None, typer.Option("--scale", help="One of the grid's scales; without it, those with runs in the store.")
+]
 StoreDir = Annotated[Path, typer.Option("--store", help="Folder of runs.")]
 Seeds = Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of the result tables.")]
@@ -43,6 +50,29 @@ def expand_all(names: list[str], scale: str, seeds: str | None) -> list[tuple[Gr
     """Grids, and their runs at a scale."""
     numbers = parse_seeds(seeds)
     return [(grid, expand(grid, scale_of(grid, scale).name, numbers)) for grid in load_all(names)]
+
+
+def runs_of_store(
+    names: list[str] | None, scale: str | None, store: Path, seeds: str | None
+) -> list[tuple[Grid, str, list[RunSpec]]]:
+    """Grids, a scale of each, and the runs: as named, or all those of which the store has runs."""
+    if names and scale:
+        return [(grid, scale, specs) for grid, specs in expand_all(names, scale, seeds)]
+    grids = load_all(names or [str(path) for path in find_grids().values()])
+    if scale is not None and not any(scale in grid.scales for grid in grids):
+        scales = dict.fromkeys(name for grid in grids for name in grid.scales)
+        raise UserError([f"--scale: no grid has a scale {scale!r}; {expected(scale, scales)}"])
+    numbers = parse_seeds(seeds)
+    there = {path.name for path in store.iterdir()} if store.is_dir() else set()
+    found = []
+    for grid in grids:
+        for name in grid.scales:
+            if scale not in (None, name):
+                continue
+            specs = expand(grid, name, numbers)
+            if any(spec.run_id in there for spec in specs):
+                found.append((grid, name, specs))
+    return found
 
 
 def checked(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from ablations import queued
 from ablations.errors import UserError
+from ablations.slurm.place import slurm_place
 from ablations.spec import RunSpec
 from simclr_core.records import read_json, write_json
 
@@ -47,6 +48,8 @@ class Owner:
     pid: int
     token: str
     time: float  # unix seconds
+    job: str = ""  # of SLURM, as in "120_5"; "" outside
+    restart: int = 0  # how often SLURM has put that job back into the queue
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,9 @@ class Store:
                 (folder / "claim").rename(folder / f".stale-{facts.claim_id}")
             except OSError:
                 return None
-        owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, time.time())
+        here = slurm_place()
+        job, restart = (here.job_name, here.restart_count) if here else ("", 0)
+        owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, time.time(), job, restart)
         prepared = folder / f".claim-{owner.token}"
         write_json(prepared / "owner.json", vars(owner))
         try:
@@ -239,6 +244,9 @@ def _modified(path: Path) -> float | None:
 
 
 def _is_dead(owner: Owner) -> bool:
+    here = slurm_place()
+    if here and owner.job == here.job_name and owner.restart < here.restart_count:
+        return True  # SLURM ends what a job has started before it starts the job again
     if owner.host != socket.gethostname():
         return False
     try:

@@ -17,31 +17,31 @@ class WrongInputError(ValueError):
     problems = ("no folder data/cifar10-jpeg", "no folder data/stl10")
 
 
-def quick(config, evaluations, _runtime, run_dir, on_progress) -> None:
+def quick(config, evaluations, _runtime, run_dir, on_progress, _stop_requested) -> None:
     """All records of a run, with numbers that follow from its seed."""
     on_progress(Update("pretrain", 1, 1, 100.0))
     write_records(config, evaluations, run_dir)
 
 
-def slow(config, evaluations, runtime, run_dir, on_progress) -> None:
+def slow(config, *others: object) -> None:
     """Seed 0 at once, other seeds after ten minutes."""
     if config.seed:
         time.sleep(600)
-    quick(config, evaluations, runtime, run_dir, on_progress)
+    quick(config, *others)
 
 
-def raises(config, evaluations, runtime, run_dir, on_progress) -> None:
+def raises(config, *others: object) -> None:
     """A bug that shows with seed 1 only."""
     if config.seed == 1:
         raise ZeroDivisionError("seed 1\nand more")
-    quick(config, evaluations, runtime, run_dir, on_progress)
+    quick(config, *others)
 
 
-def dies(config, evaluations, runtime, run_dir, on_progress) -> None:
+def dies(config, *others: object) -> None:
     """The operating system kills the process that runs seed 1."""
     if config.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    quick(config, evaluations, runtime, run_dir, on_progress)
+    quick(config, *others)
 
 
 def refuses(*_: object) -> None:

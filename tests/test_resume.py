@@ -20,9 +20,9 @@ from simclr_core import checkpoint
 from simclr_core.config import EvalConfig
 from simclr_core.data import load_dataset
 from simclr_core.distributed import World
-from simclr_core.pretrain import Progress, TrainingStopped, pretrain
+from simclr_core.pretrain import Progress, pretrain
 from simclr_core.run import execute
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, TrainingStopped
 
 EVALUATIONS = [EvalConfig(num_labels=30), EvalConfig(protocol="knn", num_labels=30, k=5)]
 TINY = {"training.epochs": 6, "optimizer.warmup_epochs": 1}

@@ -64,6 +64,7 @@ class RunFacts:
     queued_time: float = 0.0  # when it was written
     claimed: bool = False
     claim_id: str = "unknown"
+    claim_job: str = ""  # the SLURM job that claimed it, as in "120_5"
     last_sign_of_life: float = 0.0  # unix seconds: of the claim or of its heartbeat
     owner_is_dead: bool = False  # known only on the owner's own host
     torn: tuple[str, ...] = ()  # JSON files that are there but cannot be read; they count as missing
@@ -133,6 +134,7 @@ class Store:
             queued_time=queued_time or 0.0,
             claimed=claimed,
             claim_id=owner.token if owner else "unknown",
+            claim_job=owner.job if owner else "",
             last_sign_of_life=life,
             owner_is_dead=owner is not None and _is_dead(owner),
             torn=tuple(torn),

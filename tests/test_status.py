@@ -77,6 +77,7 @@ CASES = {
     "out of memory": (CLAIMED, says(Job("OUT_OF_MEMORY", "0:125")), State.FAILED, "its job OUT_OF_MEMORY"),
     "time limit": (SILENT, says(Job("TIMEOUT", "0:0")), State.FAILED, "its job TIMEOUT"),
     "cancelled": (CLAIMED, says(Job("CANCELLED", "0:15")), State.FAILED, "its job CANCELLED"),
+    "node failure just now": (CLAIMED, says(Job("NODE_FAIL", end=NOW - 4)), State.QUEUED, "SLURM may put it back"),
     "node failure, not requeued": (CLAIMED, says(Job("NODE_FAIL", "1:0")), State.FAILED, "its job NODE_FAIL"),
     "failed with a word": (FAILED, says(Job("FAILED", "1:0")), State.FAILED, ""),
     # unknown to SLURM
@@ -90,7 +91,7 @@ CASES = {
         CLAIMED,
         Answer({"120_5": Job("NODE_FAIL")}, accounting=True),
         State.QUEUED,
-        "the queue, which may hold it again",
+        "SLURM may put it back",
     ),
     # SLURM does not answer: the files alone
     "no answer": (QUEUED, SAYS_NOTHING, State.QUEUED, "SLURM does not answer"),
@@ -100,10 +101,9 @@ CASES = {
 }
 
 
-def by_job(facts: RunFacts, job_id: str = "120") -> RunFiles:
-    """A run whose newest attempt is the job's own, if it is claimed."""
-    attempts = ({"job_id": job_id, "array_index": 5, "outcome": "running"},) if facts.claimed else ()
-    return RunFiles(facts, RECORDED, attempts)
+def by_job(facts: RunFacts) -> RunFiles:
+    """A run that its job has claimed, if it is claimed."""
+    return RunFiles(replace(facts, claim_job="120_5" if facts.claimed else ""), RECORDED)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -117,9 +117,7 @@ def test_the_state_of_a_run_with_a_job(case: str) -> None:
 
 @pytest.mark.parametrize("answer", [says(Job("PENDING")), says(Job("CANCELLED")), says(), SAYS_QUEUE])
 def test_a_run_that_somebody_else_works_on_is_running_whatever_became_of_the_job(answer: Answer) -> None:
-    local = RunFiles(CLAIMED, RECORDED, ({"job_id": None, "array_index": None, "outcome": "running"},))
-
-    assert judge(local, ("knn",), answer, NOW).state is State.RUNNING
+    assert judge(RunFiles(CLAIMED, RECORDED), ("knn",), answer, NOW).state is State.RUNNING
 
 
 def test_a_run_without_a_job_is_as_its_files_say() -> None:

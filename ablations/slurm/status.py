@@ -37,13 +37,9 @@ class RunFiles:
     attempts: tuple[Mapping[str, Any], ...] = ()  # of provenance.json
 
     @property
-    def attempt_is_of_job(self) -> bool:
-        """Whether the newest attempt is one by the job that the run is queued under, and has not ended."""
-        if not self.record or not self.attempts:
-            return False
-        newest = self.attempts[-1]
-        job = (newest.get("job_id"), newest.get("array_index"), newest["outcome"])
-        return job == (self.record.job_id, self.record.array_index, "running")
+    def is_claimed_by_job(self) -> bool:
+        """Whether the claim is that of the job which the run is queued under."""
+        return bool(self.record and self.record.job_name and self.facts.claim_job == self.record.job_name)
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,8 @@ class RunStatus:
     def node(self) -> str:
         """Where it runs, or last ran."""
         newest = self.files.attempts[-1] if self.files.attempts else {}
-        return (self.job.node if self.job else "") or str(newest.get("node") or newest.get("host") or "")
+        place = newest.get("slurm") or {}
+        return (self.job.node if self.job else "") or str(place.get("node") or newest.get("host") or "")
 
 
 @dataclass
@@ -101,7 +98,7 @@ def judge(run: RunFiles, eval_ids: Sequence[str], answer: Answer, now: float, *,
     facts = run.facts
     if is_done(facts, eval_ids):
         return Verdict(State.DONE)
-    others = facts.is_alive(now) and not run.attempt_is_of_job  # at work whatever becomes of the job
+    others = facts.is_alive(now) and not run.is_claimed_by_job  # at work whatever becomes of the job
     if others or not facts.queued:
         return _by_files(facts, eval_ids, now)
     if run.record is None or not run.record.job_name:
@@ -167,9 +164,10 @@ def _running(facts: RunFacts, record: Queued, job: Job, now: float, busy: bool) 
 def _ended(facts: RunFacts, job: Job, answer: Answer, now: float) -> Verdict:
     if facts.has_failed:
         return Verdict(State.FAILED)
-    if not answer.queue and job.state in MAY_COME_BACK:
-        return Verdict(State.QUEUED, f"{job.state} by accounting; the queue, which may hold it again, does not answer")
-    if job.state == "COMPLETED" and now - (job.end or 0.0) <= GRACE_S:
+    just_now = now - (job.end or 0.0) <= GRACE_S
+    if job.state in MAY_COME_BACK and (just_now or not answer.queue):
+        return Verdict(State.QUEUED, f"{job.state}; SLURM may put it back into the queue")
+    if job.state == "COMPLETED" and just_now:
         return Verdict(State.RUNNING, "its job has just ended; the last files are awaited")
     return Verdict(State.FAILED, f"SLURM calls its job {job.state}, and there is no result")
 
@@ -190,7 +188,6 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
     busy = {record.job_name for name, record in shared.items() if (store.run_dir(name) / "claim").is_dir()}
     read: dict[str, RunFiles] = {}
     found = Survey(answer=answer)
-    logs: submissions.Logs | None = None
     for spec in wanted:
         run_id = spec.run_id
         if run_id not in read:
@@ -209,10 +206,9 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
         job = answer.job(record.job_name) if record and record.job_name else None
         cause = None
         if verdict.state is State.FAILED:
-            logs = logs or submissions.Logs(store)
             error = store.run_dir(run_id) / "error.txt"
             text = error.read_text(encoding="utf-8", errors="replace") if files.facts.has_failed else ""
-            cause = cause_of(job, text, logs.tail(files.attempts, record))
+            cause = cause_of(job, text, submissions.log_tail(store, files.attempts, record))
         found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause))
     return found
 

@@ -55,34 +55,26 @@ def read_all(store: Store) -> list[Submission]:
     return sorted(found, key=lambda submission: submission.time)
 
 
-class Logs:
-    """Where jobs write their output; the submissions are read once."""
+def log_path(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None, ending: str) -> Path | None:
+    """The file that a run's newest job writes, ``ending`` being out or err; None for a run of no job."""
+    if record and record.job_name:
+        return store.root / FOLDER / record.submission / f"{record.job_name}_0_log.{ending}"
+    place = attempts[-1].get("slurm") if attempts else None
+    if not place or not place["submission"]:
+        return None
+    index = place["array_index"]
+    name = place["job_id"] if index is None else f"{place['job_id']}_{index}"
+    return store.root / FOLDER / str(place["submission"]) / f"{name}_0_log.{ending}"
 
-    def __init__(self, store: Store) -> None:
-        self._folders = {job.job_id: each.folder for each in read_all(store) for job in each.jobs}
-        self._root = store.root / FOLDER
 
-    def path(self, attempts: Sequence[Mapping[str, Any]], record: Queued | None, ending: str) -> Path | None:
-        """The file that a run's newest job writes, ``ending`` being out or err; None for a run of no job."""
-        newest: Mapping[str, Any] = attempts[-1] if attempts else {}
-        if record and record.job_id:
-            folder, name = self._root / record.submission, record.job_name
-        elif newest.get("job_id") in self._folders:
-            index = newest.get("array_index")
-            folder = self._folders[newest["job_id"]]
-            name = newest["job_id"] if index is None else f"{newest['job_id']}_{index}"
-        else:
-            return None
-        return folder / f"{name}_0_log.{ending}"
-
-    def tail(self, attempts: Sequence[Mapping[str, Any]], record: Queued | None) -> str:
-        """The end of the standard error of a run's newest job; "" where there is none."""
-        path = self.path(attempts, record, "err")
-        try:
-            if path is None:
-                return ""
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-                return file.read().decode(errors="replace")
-        except OSError:
+def log_tail(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None) -> str:
+    """The end of the standard error of a run's newest job; "" where there is none."""
+    path = log_path(store, attempts, record, "err")
+    try:
+        if path is None:
             return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

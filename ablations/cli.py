@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ablations.commands import results, running, state
+from ablations.commands import operating, results, running, state
 
 app = typer.Typer(
     help="Ablation studies of SimCLR and SimSiam: a grid file becomes runs, and runs become a report.",
@@ -18,6 +18,10 @@ app.command("list")(running.list_grids)
 app.command("plan")(running.plan_runs)
 app.command("run")(running.run)
 app.command("status")(state.status)
+app.command("logs")(operating.logs)
+app.command("retry")(operating.retry)
+app.command("cancel")(operating.cancel)
+app.command("prune")(operating.prune)
 app.command("show")(results.show)
 app.command("export")(results.export)
 app.command("evaluate-checkpoint")(results.evaluate_checkpoint)

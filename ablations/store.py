@@ -202,6 +202,12 @@ class Store:
         if owner and owner.pid == pid and owner.host == socket.gethostname():
             self.release(run_id, owner)
 
+    def release_ended(self, run_id: str, job: str) -> None:
+        """Give back what a SLURM job, known to have ended, still claims."""
+        _, owner = _claim(self.run_dir(run_id))
+        if owner and owner.job == job:
+            self.release(run_id, owner)
+
     def set_torn_aside(self, run_id: str) -> tuple[str, ...]:
         """Rename files that cannot be read, so that they are made anew; their names. For the claim's owner."""
         torn = self.facts(run_id).torn

@@ -70,7 +70,8 @@ CASES = {
     "restarted, old claim": (SILENT, says(STARTED_NOW), State.RUNNING, ""),
     "running without a sign of life": (SILENT, says(STARTED), State.STALE, "but no sign of life for 5 min"),
     "suspended": (SILENT, says(Job("SUSPENDED", start=NOW - 500)), State.RUNNING, "SLURM has it suspended"),
-    "failed, its job ends": (FAILED, says(STARTED), State.FAILED, ""),
+    "its process died, not its job": (FAILED, says(STARTED), State.QUEUED, "its process died; job 120_5 tries again"),
+    "failed, its job too": (FAILED, says(Job("COMPLETED", end=NOW - 1)), State.FAILED, ""),
     # ended
     "completed without a result": (QUEUED, says(Job("COMPLETED", end=NOW - 90)), State.FAILED, "its job COMPLETED"),
     "completed just now": (QUEUED, says(Job("COMPLETED", end=NOW - 5)), State.RUNNING, "has just ended"),
@@ -185,6 +186,9 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <modu
             "simclr_core.decoding.DataError: no folder data/imagenet",
         ),
         (None, TRACEBACK + "FileNotFoundError: [Errno 2] No such file: 'data/x'\n", "", "data missing", None),
+        (None, "data.name = 'stl10': no folder data/stl10; x\nanother\n", "", "data missing", None),
+        (None, "given up after 3 attempts of submission s1, which ended: lost, lost, died\n", "", "given up", None),
+        (None, "run-1: the code has changed since the submission and makes\n", "", "code changed", None),
         (None, TRACEBACK + "OSError: [Errno 28] No space left on device\n", "", "disk full", None),
         (
             None,

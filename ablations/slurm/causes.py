@@ -36,6 +36,9 @@ _BY_WORDS = (
     ("cancelled", r"\bCANCELLED AT\b"),
     ("import error", r"^(ModuleNotFoundError|ImportError)\b|No module named|cannot open shared object file"),
     ("data missing", r"^(\w+\.)*(DataError|FileNotFoundError)\b"),
+    ("data missing", r": no (folder|file) |; put .+ into "),
+    ("code changed", r"the code has changed since the submission"),
+    ("given up", r"^given up after \d+ attempts"),
     ("disk full", r"No space left on device|Disk quota exceeded"),
     ("killed", r"ended with signal 9\b"),
 )
@@ -49,7 +52,7 @@ def cause_of(job: Job | None, error: str, log: str) -> Cause:
     ``job``: SLURM's word, if it has one; ``error``: error.txt, or ""; ``log``: the last lines of the job's stderr.
     SLURM's word counts first: the run that it ends has no say, or an error that only follows from it.
     """
-    said = _last_words(error)
+    said = _last_words(error) if "Traceback" in error else error.strip().partition("\n")[0]
     line = said or _last_words(log)
     if job and job.ended and job.state in _BY_STATE:
         return Cause(_BY_STATE[job.state], line)

@@ -154,8 +154,8 @@ def _running(facts: RunFacts, record: Queued, job: Job, now: float, busy: bool) 
         if silence <= STALE_AFTER_S:
             return Verdict(State.RUNNING)
         return Verdict(State.STALE, f"SLURM calls job {record.job_name} {job.state}, but {_silent(silence)}")
-    if facts.has_failed:
-        return Verdict(State.FAILED)
+    if facts.has_failed:  # a run that is given up leaves the queue with its error
+        return Verdict(State.QUEUED, f"its process died; job {record.job_name} tries again")
     if busy:
         return Verdict(State.QUEUED, f"waits for its turn in job {record.job_name}")
     return Verdict(State.RUNNING, f"job {record.job_name} is {job.state}; the run has not begun")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ablations.commands import operating, results, running, state
+from ablations.commands import operating, results, running, state, submitting
 
 app = typer.Typer(
     help="Ablation studies of SimCLR and SimSiam: a grid file becomes runs, and runs become a report.",
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("list")(running.list_grids)
 app.command("plan")(running.plan_runs)
 app.command("run")(running.run)
+app.command("submit")(submitting.submit)
 app.command("status")(state.status)
 app.command("logs")(operating.logs)
 app.command("retry")(operating.retry)

@@ -43,7 +43,7 @@ def begin(run_dir: Path, command: str, num_threads: int) -> int:
             "cpu": cpu_model(),
             "gpu": None,
             "num_threads": num_threads,
-            "slurm": None if here is None else vars(here),
+            **({} if here is None else vars(here)),
         }
     )
     write_json(run_dir / "provenance.json", {"schema_version": SCHEMA_VERSION, "attempts": attempts})

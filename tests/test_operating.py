@@ -463,7 +463,7 @@ def test_retry_and_prune_and_logs_of_local_runs(ablate: Ablate, specs: list[RunS
     assert "no run in runs is stale" in ablate("retry", *grid, "--stale").output
     retried = ablate("retry", *grid)
     assert retried.output.splitlines()[0] == "1 runs are planned again: 1 ZeroDivisionError"
-    assert "ablate submit little --scale demo" in retried.output
+    assert "next: ablate run little --scale demo " in retried.output
     assert not (store.run_dir(specs[1].run_id) / "error.txt").exists()
 
     shown = ablate("prune", *grid)

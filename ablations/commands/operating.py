@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, expand_all, runs_of_store
+from ablations.commands.submitting import submit
 from ablations.console import err, out, say, table, told
 from ablations.errors import UserError
 from ablations.grid import expand, find_grids, load_grid
@@ -19,7 +20,7 @@ from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
-from ablations.slurm.status import survey
+from ablations.slurm.status import RunStatus, survey
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 
@@ -71,6 +72,7 @@ def retry(
     store: StoreDir = Path("runs"),
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Only runs whose process or job went away.")] = False,
+    profile: Annotated[str | None, typer.Option(help="Submit what the grids lack at once, with this profile.")] = None,
 ) -> None:
     """Clear failed and stale runs, so that the next ablate run or submit takes them; checkpoints stay.
 
@@ -94,12 +96,22 @@ def retry(
             f"{len(cleared.runs)} runs are planned again: "
             + ", ".join(f"{n} {kind}" for kind, n in causes.most_common())
         )
-        pairs = dict.fromkeys((run.spec.grid, run.spec.scale) for run in cleared.runs)
-        where = "" if store == Path("runs") else f" --store {store}"
-        for name, of_scale in pairs:
-            say(f"  ablate submit {name} --scale {of_scale}{where}    (on this machine: ablate run)")
+        _start_again(cleared.runs, profile, store)
     if cleared.kept:
         raise typer.Exit(1)
+
+
+def _start_again(runs: Sequence[RunStatus], profile: str | None, store: Path) -> None:
+    """Submit the grids of runs, or say how to."""
+    where = "" if store == Path("runs") else f" --store {store}"
+    profiles = {(run.spec.grid, run.spec.scale): run.files.record for run in runs}
+    for (name, scale), record in profiles.items():
+        if profile:
+            submit([name], scale=scale, profile=profile, store=store)
+        elif record:
+            say(f"next: ablate submit {name} --scale {scale} --profile {record.profile}{where}")
+        else:
+            say(f"next: ablate run {name} --scale {scale}{where}    (on a cluster: ablate submit)")
 
 
 def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> None:

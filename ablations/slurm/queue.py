@@ -76,27 +76,31 @@ def dequeue(run_dir: Path, submission: str) -> None:
         queued.remove(run_dir)
 
 
-def drop_gone(
+def sift(
     run_dirs: Iterable[Path],
     jobs_of: Callable[[str], Jobs],
     scheduler: Callable[[Iterable[str]], Answer] = ask,
-) -> list[Path]:
-    """Remove the claims of those of ``run_dirs`` that no job brings any more; the others, which are queued, in order.
+) -> tuple[list[Path], list[Path]]:
+    """Those of ``run_dirs`` that are queued, and those whose claim for the queue no job stands behind any more.
 
     ``jobs_of`` tells what a submission has written down of its jobs: a submitter may have died before it wrote them
     into the claims. Where the scheduler does not answer, every claim that names a job counts.
     """
     claims = {run_dir: found for run_dir in run_dirs if (found := _with_job(run_dir, jobs_of))}
     answer = scheduler([claim["job_id"] for claim in claims.values() if claim["job_id"]])
-    still = []
-    for run_dir, claim in claims.items():
-        if not (_is_abandoned(claim) if claim["job_id"] is None else _is_gone(claim, answer)):
-            still.append(run_dir)
-            continue
-        # only one of several takers can rename it to this name, which stays until the run leaves the queue
-        with suppress(OSError):
-            (run_dir / RECORD.parent).rename(run_dir / f".dequeued-{claim['submission']}")
-    return still
+    gone = [
+        run_dir
+        for run_dir, claim in claims.items()
+        if (_is_abandoned(claim) if claim["job_id"] is None else _is_gone(claim, answer))
+    ]
+    return [run_dir for run_dir in claims if run_dir not in gone], gone
+
+
+def drop(run_dir: Path) -> None:
+    """Put aside a claim that ``sift`` has found gone; of several takers one alone succeeds."""
+    found = queued.read(run_dir)
+    with suppress(OSError):  # the name that it gets stays taken until the run leaves the queue
+        (run_dir / RECORD.parent).rename(run_dir / f".dequeued-{found.submission if found else 'unknown'}")
 
 
 def _with_job(run_dir: Path, jobs_of: Callable[[str], Jobs]) -> dict[str, Any] | None:

@@ -69,6 +69,7 @@ class RunFacts:
     owner_is_dead: bool = False  # known only on the owner's own host
     torn: tuple[str, ...] = ()  # JSON files that are there but cannot be read; they count as missing
     heartbeat: Mapping[str, Any] = field(default_factory=dict)  # content of heartbeat.json
+    spec: Mapping[str, Any] | None = None  # content of spec.json
 
     def is_alive(self, now: float) -> bool:
         """Somebody works on the run, and has said so lately."""
@@ -139,22 +140,19 @@ class Store:
             owner_is_dead=owner is not None and _is_dead(owner),
             torn=tuple(torn),
             heartbeat=heartbeat or {},
+            spec=spec,
         )
 
     def state(self, spec: RunSpec, now: float | None = None) -> State:
         """The state of a run; raises UserError if its folder belongs to another configuration."""
         facts = self.facts(spec.run_id)
-        self.check_spec(spec)
+        self.check_spec(spec, facts)
         return state(facts, spec.eval_ids, time.time() if now is None else now)
 
-    def check_spec(self, spec: RunSpec) -> None:
+    def check_spec(self, spec: RunSpec, facts: RunFacts) -> None:
         """Compare the folder's ``spec.json`` in full; raises UserError naming the run where it is another's."""
-        path = self.run_dir(spec.run_id) / "spec.json"
-        try:
-            found = read_json(path)
-        except (OSError, ValueError):
-            return
-        if isinstance(found, dict) and found != spec.spec_json():
+        if facts.spec is not None and facts.spec != spec.spec_json():
+            path = self.run_dir(spec.run_id) / "spec.json"
             raise UserError([f"{path}: holds another configuration than run {spec.run_id}; move the folder away"])
 
     def claim(self, run_id: str) -> Owner | None:

@@ -9,13 +9,14 @@ of the JSON when equal to it, so that old results keep their ids. Neutrals never
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
-from simclr_core.options import holds
+from simclr_core.options import Conditions, Scalar, holds
 
 CONFIG_VERSION = 1
 EVAL_VERSION = 1
@@ -24,18 +25,31 @@ EVAL_VERSION = 1
 def canonical(node: Any) -> dict[str, Any]:
     """The fields in use, as nested plain values: what determines the result and nothing else."""
     out: dict[str, Any] = {}
-    for f in fields(node):
-        value = getattr(node, f.name)
-        if is_dataclass(value):
-            out[f.name] = canonical(value)
-        elif holds(node, f.metadata.get("only", {})) and not _is_neutral(node, f):
-            out[f.name] = float(value) if type(f.default) is float else value  # 1 and 1.0 are one number
+    for name, is_float, only, neutral, neutral_under in _rules(type(node)):
+        value = getattr(node, name)
+        if _is_node(type(value)):
+            out[name] = canonical(value)
+        elif (not only or holds(node, only)) and not (
+            neutral is not None and value == neutral and holds(node, neutral_under)
+        ):
+            out[name] = float(value) if is_float else value  # 1 and 1.0 are one number
     return out
 
 
-def _is_neutral(node: Any, f: Field[Any]) -> bool:
-    neutral = f.metadata.get("neutral")
-    return neutral is not None and getattr(node, f.name) == neutral and holds(node, f.metadata["neutral_under"])
+@functools.cache
+def _rules(kind: type) -> tuple[tuple[str, bool, Conditions, Scalar | None, Conditions], ...]:
+    """Name, whether it is a float, and the conditions of each field: read once, as grids have runs by the thousand."""
+    rules = []
+    for f in fields(kind):
+        known = f.metadata
+        under = known.get("neutral_under", {})
+        rules.append((f.name, type(f.default) is float, known.get("only", {}), known.get("neutral"), under))
+    return tuple(rules)
+
+
+@functools.cache
+def _is_node(kind: type) -> bool:
+    return is_dataclass(kind)
 
 
 def run_id(config: RunConfig) -> str:

@@ -197,7 +197,7 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
         verdict = judge(files, spec.eval_ids, answer, now, busy=bool(record and record.job_name in busy))
         if run_id in names:
             try:
-                store.check_spec(spec)
+                store.check_spec(spec, files.facts)
             except UserError as error:
                 found.runs.append(
                     RunStatus(spec, State.FAILED, "", files, cause=Cause("another run's folder", str(error)))

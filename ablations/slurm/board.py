@@ -22,6 +22,8 @@ from ablations.store import State, Store
 MOST_ROWS = 20
 """Of one kind of run; the rest is counted, and in the JSON."""
 
+_MEASURED = 50  # finished runs that tell how long one takes
+
 
 @dataclass(frozen=True)
 class Section:
@@ -39,8 +41,9 @@ def section(grid: Grid, scale: str, survey: Survey, store: Store) -> Section:
     waiting = survey.counts()[State.QUEUED]
     if not running:
         return Section(grid, scale, survey, None)
-    states = {run.spec.run_id: run.state for run in survey.runs}
-    cost = planning.cost(grid, scale, [run.spec for run in survey.runs], states, store)
+    finished = {run.spec.run_id: run.spec for run in survey.runs if run.state is State.DONE}
+    some = list(finished.values())[:_MEASURED]
+    cost = planning.cost(grid, scale, some, dict.fromkeys(finished, State.DONE), store)
     threads = statistics.median_low(
         [int(run.files.attempts[-1]["num_threads"]) for run in running if run.files.attempts] or [1]
     )

@@ -187,6 +187,7 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
     shared = {name: record for name, record in records.items() if jobs[record.job_name] > 1}
     busy = {record.job_name for name, record in shared.items() if (store.run_dir(name) / "claim").is_dir()}
     read: dict[str, RunFiles] = {}
+    eval_ids: dict[int, Sequence[str]] = {}  # by identity: the runs of a grid share their evaluations
     found = Survey(answer=answer)
     for spec in wanted:
         run_id = spec.run_id
@@ -194,7 +195,11 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
             read[run_id] = _read(store, run_id) if run_id in names else RunFiles(RunFacts())
         files = read[run_id]
         record = files.record
-        verdict = judge(files, spec.eval_ids, answer, now, busy=bool(record and record.job_name in busy))
+        if id(spec.evaluations) not in eval_ids:
+            eval_ids[id(spec.evaluations)] = spec.eval_ids
+        verdict = judge(
+            files, eval_ids[id(spec.evaluations)], answer, now, busy=bool(record and record.job_name in busy)
+        )
         if run_id in names:
             try:
                 store.check_spec(spec, files.facts)

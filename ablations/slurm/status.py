@@ -74,8 +74,7 @@ class RunStatus:
     def node(self) -> str:
         """Where it runs, or last ran."""
         newest = self.files.attempts[-1] if self.files.attempts else {}
-        place = newest.get("slurm") or {}
-        return (self.job.node if self.job else "") or str(place.get("node") or newest.get("host") or "")
+        return (self.job.node if self.job else "") or str(newest.get("node") or newest.get("host") or "")
 
 
 @dataclass
@@ -122,7 +121,8 @@ def _without_job(run: RunFiles, eval_ids: Sequence[str], now: float) -> Verdict:
 def _by_files(facts: RunFacts, eval_ids: Sequence[str], now: float, why: str = "") -> Verdict:
     found = state(facts, eval_ids, now)
     if found is State.STALE:
-        why = "its process is gone" if facts.owner_is_dead else _silent(now - facts.last_sign_of_life)
+        gone = "its process is gone" if facts.owner_is_dead else _silent(now - facts.last_sign_of_life)
+        why = f"{gone}; {why}" if why else gone
     return Verdict(found, why)
 
 
@@ -130,7 +130,7 @@ def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: A
     if facts.has_failed:
         return Verdict(State.FAILED)
     if now - facts.queued_time <= GRACE_S:
-        return Verdict(State.QUEUED, "submitted just now; SLURM does not list it yet")
+        return Verdict(State.QUEUED, "SLURM does not list it, but it was submitted less than a minute ago")
     if not answer.queue:
         return _by_files(facts, eval_ids, now, "the queue does not answer, and accounting does not know the job")
     if answer.accounting:

@@ -160,8 +160,8 @@ class Cluster:
     def crash(self, name: str) -> None:
         """A node loses power: its slurmd and all its jobs' processes are gone at once, and the controller learns it."""
         self._end(f"slurmd -D -N {name}", signal.SIGKILL)
+        self._kill_step_daemons(name)  # first: it would tell the controller that its processes have failed
         self._kill(lambda variables: f"SLURMD_NODENAME={name}".encode() in variables)
-        self._kill_step_daemons(name)
         self.tell("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=crash")
 
     def heal(self) -> None:

@@ -115,7 +115,9 @@ def test_a_failed_run_gives_exit_code_1_and_says_where_to_look(ablate: Ablate, f
     assert "ZeroDivisionError" in ablate("show", failed.run_id).output
     status = ablate("status", FIG2, "--scale", "demo").output
     assert re.search(rf"{FIG2} +demo +0 +0 +0 +6 +3 +0", status)
-    assert re.search(rf"ZeroDivisionError +3 +{failed.run_id} +stop_gradient=true +1 +ZeroDivisionError: seed 1", status)
+    assert re.search(
+        rf"ZeroDivisionError +3 +{failed.run_id} +stop_gradient=true +1 +ZeroDivisionError: seed 1", status
+    )
 
 
 def test_wrong_input_found_by_the_trainer_is_a_list_and_leaves_nothing(

@@ -46,13 +46,8 @@ class Profile:
     @property
     def content(self) -> dict[str, Any]:
         """What differs from an empty profile, as plain values."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        empty = {f.name: getattr(_EMPTY, f.name) for f in fields(self)}
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in plain.items()
-            if value != empty[key]
-        }
+        values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) != getattr(_EMPTY, key)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 _EMPTY = Profile("")
@@ -61,6 +56,14 @@ _COUNTS = ("time_min", "cpus", "nodes", "tasks_per_node")  # from 1 on
 _KEYS = tuple(f.name for f in fields(Profile) if f.name != "name")
 _OURS = ("array", "output", "error", "job-name", "open-mode", "requeue", "signal", "wckey")
 """Options of sbatch that the submission depends on."""
+
+_OPTIONS = {
+    "cpus-per-task": "cpus",
+    "mem": "mem_gb",
+    "ntasks-per-node": "tasks_per_node",
+    "time": "time_min",
+} | {name.replace("_", "-"): name for name in ("account", "constraint", "gpus_per_node", "nodes", "partition", "qos")}
+"""Option of sbatch -> key of a profile."""
 
 
 def find_profiles() -> dict[str, Path]:
@@ -125,12 +128,11 @@ def _mapping(key: str, value: Any, problems: list[str]) -> dict[str, Any]:
     if key == "env":
         return {str(name): str(content) for name, content in value.items()}
     options = {str(name).replace("_", "-"): content for name, content in value.items()}
-    own = {name.replace("_", "-"): name for name in _KEYS} | {"time": "time_min", "mem": "mem_gb"}
     for name in options:
         if name in _OURS:
             problems.append(f"{key}.{name}: is set by every submission")
-        elif name in own:
-            problems.append(f"{key}.{name}: is the profile's own key {own[name]}")
+        elif name in _OPTIONS:
+            problems.append(f"{key}.{name}: is the profile's own key {_OPTIONS[name]}")
     return options
 
 

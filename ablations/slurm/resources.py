@@ -64,9 +64,7 @@ def time_limit_min(core_s: float | None, profile: Profile, pack: int) -> int:
     if profile.time_min is not None:
         return profile.time_min
     if core_s is None:
-        raise UserError(
-            [f"profile {profile.name}: time_min: missing, and no finished run or grid tells how long it takes"]
-        )
+        raise UserError([f"profile {profile.name}: time_min: missing, and neither grid nor finished runs tell a time"])
     shares = share(profile, pack)
     wall_s = core_s / shares.num_threads * math.ceil(pack / shares.num_workers) * MARGIN
     return SHORTEST_MIN * max(1, math.ceil(wall_s / 60 / SHORTEST_MIN))

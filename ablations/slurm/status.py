@@ -211,11 +211,19 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
         job = answer.job(record.job_name) if record and record.job_name else None
         cause = None
         if verdict.state is State.FAILED:
-            error = store.run_dir(run_id) / "error.txt"
-            text = error.read_text(encoding="utf-8", errors="replace") if files.facts.has_failed else ""
-            cause = cause_of(job, text, submissions.log_tail(store, files.attempts, record))
+            cause = cause_of(job, _error(store, files, run_id), submissions.log_tail(store, files.attempts, record))
         found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause))
     return found
+
+
+def _error(store: Store, files: RunFiles, run_id: str) -> str:
+    """The content of error.txt, unless it is from before the run was submitted again."""
+    if not files.facts.has_failed:
+        return ""
+    try:
+        return (store.run_dir(run_id) / "error.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _read(store: Store, run_id: str) -> RunFiles:

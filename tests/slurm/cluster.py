@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
@@ -92,7 +93,7 @@ class Cluster:
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._configure()
         self._start("munged", "--foreground", "--force", *self._munge())
-        until(lambda: (root / "munge.sock").exists(), 10, "munged answers")
+        until((root / "munge.sock").exists, 10, "munged answers")
         self.start_controller()
         for name in NODES:
             self.start_node(name)
@@ -135,7 +136,7 @@ class Cluster:
         with (self.root / "daemons.log").open("ab") as log:
             # a daemon does not outlive these tests, even where they are killed
             self._daemons[" ".join(command)] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *command],
+                ["setpriv", "--pdeathsig", "KILL", *command],  # noqa: S607 - wherever it is installed
                 env=self.environment,
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
@@ -160,7 +161,7 @@ class Cluster:
     def crash(self, name: str) -> None:
         """A node loses power: its slurmd and all its jobs' processes are gone at once, and the controller learns it."""
         self._end(f"slurmd -D -N {name}", signal.SIGKILL)
-        self._kill_step_daemons(name)  # first: it would tell the controller that its processes have failed
+        self._kill_step_daemons(name)  # before the processes, whose end they would tell
         self._kill(lambda variables: f"SLURMD_NODENAME={name}".encode() in variables)
         self.tell("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=crash")
 
@@ -223,11 +224,11 @@ class Cluster:
             time.sleep(0.05)
 
 
-def until(holds: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for something; fails with ``what`` if it takes longer."""
+def until(holds: Callable[[], object], seconds: float, what: str, details: Callable[[], object] = lambda: "") -> None:
+    """Wait for something; fails with ``what`` and what ``details`` gives if it takes longer."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what} {details()}"
         time.sleep(0.1)
 
 
@@ -266,16 +267,12 @@ def _name(pid: int) -> str:
 
 def _open_files(pid: int) -> set[str]:
     found = set()
-    try:
+    with suppress(OSError):
         for handle in Path(f"/proc/{pid}/fd").iterdir():
             found.add(str(handle.readlink()))
-    except OSError:
-        pass
     return found
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -91,7 +91,7 @@ class Study:
 
     def wait(self, seconds: float) -> None:
         """Until all runs are done and out of the queue."""
-        until(self.all_done, seconds, f"all runs are done; now {self.states()}\n{self.logs()}")
+        until(self.all_done, seconds, "all runs are done", lambda: f"now {self.states()}\n{self.logs()}")
         until(lambda: not list(self.store.root.glob("*/queued")), 10, "all runs have left the queue")
 
     def outcomes(self, number: int = 0) -> list[str]:
@@ -104,6 +104,7 @@ class Study:
         return record["job_id"] if record["array_index"] is None else f"{record['job_id']}_{record['array_index']}"
 
     def logs(self) -> str:
+        """The ends of some of the jobs' logs."""
         paths = sorted(self.store.root.glob(".submissions/*/*_log.*"))[:6]
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in paths)
 

@@ -77,10 +77,10 @@ class Display:
         if report.outcome == "done":
             self._done += 1
             self._durations.append(report.duration_s)
-        self._failed += report.outcome == "failed"
+        self._failed += report.outcome in ("failed", "died")
         for note in report.notes:
             self._console.print(note, style="yellow", markup=False, highlight=False)
-        if report.outcome == "failed":
+        if report.outcome in ("failed", "died"):
             self._console.print(
                 f"failed: {_title(spec)} ({spec.run_id}): {report.detail}", style="red", markup=False, highlight=False
             )

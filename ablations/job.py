@@ -17,12 +17,12 @@ from ablations import provenance
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from simclr_core.records import write_json
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, TrainingStopped
 
 HEARTBEAT_S = 20.0
 
 Execute = Callable[..., None]
-"""``simclr_core.run.execute``: (config, evaluations, runtime, run_dir, on_progress) -> None."""
+"""``simclr_core.run.execute``: (config, evaluations, runtime, run_dir, on_progress, stop_requested) -> None."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class JobReport:
     """How one attempt at a run ended."""
 
     run_id: str
-    outcome: str  # "done", "failed", "held" by another process, or "refused": the input is wrong, the grid stops
+    # "done", "failed", "stopped" with a checkpoint, "held" by another process, "died" with its process, or "refused":
+    # the input is wrong, the grid stops
+    outcome: str
     detail: str  # one line: the error
     duration_s: float
     problems: tuple[str, ...] = ()  # of a refused run, for the user
@@ -44,12 +46,19 @@ def load_execute(path: str) -> Execute:
     return found
 
 
-def run_job(spec: RunSpec, runtime: RuntimeConfig, execute: Execute, on_progress: Callable[[Any], None]) -> JobReport:
+def run_job(
+    spec: RunSpec,
+    runtime: RuntimeConfig,
+    execute: Execute,
+    on_progress: Callable[[Any], None],
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> JobReport:
     """Claim a run, execute it, note provenance, release it.
 
     An error is written to ``error.txt`` and reported. An exception with ``problems`` says that what the user gave is
     wrong (a missing folder, an unreadable image): it is reported as refused, and a folder made for it is removed.
-    KeyboardInterrupt releases the run and goes on.
+    KeyboardInterrupt releases the run and goes on. Once ``stop_requested`` is true, the training leaves a checkpoint
+    of its step, and the run is reported as stopped.
     """
     store = Store(Path(runtime.store))
     run_dir = store.run_dir(spec.run_id)
@@ -70,9 +79,11 @@ def run_job(spec: RunSpec, runtime: RuntimeConfig, execute: Execute, on_progress
         attempt = provenance.begin(run_dir, spec.command, runtime.num_threads)
         notes = tuple(f"{spec.run_id}: {name} was torn and is made anew" for name in store.set_torn_aside(spec.run_id))
         with Heartbeat(run_dir, on_progress) as beat:
-            execute(spec.config, list(spec.evaluations), runtime, run_dir, beat.progress)
+            execute(spec.config, list(spec.evaluations), runtime, run_dir, beat.progress, stop_requested)
         outcome = "done"
         (run_dir / "error.txt").unlink(missing_ok=True)
+    except TrainingStopped:
+        outcome = "stopped"
     except Exception as error:  # noqa: BLE001  whatever goes wrong in a run must not end the grid
         problems = tuple(getattr(error, "problems", ()))
         outcome, detail = ("refused" if problems else "failed"), f"{type(error).__name__}: {error}".splitlines()[0]
@@ -100,7 +111,7 @@ class Heartbeat:
 
     def progress(self, progress: Any) -> None:
         """What the trainer calls."""
-        self._last = {"phase": progress.phase, "step": progress.step, "num_steps": progress.num_steps}
+        self._last = {key: getattr(progress, key) for key in ("phase", "step", "num_steps", "images_per_s")}
         self._on_progress(progress)
 
     def __enter__(self) -> Self:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import simclr_core
+from ablations.slurm.place import slurm_place
 from simclr_core.records import read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -24,7 +25,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 def begin(run_dir: Path, command: str, num_threads: int) -> int:
     """Note the start of an attempt; its number, from 1 on. An earlier one that never ended is marked as lost."""
-    attempts = read(run_dir)
+    attempts, here = read(run_dir), slurm_place()
     for attempt in attempts:
         if attempt["outcome"] == "running":
             attempt["outcome"] = "lost"
@@ -42,6 +43,7 @@ def begin(run_dir: Path, command: str, num_threads: int) -> int:
             "cpu": cpu_model(),
             "gpu": None,
             "num_threads": num_threads,
+            **({} if here is None else vars(here)),
         }
     )
     write_json(run_dir / "provenance.json", {"schema_version": SCHEMA_VERSION, "attempts": attempts})
@@ -49,7 +51,7 @@ def begin(run_dir: Path, command: str, num_threads: int) -> int:
 
 
 def end(run_dir: Path, attempt: int, outcome: str, duration_s: float) -> None:
-    """Note how an attempt ended: done, failed or interrupted."""
+    """Note how an attempt ended: done, failed, stopped or interrupted."""
     attempts = read(run_dir)
     attempts[attempt - 1].update(outcome=outcome, end=_now(), duration_s=round(duration_s, 3), gpu=gpu_name())
     write_json(run_dir / "provenance.json", {"schema_version": SCHEMA_VERSION, "attempts": attempts})

@@ -13,7 +13,9 @@ from simclr_core.records import read_json
 
 def find_run(store: Path, run_id: str) -> Path:
     """The folder of the one run whose id starts so; raises UserError if there is none, or more than one."""
-    runs = sorted(path.name for path in store.iterdir() if path.is_dir()) if store.is_dir() else []
+    runs = (
+        sorted(path.name for path in store.iterdir() if path.is_dir() and path.name[0] != ".") if store.is_dir() else []
+    )
     found = [name for name in runs if name == run_id] or [name for name in runs if name.startswith(run_id)]
     if not found:
         raise UserError([f"{store}: no run {run_id!r}{nearest(run_id, runs)}"])

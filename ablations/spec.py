@@ -94,7 +94,7 @@ class RunSpec:
         """The name of the run's folder."""
         return run_id(self.config)
 
-    @property
+    @cached_property
     def eval_ids(self) -> tuple[str, ...]:
         """The names of the evaluations' result files."""
         return tuple(eval_id(evaluation) for evaluation in self.evaluations)

@@ -1,7 +1,8 @@
 """The folder of runs: what state each is in, and who may work on it.
 
 State is derived, never stored. A run's folder ``<store>/<run_id>/`` holds what the trainer writes (``spec.json``,
-``result.json``, ``evals/``), and from here ``claim/`` with its owner, ``heartbeat.json`` and ``error.txt``.
+``result.json``, ``evals/``), from here ``claim/`` with its owner, ``heartbeat.json`` and ``error.txt``, and what a
+submission writes: ``queued/``. What a scheduler adds to these files is in ``ablations.slurm.status``.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ablations import queued
 from ablations.errors import UserError
+from ablations.slurm.place import slurm_place
 from ablations.spec import RunSpec
 from simclr_core.records import read_json, write_json
 
@@ -30,6 +33,7 @@ class State(StrEnum):
     """Where a run stands."""
 
     PLANNED = "planned"  # nothing yet, or some of its evaluations are missing
+    QUEUED = "queued"  # submitted to a scheduler, which has not started it yet, or again
     RUNNING = "running"
     DONE = "done"  # result and all its evaluations; a collapse or a divergence is a result
     FAILED = "failed"  # error.txt says why; tried again by the next launch
@@ -44,6 +48,8 @@ class Owner:
     pid: int
     token: str
     time: float  # unix seconds
+    job: str = ""  # of SLURM, as in "120_5"; "" outside
+    restart: int = 0  # how often SLURM has put that job back into the queue
 
 
 @dataclass(frozen=True)
@@ -53,24 +59,42 @@ class RunFacts:
     has_result: bool = False  # and a specification that tells whose it is
     evaluations: frozenset[str] = frozenset()  # eval ids whose files are there and whole
     has_error: bool = False
+    error_time: float = 0.0  # when error.txt was written, unix seconds
+    queued: bool = False  # there is a queue record
+    queued_time: float = 0.0  # when it was written
     claimed: bool = False
     claim_id: str = "unknown"
+    claim_job: str = ""  # the SLURM job that claimed it, as in "120_5"
     last_sign_of_life: float = 0.0  # unix seconds: of the claim or of its heartbeat
     owner_is_dead: bool = False  # known only on the owner's own host
     torn: tuple[str, ...] = ()  # JSON files that are there but cannot be read; they count as missing
+    heartbeat: Mapping[str, Any] = field(default_factory=dict)  # content of heartbeat.json
+    spec: Mapping[str, Any] | None = None  # content of spec.json
+
+    def is_alive(self, now: float) -> bool:
+        """Somebody works on the run, and has said so lately."""
+        return self.claimed and not self.owner_is_dead and now - self.last_sign_of_life <= STALE_AFTER_S
+
+    @property
+    def has_failed(self) -> bool:
+        """With an error, and not submitted again since."""
+        return self.has_error and not (self.queued and self.queued_time > self.error_time)
 
 
 def state(facts: RunFacts, eval_ids: Sequence[str], now: float) -> State:
-    """The state of a run that needs these evaluations, at the time ``now`` in unix seconds."""
-    if facts.has_result and facts.evaluations.issuperset(eval_ids):
+    """The state of a run that needs these evaluations, at the time ``now`` in unix seconds, by its files alone."""
+    if is_done(facts, eval_ids):
         return State.DONE
     if facts.claimed:
-        return State.STALE if _is_stale(facts, now) else State.RUNNING
-    return State.FAILED if facts.has_error else State.PLANNED
+        return State.RUNNING if facts.is_alive(now) else State.STALE
+    if facts.has_failed:
+        return State.FAILED
+    return State.QUEUED if facts.queued else State.PLANNED
 
 
-def _is_stale(facts: RunFacts, now: float) -> bool:
-    return facts.claimed and (facts.owner_is_dead or now - facts.last_sign_of_life > STALE_AFTER_S)
+def is_done(facts: RunFacts, eval_ids: Sequence[str]) -> bool:
+    """Whether the result and all these evaluations are there, whatever else is."""
+    return facts.has_result and facts.evaluations.issuperset(eval_ids)
 
 
 class Store:
@@ -84,42 +108,51 @@ class Store:
         return self.root / run_id
 
     def facts(self, run_id: str) -> RunFacts:
-        """What the folder of a run holds, read now."""
+        """What the folder of a run holds, read now: only what its listing has is opened, as stores are remote."""
         folder = self.run_dir(run_id)
-        if not folder.is_dir():
+        try:
+            names = set(os.listdir(folder))  # noqa: PTH208 - a thousand runs are listed at a time
+        except (FileNotFoundError, NotADirectoryError):
             return RunFacts()
+        claimed, owner = _claim(folder) if "claim" in names else (False, None)
+        if "claim" in names and not claimed:  # given back since the listing, which may lack what was written last
+            return self.facts(run_id)
         torn: list[str] = []
-        evaluations = [p.stem for p in sorted((folder / "evals").glob("*.json")) if _whole(p, folder, torn) is not None]
-        result = _whole(folder / "result.json", folder, torn)
-        spec = _whole(folder / "spec.json", folder, torn)
-        heartbeat = _whole(folder / "heartbeat.json", folder, torn)
-        claimed, owner = _claim(folder)
-        life = max(_claim_time(folder, owner), float(heartbeat["time"]) if heartbeat else 0.0)
+        result, spec, heartbeat = (
+            _whole(folder / name, folder, torn) if name in names else None
+            for name in ("result.json", "spec.json", "heartbeat.json")
+        )
+        evaluations = sorted((folder / "evals").glob("*.json")) if "evals" in names else []
+        life = max(_claim_time(folder, owner), float(heartbeat["time"]) if heartbeat else 0.0) if claimed else 0.0
+        error_time = _modified(folder / "error.txt") if "error.txt" in names else None
+        queued_time = _modified(folder / queued.RECORD) if queued.RECORD.parts[0] in names else None
         return RunFacts(
             has_result=result is not None and spec is not None,
-            evaluations=frozenset(evaluations),
-            has_error=(folder / "error.txt").exists(),
+            evaluations=frozenset(path.stem for path in evaluations if _whole(path, folder, torn) is not None),
+            has_error=error_time is not None,
+            error_time=error_time or 0.0,
+            queued=queued_time is not None,
+            queued_time=queued_time or 0.0,
             claimed=claimed,
             claim_id=owner.token if owner else "unknown",
+            claim_job=owner.job if owner else "",
             last_sign_of_life=life,
             owner_is_dead=owner is not None and _is_dead(owner),
             torn=tuple(torn),
+            heartbeat=heartbeat or {},
+            spec=spec,
         )
 
     def state(self, spec: RunSpec, now: float | None = None) -> State:
         """The state of a run; raises UserError if its folder belongs to another configuration."""
         facts = self.facts(spec.run_id)
-        self.check_spec(spec)
+        self.check_spec(spec, facts)
         return state(facts, spec.eval_ids, time.time() if now is None else now)
 
-    def check_spec(self, spec: RunSpec) -> None:
+    def check_spec(self, spec: RunSpec, facts: RunFacts) -> None:
         """Compare the folder's ``spec.json`` in full; raises UserError naming the run where it is another's."""
-        path = self.run_dir(spec.run_id) / "spec.json"
-        try:
-            found = read_json(path)
-        except (OSError, ValueError):
-            return
-        if isinstance(found, dict) and found != spec.spec_json():
+        if facts.spec is not None and facts.spec != spec.spec_json():
+            path = self.run_dir(spec.run_id) / "spec.json"
             raise UserError([f"{path}: holds another configuration than run {spec.run_id}; move the folder away"])
 
     def claim(self, run_id: str) -> Owner | None:
@@ -131,12 +164,14 @@ class Store:
         folder = self.run_dir(run_id)
         folder.mkdir(parents=True, exist_ok=True)
         facts = self.facts(run_id)
-        if _is_stale(facts, time.time()):
+        if facts.claimed and not facts.is_alive(time.time()):
             try:
                 (folder / "claim").rename(folder / f".stale-{facts.claim_id}")
             except OSError:
                 return None
-        owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, time.time())
+        here = slurm_place()
+        job, restart = (here.job_name, here.restart_count) if here else ("", 0)
+        owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, time.time(), job, restart)
         prepared = folder / f".claim-{owner.token}"
         write_json(prepared / "owner.json", vars(owner))
         try:
@@ -163,6 +198,12 @@ class Store:
         """Give back what a process of this host, known to have ended, still claims."""
         _, owner = _claim(self.run_dir(run_id))
         if owner and owner.pid == pid and owner.host == socket.gethostname():
+            self.release(run_id, owner)
+
+    def release_ended(self, run_id: str, job: str) -> None:
+        """Give back what a SLURM job, known to have ended, still claims."""
+        _, owner = _claim(self.run_dir(run_id))
+        if owner and owner.job == job:
             self.release(run_id, owner)
 
     def set_torn_aside(self, run_id: str) -> tuple[str, ...]:
@@ -198,15 +239,20 @@ def _claim(folder: Path) -> tuple[bool, Owner | None]:
 
 
 def _claim_time(folder: Path, owner: Owner | None) -> float:
-    if owner:
-        return owner.time
+    return owner.time if owner else _modified(folder / "claim") or 0.0
+
+
+def _modified(path: Path) -> float | None:
     try:
-        return (folder / "claim").stat().st_mtime
+        return path.stat().st_mtime
     except OSError:
-        return 0.0
+        return None
 
 
 def _is_dead(owner: Owner) -> bool:
+    here = slurm_place()
+    if here and owner.job == here.job_name and owner.restart < here.restart_count:
+        return True  # SLURM ends what a job has started before it starts the job again
     if owner.host != socket.gethostname():
         return False
     try:

@@ -24,7 +24,7 @@ from simclr_core.methods import build_method
 from simclr_core.methods.base import Method, StepOutput, Targets
 from simclr_core.methods.targets import Alternation, MovingAverage
 from simclr_core.optim import build_optimizer, lr_at, num_train_steps, num_warmup_steps, peak_lr, set_lr
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, TrainingStopped
 from simclr_core.seeding import derive
 
 _NUM_LOG_LINES = 20
@@ -44,10 +44,6 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 StopRequested = Callable[[], bool]
-
-
-class TrainingStopped(Exception):  # noqa: N818 - it is no error
-    """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
 
 
 @dataclass

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class TrainingStopped(Exception):  # noqa: N818 - it is no error
+    """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
+
+
 @dataclass
 class RuntimeConfig:
     """Device, threads and folders."""

@@ -10,38 +10,39 @@ from pathlib import Path
 from ablations.display import Update
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
-from simclr_core.records import append_jsonl, write_json
+from simclr_core.records import append_jsonl, read_json, write_json
+from simclr_core.runtime import TrainingStopped
 
 
 class WrongInputError(ValueError):
     problems = ("no folder data/cifar10-jpeg", "no folder data/stl10")
 
 
-def quick(config, evaluations, _runtime, run_dir, on_progress) -> None:
+def quick(config, evaluations, _runtime, run_dir, on_progress, _stop_requested) -> None:
     """All records of a run, with numbers that follow from its seed."""
     on_progress(Update("pretrain", 1, 1, 100.0))
     write_records(config, evaluations, run_dir)
 
 
-def slow(config, evaluations, runtime, run_dir, on_progress) -> None:
+def slow(config, *others: object) -> None:
     """Seed 0 at once, other seeds after ten minutes."""
     if config.seed:
         time.sleep(600)
-    quick(config, evaluations, runtime, run_dir, on_progress)
+    quick(config, *others)
 
 
-def raises(config, evaluations, runtime, run_dir, on_progress) -> None:
+def raises(config, *others: object) -> None:
     """A bug that shows with seed 1 only."""
     if config.seed == 1:
         raise ZeroDivisionError("seed 1\nand more")
-    quick(config, evaluations, runtime, run_dir, on_progress)
+    quick(config, *others)
 
 
-def dies(config, evaluations, runtime, run_dir, on_progress) -> None:
+def dies(config, *others: object) -> None:
     """The operating system kills the process that runs seed 1."""
     if config.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    quick(config, evaluations, runtime, run_dir, on_progress)
+    quick(config, *others)
 
 
 def refuses(*_: object) -> None:
@@ -87,3 +88,33 @@ def write_records(config: RunConfig, evaluations: list[EvalConfig], run_dir: Pat
         "train_images": 1000,
     }
     write_json(run_dir / "result.json", result)
+
+
+def naps(config, evaluations, runtime, run_dir, *others: object) -> None:
+    """A second of sleep, whose begin and end are noted."""
+    begin = time.time()
+    time.sleep(1)
+    write_json(run_dir / "nap.json", [begin, time.time()])
+    quick(config, evaluations, runtime, run_dir, *others)
+
+
+def steps(config, evaluations, runtime, run_dir, on_progress, stop_requested) -> None:
+    """``training.epochs`` steps of a tenth of a second; it stops when asked, and goes on from there."""
+    path = run_dir / "steps.json"
+    done = read_json(path)["steps"] if path.exists() else 0
+    for step in range(done, config.training.epochs):
+        write_json(path, {"steps": step})
+        if stop_requested() and step > done:
+            raise TrainingStopped
+        on_progress(Update("pretrain", step, config.training.epochs, 0.0))
+        append_jsonl(run_dir / "made.jsonl", {"step": step})
+        time.sleep(0.1)
+    quick(config, evaluations, runtime, run_dir, on_progress, stop_requested)
+
+
+def dies_once(config, evaluations, runtime, run_dir, *others: object) -> None:
+    """The operating system kills the first process that runs seed 1."""
+    if config.seed == 1 and not (run_dir / "died").exists():
+        (run_dir / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    quick(config, evaluations, runtime, run_dir, *others)

@@ -38,7 +38,7 @@ def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablate:
 def test_every_command_has_help(ablate: Ablate) -> None:
     whole = ablate("--help")
     assert whole.exit_code == 0
-    for command in ("list", "plan", "run", "status", "show", "collect", "report"):
+    for command in ("list", "plan", "run", "status", "logs", "retry", "cancel", "prune", "show", "collect", "report"):
         assert re.search(rf"\b{command}\b", whole.output)
         assert ablate(command, "--help").exit_code == 0
 
@@ -71,7 +71,7 @@ def test_plan_run_status_show_and_a_second_run(ablate: Ablate, fake_trainer: Use
     assert "9 runs: 3 planned, 6 done" in planned.output
     # 7 s and four evaluations of 1.5 s for each of three runs
     assert "time: about 39 s of one core for what is left, by the median of 6 finished runs" in planned.output
-    assert re.search(rf"{FIG2} +3 +0 +6 +0 +0", ablate("status", FIG2, "--scale", "demo").output)
+    assert re.search(rf"{FIG2} +demo +3 +0 +0 +6 +0 +0", ablate("status", FIG2, "--scale", "demo").output)
 
     spec = expand(load_grid(FIG2), "demo", seeds=[0])[0]
     shown = ablate("show", spec.run_id[:-3])
@@ -114,8 +114,10 @@ def test_a_failed_run_gives_exit_code_1_and_says_where_to_look(ablate: Ablate, f
     assert f"ablate show {failed.run_id} --store runs" in done.stderr
     assert "ZeroDivisionError" in ablate("show", failed.run_id).output
     status = ablate("status", FIG2, "--scale", "demo").output
-    assert re.search(rf"{FIG2} +0 +0 +6 +3 +0", status)
-    assert re.search(rf"{failed.run_id} +stop_gradient=true +1 +failed", status)
+    assert re.search(rf"{FIG2} +demo +0 +0 +0 +6 +3 +0", status)
+    assert re.search(
+        rf"ZeroDivisionError +3 +{failed.run_id} +stop_gradient=true +1 +ZeroDivisionError: seed 1", status
+    )
 
 
 def test_wrong_input_found_by_the_trainer_is_a_list_and_leaves_nothing(

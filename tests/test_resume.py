@@ -17,9 +17,9 @@ from toy import toy_config
 from simclr_core import checkpoint
 from simclr_core.data import load_dataset
 from simclr_core.distributed import World
-from simclr_core.pretrain import Progress, TrainingStopped, pretrain
+from simclr_core.pretrain import Progress, pretrain
 from simclr_core.run import execute
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, TrainingStopped
 
 StopAt = Callable[[int], Callable[[Progress], None]]
 

@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_all_that_the_packages_and_grids_hold(wheel: zipfile.ZipFile) -> None:
-    folders = ("ablations", "grids", "reports", "simclr_core")
+    folders = ("ablations", "clusters", "grids", "reports", "simclr_core")
     expected = {
         path.relative_to(ROOT).as_posix()
         for folder in folders
@@ -32,7 +32,12 @@ def test_wheel_holds_all_that_the_packages_and_grids_hold(wheel: zipfile.ZipFile
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
     assert packed == expected
-    for folder, suffix in (("grids", ".yaml"), ("reports/paper", ".csv"), ("reports/templates", "")):
+    for folder, suffix in (
+        ("clusters", ".yaml"),
+        ("grids", ".yaml"),
+        ("reports/paper", ".csv"),
+        ("reports/templates", ""),
+    ):
         assert any(name.startswith(f"{folder}/") and name.endswith(suffix) for name in packed), folder
 
 

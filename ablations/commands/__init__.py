@@ -1,0 +1,1 @@
+"""What the commands of ``ablate`` do; ``ablations.cli`` gives them their names."""

@@ -1,0 +1,100 @@
+"""What several commands are asked for: their arguments and options, and the grids and runs that these name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablations.collect import grid_json
+from ablations.errors import UserError, expected
+from ablations.grid import expand, find_grids, load_grid, scale_of
+from ablations.reader import shown
+from ablations.spec import Grid, RunSpec
+from ablations.store import State, Store
+
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="GRID...", help="Names of grids, as ablate list shows them, or paths of grid files."),
+]
+Scale = Annotated[str, typer.Option(help="One of the grid's scales: demo, mini, cifar10, imagenet.")]
+MaybeNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[GRID...]", help="Names or paths of grids; without any, those with runs in the store."),
+]
+MaybeScale = Annotated[
+    str | None, typer.Option("--scale", help="One of the grid's scales; without it, those with runs in the store.")
+]
+StoreDir = Annotated[Path, typer.Option("--store", help="Folder of runs.")]
+Seeds = Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")]
+ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of the result tables.")]
+
+
+def load_all(names: list[str]) -> list[Grid]:
+    """The named grids, each once; raises UserError with the problems of all of them."""
+    grids: list[Grid] = []
+    problems: list[str] = []
+    for name in dict.fromkeys(names):
+        try:
+            grids.append(load_grid(name))
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(problems)
+    return list({grid.name: grid for grid in grids}.values())
+
+
+def expand_all(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:
+    """Grids, and their runs at a scale."""
+    numbers = parse_seeds(seeds)
+    return [(grid, expand(grid, scale_of(grid, scale).name, numbers)) for grid in load_all(names)]
+
+
+def runs_of_store(
+    names: list[str] | None, scale: str | None, store: Path, seeds: str | None
+) -> list[tuple[Grid, str, list[RunSpec]]]:
+    """Grids, a scale of each, and the runs: as named, or all those of which the store has runs."""
+    if names and scale:
+        return [(grid, scale, specs) for grid, specs in expand_all(names, scale, seeds)]
+    grids = load_all(names or [str(path) for path in find_grids().values()])
+    if scale is not None and not any(scale in grid.scales for grid in grids):
+        scales = dict.fromkeys(name for grid in grids for name in grid.scales)
+        raise UserError([f"--scale: no grid has a scale {scale!r}; {expected(scale, scales)}"])
+    numbers = parse_seeds(seeds)
+    there = {path.name for path in store.iterdir()} if store.is_dir() else set()
+    found = []
+    for grid in grids:
+        for name in grid.scales:
+            if scale not in (None, name):
+                continue
+            specs = expand(grid, name, numbers)
+            if any(spec.run_id in there for spec in specs):
+                found.append((grid, name, specs))
+    return found
+
+
+def checked(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:
+    """The same, with figure, claims and paper checked, before anything runs or is written."""
+    from reports.checks import check_grid
+
+    grids = expand_all(names, scale, seeds)
+    problems: list[str] = []
+    for grid, specs in grids:
+        planned = {spec.run_id: State.PLANNED for spec in specs}
+        content = grid_json(grid, scale, specs, states=planned, outcomes={}, store=Store(Path(os.devnull)))
+        problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
+    if problems:
+        raise UserError(problems)
+    return grids
+
+
+def parse_seeds(text: str | None) -> list[int] | None:
+    """``"0,1,2"`` as numbers; raises UserError for anything else."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
+        raise UserError([f"--seeds {text!r}: expected different whole numbers from 0 on, as in 0,1,2"])
+    return [int(part) for part in parts]

@@ -1,0 +1,122 @@
+"""``ablate show``, ``export``, ``evaluate-checkpoint``, ``collect`` and ``report``: what finished runs give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ablations.collect import Collected, collect
+from ablations.commands.asked import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
+from ablations.console import err, out, say, table, told
+from ablations.errors import UserError
+from ablations.store import Store
+from simclr_core.runtime import RuntimeConfig
+
+
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the first part of it.")],
+    store: StoreDir = Path("runs"),
+) -> None:
+    """Show one run: its configuration, result, evaluations, attempts and error."""
+    from ablations.showing import find_run, sections
+
+    with told():
+        folder = find_run(store, run_id)
+    for title, content in sections(folder):
+        out.print(f"[bold]{title}[/]")
+        if isinstance(content, str):
+            say(content)
+        else:
+            out.print_json(data=content, indent=1, highlight=False)
+
+
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the first part of it.")],
+    out_file: Annotated[Path, typer.Option("--out", help="File to write.")],
+    form: Annotated[str, typer.Option("--format", help="Whose layout: torchvision.")] = "torchvision",
+    store: StoreDir = Path("runs"),
+) -> None:
+    """Write the backbone of a finished run as a state dict for torchvision's ResNet."""
+    from ablations import checkpoints
+
+    with told():
+        say(checkpoints.export(run_id, form, out_file, store))
+
+
+def evaluate_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="SimSiam's released layout, or torchvision's.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Settings on the recipe: data.name=cifar10 ...")
+    ] = None,
+    *,
+    recipe: Annotated[str, typer.Option(help="Gives backbone and data, such as simsiam_imagenet.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the results.")],
+    num_labels: Annotated[int, typer.Option(min=0, help="Labelled images; 0: all.")] = 0,
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Evaluate a checkpoint from elsewhere, linear and kNN on its features."""
+    from ablations import checkpoints
+
+    runtime = RuntimeConfig(device=device, num_threads=threads, data_dir=str(data_dir))
+    with told():
+        scored = checkpoints.evaluate_checkpoint(checkpoint, recipe, settings or [], num_labels, runtime, out_dir)
+    rows = table("evaluation", "top-1 %", "top-5 %", "labels")
+    for content in scored:
+        shares = ("-" if content[name] is None else f"{content[name]:.2f}" for name in ("top1", "top5"))
+        rows.add_row(content["metric"], *shares, f"{content['num_labels']:,}")
+    out.print(rows)
+
+
+def collect_results(
+    grids: Names,
+    scale: Scale,
+    store: StoreDir = Path("runs"),
+    results: ResultsDir = Path("results"),
+    seeds: Seeds = None,
+) -> None:
+    """Write the tables of finished runs: one JSON file a grid, runs.csv, curves.csv."""
+    with told():
+        _, collected = _collect(grids, scale, seeds, store, results)
+    say(f"{collected.num_done} of {collected.num_runs} runs are in {results}")
+
+
+def report(
+    grids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[GRID...]", help="Collect these first; without any, report the tables as they are."),
+    ] = None,
+    *,
+    scale: Annotated[str | None, typer.Option(help="The scale to collect; needed with GRID.")] = None,
+    store: StoreDir = Path("runs"),
+    results: ResultsDir = Path("results"),
+    site: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("site"),
+    seeds: Seeds = None,
+) -> None:
+    """Write the page: each figure beside the paper's, and a verdict on each claim."""
+    with told():
+        if grids and scale is None:
+            raise UserError(["--scale: missing; it says which runs of the grids to collect"])
+        if scale is not None and not grids:
+            raise UserError(["--scale: needs grids; without any, all tables in --results are reported"])
+        names: list[str] | None = None
+        if grids and scale:
+            names, _ = _collect(grids, scale, seeds, store, results)
+        from reports.page import write_site
+
+        page: Any = write_site(results, site, names)
+    say(f"look at {page}")
+
+
+def _collect(
+    names: list[str], scale: str, seeds: str | None, store: Path, results: Path
+) -> tuple[list[str], Collected]:
+    """Collect grids; the names of their tables, and what was found."""
+    grids = [grid for grid, _ in checked(names, scale, seeds)]
+    collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
+    for line in collected.broken:
+        say(line, err)
+    return [f"{grid.name}.{scale}" for grid in grids], collected

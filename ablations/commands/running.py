@@ -1,0 +1,104 @@
+"""``ablate list``, ``plan`` and ``run``: from grids to finished runs on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablations import plan as planning
+from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.console import err, out, say, table, tell, told
+from ablations.display import Display, duration
+from ablations.grid import expand, find_grids
+from ablations.launch import launch, merge, unfinished
+from ablations.store import State, Store
+from simclr_core.runtime import RuntimeConfig
+
+
+def list_grids() -> None:
+    """Show the grids that there are: those of ./grids and the packaged ones."""
+    with told():
+        grids = load_all([str(path) for path in find_grids().values()])
+    for grid in grids:
+        say(f"{grid.name}: {grid.title} ({grid.paper['key']} {grid.paper['locus']})")
+        sizes = table("scale", "cells", "references", "seeds", "runs")
+        for name, scale in grid.scales.items():
+            runs = expand(grid, name)
+            cells = {run.cell_id for run in runs if run.role == "cell"}
+            counts = (len(cells), len(grid.references), len(scale.seeds), len(runs))
+            sizes.add_row(f"  {name}", *(str(number) for number in counts))
+        out.print(sizes)
+
+
+def plan_runs(grids: Names, scale: Scale, store: StoreDir = Path("runs"), seeds: Seeds = None) -> None:
+    """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
+    with told():
+        loaded = checked(grids, scale, seeds)
+        every = load_all([str(path) for path in find_grids().values()])
+        numbers = parse_seeds(seeds)
+        others = [spec for grid in every if scale in grid.scales for spec in expand(grid, scale, numbers)]
+        of_store = Store(store)
+        states = [planning.states_of(specs, of_store) for _, specs in loaded]
+    for (grid, specs), of_grid in zip(loaded, states, strict=True):
+        say(f"{grid.name} at scale {scale}: {grid.question}")
+        rows = table("cell", *dict.fromkeys(f"seed {spec.seed}" for spec in specs), "shared with")
+        for cell in planning.planned_cells(specs, of_grid, others):
+            rows.add_row(cell.label, *cell.states, ", ".join(cell.shared_with))
+        out.print(rows)
+        counts = planning.count(of_grid.values())
+        say(f"{len(of_grid)} runs: " + ", ".join(f"{counts[state]} {state}" for state in State if counts[state]))
+        cost = planning.cost(grid, scale, specs, of_grid, of_store)
+        if cost.left_core_s is None:
+            say(f"time: unknown; known is {cost.source}")
+        else:
+            say(f"time: about {duration(cost.left_core_s)} of one core for what is left, by {cost.source}")
+
+
+def run(
+    grids: Names,
+    *,
+    scale: Scale,
+    store: StoreDir = Path("runs"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time.", show_default="cores / threads")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of one run.")] = 1,
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")] = False,
+    seeds: Seeds = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Start at most so many runs.")] = None,
+) -> None:
+    """Run what grids still lack; what is done stays, what failed is tried again.
+
+    Ctrl-C stops and loses no finished run. Exit code 1 if a run failed, 2 if the input is wrong, 130 after Ctrl-C.
+    """
+    with told():
+        specs = merge(spec for _, of_grid in checked(grids, scale, seeds) for spec in of_grid)
+        todo = unfinished(specs, Store(store))
+        counts = planning.count(planning.states_of(specs, Store(store)).values())
+    standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    if not todo:
+        say(f"nothing to do: {len(specs)} runs in {store}: {standing}")
+        return
+    todo = todo[:limit]
+    num_workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(todo))
+    say(f"{len(specs)} runs in {store}: {standing}; {len(todo)} to run, {num_workers} at a time")
+    runtime = RuntimeConfig(
+        device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
+    )
+    with Display(out, len(todo), num_workers) as display:
+        summary = launch(todo, runtime, num_workers, display)
+    if summary.problems:
+        tell(summary.problems)
+        raise typer.Exit(2)
+    for run_id in summary.held:
+        say(f"{run_id}: another process works on it")
+    say(f"done: {summary.done}" + (f", failed: {len(summary.failed)}" if summary.failed else ""))
+    if summary.interrupted:
+        say(f"stopped; runs left: {summary.left}; the same command continues", err)
+        raise typer.Exit(130)
+    if summary.failed:
+        say(f"the same command tries again; why it failed: ablate show {summary.failed[0].run_id} --store {store}", err)
+        raise typer.Exit(1)

@@ -1,0 +1,152 @@
+"""Take runs out of the queue, and stop those that run, unless another grid that is under way asks for them."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablations import queued
+from ablations.slurm.scheduler import Client, ask, run_client
+from ablations.slurm.status import RunStatus
+from ablations.slurm.submissions import Submission, read_all
+from ablations.store import State, Store
+
+GONE_WITHIN_S = 60.0
+"""A job that runs gets the time to leave a checkpoint, by SLURM's KillWait, 30 s as a rule."""
+
+_LOOK_EVERY_S = 2.0
+
+WhoAsks = Callable[[str, str], Iterable[str]]
+"""(grid, scale) -> run ids."""
+
+
+@dataclass
+class Cancelling:
+    """What is to be cancelled, and what is not and why."""
+
+    jobs: dict[str, list[str]] = field(default_factory=dict)  # job or element -> its runs
+    forgotten: list[str] = field(default_factory=list)  # runs whose job is gone already
+    kept: dict[str, str] = field(default_factory=dict)  # run id -> reason
+
+
+def plan(runs: Sequence[RunStatus], grids: Sequence[str], scale: str, store: Store, asks: WhoAsks) -> Cancelling:
+    """What cancelling ``grids`` at ``scale`` comes to; ``runs`` are theirs."""
+    records = {path.name: record for path in _folders(store) if (record := queued.read(path))}
+    ours = {run.spec.run_id: run for run in runs if run.files.record and run.spec.run_id in records}
+    live = [each for each in read_all(store) if each.folder.name in {record.submission for record in records.values()}]
+    wanted = _wanted(live, set(grids), scale, asks)
+    found = Cancelling()
+    for run_id, run in ours.items():
+        record = records[run_id]
+        if run_id in wanted:
+            found.kept[run_id] = f"{wanted[run_id]} asks for it too"
+        elif not record.job_name and run.state is not State.STALE:
+            found.kept[run_id] = "it is being submitted just now; try again in a minute"
+        elif run.state in (State.QUEUED, State.RUNNING) or (run.job and not run.job.ended):
+            found.jobs.setdefault(record.job_name, []).append(run_id)
+        else:
+            found.forgotten.append(run_id)
+    for name in list(found.jobs):
+        others = [run_id for run_id, record in records.items() if record.job_name == name]
+        if left := [run_id for run_id in others if run_id not in found.jobs[name] + found.forgotten]:
+            for run_id in found.jobs.pop(name):
+                job = ours[run_id].job
+                if job and job.waits:  # the job, when it starts, does not find it in the queue
+                    found.forgotten.append(run_id)
+                else:
+                    found.kept[run_id] = f"its job {name} also brings {left[0]}, which is not cancelled"
+    return found
+
+
+def _folders(store: Store) -> list[Path]:
+    return sorted(store.root.iterdir()) if store.root.is_dir() else []
+
+
+def _wanted(live: Sequence[Submission], grids: set[str], scale: str, asks: WhoAsks) -> Mapping[str, str]:
+    """Run id -> a grid, not among those cancelled, that was submitted, is not through yet, and asks for the run."""
+    others = {(grid, each.scale): None for each in live for grid in each.grids}
+    wanted: dict[str, str] = {}
+    for grid, of_scale in others:
+        if grid not in grids or of_scale != scale:
+            wanted |= dict.fromkeys(asks(grid, of_scale), f"{grid} at scale {of_scale}")
+    return wanted
+
+
+@dataclass
+class Cancelled:
+    """What became of it."""
+
+    runs: list[str] = field(default_factory=list)
+    lingering: dict[str, str] = field(default_factory=dict)  # run id -> why its job is not known to have ended
+
+
+def cancel(
+    cancelling: Cancelling, store: Store, client: Client = run_client, sleep: Callable[[float], None] = time.sleep
+) -> Cancelled:
+    """Cancel the jobs, wait until they are gone, and take their runs out of the books."""
+    done = Cancelled()
+    for run_id in cancelling.forgotten:
+        _forget(run_id, store)
+        done.runs.append(run_id)
+    left = dict(cancelling.jobs)
+    said = _scancel(list(left), client)
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while left:
+        answer = ask(left, client)
+        gone = [name for name in left if answer.queue and ((job := answer.job(name)) is None or job.ended)]
+        for name in gone:
+            for run_id in left.pop(name):
+                _forget(run_id, store)
+                done.runs.append(run_id)
+        if not left or said or not answer.queue or time.monotonic() > deadline:
+            why = said or "; ".join(answer.silence) or "its job is still ending; the same command looks again"
+            done.lingering = {run_id: why for run_ids in left.values() for run_id in run_ids}
+            break
+        sleep(_LOOK_EVERY_S)
+    return done
+
+
+def _forget(run_id: str, store: Store) -> None:
+    """Remove claim and queue record of a job that has ended, in this order: without a record others take the run."""
+    record = queued.read(store.run_dir(run_id))
+    if record and record.job_name:
+        store.release_ended(run_id, record.job_name)
+    queued.remove(store.run_dir(run_id))
+
+
+def _scancel(names: Sequence[str], client: Client) -> str:
+    """Cancel jobs and elements of arrays, one word an array; what went wrong, or ""."""
+    if not names:
+        return ""
+    arrays: dict[str, list[int]] = {}
+    words = []
+    for name in names:
+        job_id, _, index = name.partition("_")
+        if index:
+            arrays.setdefault(job_id, []).append(int(index))
+        else:
+            words.append(job_id)
+    words += [f"{job_id}_[{ranges(indices)}]" for job_id, indices in arrays.items()]
+    try:
+        printed = client(["scancel", *words])
+    except subprocess.TimeoutExpired:
+        return "scancel did not answer"
+    except OSError:
+        return "there is no scancel here"
+    if not printed.code or "Invalid job id" in printed.err:  # that one has ended by itself
+        return ""
+    return f"scancel failed: {(printed.err.strip().splitlines() or [f'exit code {printed.code}'])[-1]}"
+
+
+def ranges(indices: Iterable[int]) -> str:
+    """``[1, 4, 5, 6]`` as ``"1,4-6"``."""
+    parts: list[list[int]] = []
+    for index in sorted(indices):
+        if parts and index == parts[-1][-1] + 1:
+            parts[-1][1:] = [index]
+        else:
+            parts.append([index])
+    return ",".join("-".join(map(str, part)) for part in parts)

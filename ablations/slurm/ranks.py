@@ -1,0 +1,82 @@
+"""One run in several processes of a SLURM step: the first leads, the others train with it and write nothing.
+
+The first process claims the run, and tells the others to start by a file in its claim, which goes when it gives the
+claim back. The others end when the run leaves the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import traceback
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablations import queued
+from ablations.job import load_execute
+from ablations.launch import EXECUTE
+from ablations.slurm import orders
+from simclr_core.records import read_json, write_json
+
+if TYPE_CHECKING:
+    from ablations.slurm.task import Task
+
+LEAD = f"{__name__}:lead"
+"""What the first process executes in place of the trainer."""
+
+LOOK_EVERY_S = 0.5
+_START = Path("claim", "together.json")
+
+
+def rank() -> int:
+    """The number of this process in its step."""
+    return int(os.environ.get("SLURM_PROCID", "0"))
+
+
+def size() -> int:
+    """How many processes the step has."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+
+
+def lead(config: Any, evaluations: Any, runtime: Any, run_dir: Path, *others: Any) -> None:
+    """Tell the other processes to start this run, then train with them; the arguments are those of ``execute``."""
+    write_json(run_dir / _START, {"job": os.environ["SLURM_JOB_ID"], "attempt": uuid.uuid4().hex})
+    load_execute(EXECUTE)(config, evaluations, runtime, run_dir, *others)
+
+
+def follow(task: Task) -> None:
+    """Train with the first process as often as it starts the run."""
+    execute = load_execute(EXECUTE)
+    folder = Path(task.folder)
+    for spec in orders.read(folder, task.run_ids):
+        run_dir = Path(task.runtime.store) / spec.run_id
+        seen = ""
+        while attempt := _next_attempt(run_dir, folder.name, seen):
+            seen = attempt
+            try:
+                execute(spec.config, list(spec.evaluations), task.runtime, run_dir)
+            except Exception:  # noqa: BLE001 - the first process knows what it was, and decides what to do
+                traceback.print_exc()
+
+
+def _next_attempt(run_dir: Path, submission: str, seen: str) -> str:
+    """Wait for an attempt by this job other than ``seen``; "" once the run has left the queue."""
+    while True:
+        found = queued.read(run_dir)
+        if found is None or found.submission != submission:
+            return ""
+        try:
+            start = read_json(run_dir / _START)
+        except (OSError, ValueError):
+            start = {}
+        if start.get("job") == os.environ["SLURM_JOB_ID"] and start["attempt"] != seen:
+            return str(start["attempt"])
+        time.sleep(LOOK_EVERY_S)
+
+
+def requeue() -> None:
+    """Have SLURM end this job and start it again; does not return. Raises CalledProcessError if it refuses."""
+    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)  # noqa: S607 - SLURM is on the path
+    time.sleep(3600)

@@ -1,0 +1,84 @@
+"""The batch script of a job array: a profile, as submitit takes it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from ablations.slurm.code import Code
+from ablations.slurm.profiles import Profile
+from ablations.slurm.resources import Batch
+
+SIGNAL_BEFORE_S = 120
+"""SLURM sends SIGUSR2 so long before a time limit, or up to a minute earlier."""
+
+MANY = 1_000_000
+"""Requeues and tasks at a time that submitit does not limit: a task counts its attempts itself."""
+
+
+def executor(profile: Profile, batch: Batch, code: Code, folder: Path, max_parallel: int | None) -> Any:
+    """Submitit's executor for the tasks of a batch; raises RuntimeError where there is no SLURM."""
+    from submitit import SlurmExecutor
+
+    made = SlurmExecutor(folder, max_num_timeout=MANY, python=_python(profile))
+    made.update_parameters(**parameters(profile, batch, code, folder.name, max_parallel))
+    return made
+
+
+def script(profile: Profile, batch: Batch, code: Code, folder: Path, max_parallel: int | None) -> str:
+    """What sbatch would be given, made without SLURM."""
+    from submitit import SlurmExecutor
+
+    class Anywhere(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            return 1
+
+    made = Anywhere(folder, max_num_timeout=MANY, python=_python(profile))
+    made.update_parameters(**parameters(profile, batch, code, folder.name, max_parallel))
+    if len(batch.tasks) > 1:
+        made.parameters["map_count"] = len(batch.tasks)
+    return str(made._make_submission_file_text(made._submitit_command_str, ""))  # noqa: SLF001 - it has no public name
+
+
+def parameters(profile: Profile, batch: Batch, code: Code, name: str, max_parallel: int | None) -> dict[str, Any]:
+    """The batch's options, as submitit names them."""
+    given: dict[str, Any] = {
+        "job_name": name,
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "constraint": profile.constraint,
+        "time": batch.time_min,
+        "mem": None if profile.mem_gb is None else f"{round(profile.mem_gb * 1024)}M",
+        "nodes": profile.nodes,
+        "ntasks_per_node": profile.tasks_per_node,
+        "cpus_per_task": profile.cpus,
+        "gpus_per_node": profile.gpus_per_node or None,
+        "signal_delay_s": min(SIGNAL_BEFORE_S, batch.time_min * 60 // 4),
+        "array_parallelism": max_parallel or MANY,
+        "setup": _setup(profile, code),
+        # srun no longer takes the cores of a task from sbatch, from SLURM 22.05 on
+        "srun_args": [f"--cpus-per-task={profile.cpus}", "--kill-on-bad-exit=1"],
+        "wckey": None,
+        "use_srun": True,  # a batch script gets no signals
+        "additional_parameters": {"requeue": True, **profile.extra},
+    }
+    return {key: value for key, value in given.items() if value is not None or key == "wckey"}
+
+
+def _setup(profile: Profile, code: Code) -> list[str]:
+    lines = [*(f"export {name}={shlex.quote(value)}" for name, value in profile.env.items()), *profile.setup]
+    if not code.is_installed:
+        # the packages of the submission, and not those of a working directory, which python -m puts first
+        path = shlex.quote(str(code.root))
+        lines += ["export PYTHONSAFEPATH=1", f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"']
+    return lines
+
+
+def _python(profile: Profile) -> str:
+    """The words that start Python on a node."""
+    python = profile.python or ("python3" if profile.container else shlex.quote(sys.executable))
+    return f"{profile.container} {python}" if profile.container else python

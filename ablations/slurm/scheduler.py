@@ -1,0 +1,198 @@
+"""What SLURM says of jobs: one call of ``squeue`` and one of ``sacct`` for any number of them.
+
+``squeue`` is slurmctld's own word, and counts wherever it lists a job: accounting is seconds behind, and calls a job
+NODE_FAIL while the queue has it PENDING again. ``sacct`` tells how jobs ended that the queue has forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+TIMEOUT_S = 15.0
+"""A controller that is down keeps its clients waiting for minutes."""
+
+_LONGEST_ARGUMENT = 100_000
+"""Linux takes 128 KiB in one argument."""
+
+WAITING = ("PENDING", "CONFIGURING", "REQUEUE", "RESV_DEL_HOLD", "SPECIAL_EXIT")  # REQUEUED, _HOLD and _FED
+RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT")
+MAY_COME_BACK = ("NODE_FAIL", "PREEMPTED")
+"""States that accounting reports of a job which the queue may hold again."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a client of SLURM printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Client = Callable[[Sequence[str]], Printed]
+"""Runs a command; raises OSError if there is no such client, subprocess.TimeoutExpired if it does not answer."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job or an element of an array, as SLURM tells it."""
+
+    state: str  # without what follows it, as in "CANCELLED by 0"
+    exit_code: str = ""  # "1:0": status and signal; "" where the queue alone told
+    reason: str = ""  # why it waits
+    node: str = ""
+    start: float | None = None  # unix seconds
+    end: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """In the queue, perhaps again."""
+        return self.state.startswith(WAITING)
+
+    @property
+    def runs(self) -> bool:
+        """On a node, or just leaving it."""
+        return self.state.startswith(RUNNING)
+
+    @property
+    def ended(self) -> bool:
+        """However it did."""
+        return not (self.waits or self.runs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the scheduler said."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)  # by "120" or "120_5"
+    queue: bool = False  # squeue answered
+    accounting: bool = False  # sacct answered
+    silence: tuple[str, ...] = ()  # one line for each that did not
+
+    def job(self, name: str) -> Job | None:
+        """What is known of a job, by its name as in ``jobs``."""
+        found = self.jobs.get(name)
+        base = name.partition("_")[0]
+        # a range of waiting elements that SLURM cut short stands for those that it does not name
+        return found or self.jobs.get(f"{base}_...")
+
+
+def run_client(command: Sequence[str]) -> Printed:
+    """Run a client of SLURM with times in seconds, whole array ranges, and none of the user's own filters."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
+    environment = {**kept, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+    done = subprocess.run(
+        list(command), env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    return Printed(done.returncode, done.stdout, done.stderr)
+
+
+def ask(job_ids: Iterable[str], client: Client = run_client) -> Answer:
+    """What SLURM says of jobs, given by the ids of the jobs or arrays; both clients are asked at the same time."""
+    wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
+    if not wanted:
+        return Answer()
+    with ThreadPoolExecutor(2) as threads:
+        queue = threads.submit(_jobs, _QUEUE, _queue_job, wanted, client)
+        accounting = threads.submit(_jobs, _ACCOUNTING, _past_job, wanted, client)
+    present, queue_problem = queue.result()
+    past, accounting_problem = accounting.result()
+    if not queue_problem:  # what accounting alone calls live has left the queue, how it does not know yet
+        past = {name: job for name, job in past.items() if job.ended}
+    for name, job in present.items():
+        known = past.get(name)
+        same = known is not None and known.state == job.state
+        past[name] = replace(job, exit_code=known.exit_code) if known and same else job
+    silence = tuple(problem for problem in (queue_problem, accounting_problem) if problem)
+    return Answer(past, not queue_problem, not accounting_problem, silence)
+
+
+_QUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%N|%S|%e")
+_ACCOUNTING = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode,NodeList,Start,End")
+
+
+def _queue_job(state: str, reason: str, node: str, start: str, end: str) -> Job:
+    """The queue also gives times that it expects: the start of a waiting job, the end of a running one."""
+    job = Job(_word(state), reason=_known(reason), node=_known(node))
+    return replace(job, start=None if job.waits else _time(start), end=_time(end) if job.ended else None)
+
+
+def _past_job(state: str, exit_code: str, node: str, start: str, end: str) -> Job:
+    return Job(_word(state), exit_code, node=_known(node), start=_time(start), end=_time(end))
+
+
+def _jobs(
+    command: Sequence[str], read: Callable[..., Job], job_ids: list[str], client: Client
+) -> tuple[dict[str, Job], str]:
+    """The jobs that a client prints, or a line on why there are none."""
+    jobs: dict[str, Job] = {}
+    for chunk in _chunks(job_ids):
+        try:
+            printed = client([*command, "-j", chunk])
+        except subprocess.TimeoutExpired:
+            return {}, f"{command[0]} did not answer within {TIMEOUT_S:.0f} s"
+        except OSError:
+            return {}, f"there is no {command[0]} here"
+        # so squeue says that it knows none of them
+        if printed.code and "Invalid job id specified" not in printed.err:
+            said = (printed.err or printed.out).strip().splitlines()
+            return {}, f"{command[0]} failed: {said[-1] if said else f'exit code {printed.code}'}"
+        for name, *values in (line.split("|") for line in printed.out.splitlines()):
+            if len(values) == 5:
+                names = _names(name)
+                if names == [name]:
+                    jobs[name] = read(*values)
+                else:  # accounting's range of waiting elements may still hold some that it lists apart
+                    jobs = dict.fromkeys(names, read(*values)) | jobs
+    return jobs, ""
+
+
+def _chunks(job_ids: list[str]) -> Iterator[str]:
+    chunk = ""
+    for job_id in job_ids:
+        if len(chunk) + len(job_id) + 1 > _LONGEST_ARGUMENT:
+            yield chunk
+            chunk = ""
+        chunk += f",{job_id}" if chunk else job_id
+    yield chunk
+
+
+def _names(text: str) -> list[str]:
+    """``"120_[5-7,9%2]"`` as 120_5, 120_6, 120_7, 120_9; a range that was cut short also as 120_..."""
+    match = re.fullmatch(r"(\d+)_\[([^%\]]*)(?:%\d+)?\]?", text)
+    if not match:
+        return [text]
+    names = []
+    for part in match[2].split(","):
+        bounds = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if bounds:
+            first, last, step = bounds[1], bounds[2] or bounds[1], bounds[3] or "1"
+            names += [f"{match[1]}_{index}" for index in range(int(first), int(last) + 1, int(step))]
+        else:
+            names.append(f"{match[1]}_...")
+    return names
+
+
+def _word(state: str) -> str:
+    words = state.split()
+    return words[0].rstrip("+") if words else "UNKNOWN"
+
+
+def _known(text: str) -> str:
+    return "" if text in ("None", "None assigned", "(null)", "n/a") else text
+
+
+def _time(text: str) -> float | None:
+    """Seconds, or SLURM's own local time; None for Unknown and N/A."""
+    if text.isdecimal():
+        return float(text)
+    try:
+        return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None

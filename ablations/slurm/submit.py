@@ -1,0 +1,251 @@
+"""From runs to SLURM jobs, through submitit.
+
+Every run is first claimed for the queue, then submitted, then told its job. Whatever ends a submission on the way
+leaves claims that the next one recognises, and jobs that find their runs by themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablations import launch, queued
+from ablations.errors import UserError
+from ablations.slurm import code as code_of
+from ablations.slurm import orders, queue
+from ablations.slurm.code import Code
+from ablations.slurm.profiles import Profile
+from ablations.slurm.resources import Batch, batches, check_pack, share
+from ablations.slurm.sbatch import executor, script
+from ablations.slurm.submissions import FOLDER
+from ablations.slurm.task import Task
+from ablations.spec import RunSpec
+from ablations.store import State, Store
+from simclr_core.records import read_json, write_json, write_text
+from simclr_core.runtime import RuntimeConfig
+
+MAX_ARRAY_SIZE = 1001
+"""SLURM's own default: where there is no SLURM to ask, as for a dry run elsewhere."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks for."""
+
+    grids: tuple[str, ...]  # names
+    scale: str
+    profile: Profile
+    pack: int  # runs of a task
+    max_parallel: int | None  # tasks of an array
+    max_attempts: int
+    data_dir: Path
+    allow_dirty: bool
+    snapshot: bool
+
+
+@dataclass
+class Sorted:
+    """The runs of grids by what is to be done."""
+
+    todo: list[RunSpec] = field(default_factory=list)
+    queued: list[RunSpec] = field(default_factory=list)
+    running: list[RunSpec] = field(default_factory=list)  # by processes that are in no queue
+    done: list[RunSpec] = field(default_factory=list)
+    gone: list[Path] = field(default_factory=list)  # claims for the queue that nothing stands behind
+
+
+@dataclass
+class Submitted:
+    """What became of an order."""
+
+    id: str = ""
+    job_ids: list[str] = field(default_factory=list)
+    num_runs: int = 0
+    num_tasks: int = 0
+    taken: int = 0  # runs that another submission took at the same moment
+    problems: list[str] = field(default_factory=list)  # why some were not submitted
+
+
+def sort_runs(specs: Sequence[RunSpec], store: Store) -> Sorted:
+    """What is to be submitted, and what is done or under way."""
+    found = Sorted()
+    by_dir = {store.run_dir(spec.run_id): spec for spec in specs}
+    states = {run_dir: store.state(spec) for run_dir, spec in by_dir.items()}
+    claimed = [run_dir for run_dir, state in states.items() if state is not State.DONE and _is_queued(run_dir)]
+    still, found.gone = queue.sift(claimed, functools.cache(functools.partial(_jobs_of, store)))
+    for run_dir, spec in by_dir.items():
+        if states[run_dir] is State.DONE:
+            found.done.append(spec)
+        elif run_dir in still:
+            found.queued.append(spec)
+        elif states[run_dir] is State.RUNNING and run_dir not in found.gone:
+            found.running.append(spec)
+        else:
+            found.todo.append(spec)
+    return found
+
+
+def _is_queued(run_dir: Path) -> bool:
+    return (run_dir / queued.RECORD).exists()
+
+
+def _jobs_of(store: Store, submission: str) -> Mapping[str, tuple[str, int | None]]:
+    """Which job brings which run, as the submission has written down."""
+    try:
+        jobs = read_json(store.root / FOLDER / submission / "submission.json")["jobs"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {run_id: place for job in jobs for run_id, place in _places(job["job_id"], job["run_ids"])}
+
+
+def _places(job_id: str, run_ids: Sequence[Sequence[str]]) -> Iterator[tuple[str, tuple[str, int | None]]]:
+    for index, of_task in enumerate(run_ids):
+        for run_id in of_task:
+            yield run_id, (job_id, index if len(run_ids) > 1 else None)
+
+
+def check(order: Order, code: Code) -> None:
+    """Raise UserError with what forbids the order, whatever runs it is for."""
+    check_pack(order.profile, order.pack)
+    if code.changes and not order.allow_dirty:
+        shown = "".join(f"\n    {line}" for line in code.changes[:10])
+        more = f"\n    and {len(code.changes) - 10} more" if len(code.changes) > 10 else ""
+        raise UserError(
+            [f"{code.repository} differs from its commit: commit, or keep the difference by --allow-dirty{shown}{more}"]
+        )
+
+
+def dry_run(
+    order: Order, specs: Sequence[RunSpec], core_s: Mapping[str, float | None], store: Store, code: Code
+) -> list[tuple[Batch, str]]:
+    """The job arrays, each with its script; nothing is changed."""
+    folder = store.root.resolve() / FOLDER / "SUBMISSION"
+    arrays = batches(specs, core_s, order.profile, order.pack, max_array_size())
+    return [(batch, script(order.profile, batch, code, folder, order.max_parallel)) for batch in arrays]
+
+
+def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store: Store, code: Code) -> Submitted:
+    """Claim the runs for the queue and submit them.
+
+    Runs that sbatch refuses leave the queue again; ``problems`` has its words. Raises UserError before anything is
+    claimed where an order cannot be fulfilled.
+    """
+    limit = max_array_size()
+    batches(runs.todo, core_s, order.profile, order.pack, limit)  # what it refuses, it refuses now
+    name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
+    folder = store.root.resolve() / FOLDER / name
+    record: dict[str, Any] = {
+        "id": name,
+        "time": time.time(),
+        "grids": list(order.grids),
+        "scale": order.scale,
+        "profile": {"name": order.profile.name, **order.profile.content},
+        "commit": code.commit,
+        "dirty": bool(code.changes),
+        "jobs": [],
+    }
+    write_json(folder / "submission.json", record)
+    orders.write(folder, runs.todo)
+    code = _kept(code, folder, order)
+    done = Submitted(name)
+    for run_dir in runs.gone:
+        queue.drop(run_dir)
+    partition = order.profile.partition
+    claimed = [
+        spec for spec in runs.todo if queue.enqueue(store.run_dir(spec.run_id), name, order.profile.name, partition)
+    ]
+    done.taken = len(runs.todo) - len(claimed)
+    waiting = {spec.run_id for spec in claimed}
+    try:
+        for batch in batches(claimed, core_s, order.profile, order.pack, limit):
+            try:
+                job_id = _submit_batch(order, batch, code, folder, store)
+            except UserError as error:
+                done.problems += error.problems
+                break
+            run_ids = [[spec.run_id for spec in task] for task in batch.tasks]
+            record["jobs"].append({"job_id": job_id, "run_ids": run_ids})
+            write_json(folder / "submission.json", record)
+            for run_id, place in _places(job_id, run_ids):
+                queue.name_job(store.run_dir(run_id), name, *place)
+                waiting.discard(run_id)
+            done.job_ids.append(job_id)
+            done.num_runs += sum(len(task) for task in batch.tasks)
+            done.num_tasks += len(batch.tasks)
+    finally:
+        for run_id in waiting:
+            queue.dequeue(store.run_dir(run_id), name)
+    return done
+
+
+def _kept(code: Code, folder: Path, order: Order) -> Code:
+    """Keep what the runs will be of: the difference from the commit, and a copy if one is asked for."""
+    patch = None
+    if code.changes:
+        patch = folder / "diff.patch"
+        write_text(patch, code_of.diff(code))
+    return code_of.snapshot(code, folder / "code", patch) if order.snapshot else code
+
+
+def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: Store) -> str:
+    """Submit one array; its job id. Raises UserError with sbatch's words if it is refused."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    shares = share(order.profile, order.pack)
+    runtime = RuntimeConfig(
+        device="cuda" if order.profile.gpus_per_node else "cpu",
+        num_threads=shares.num_threads,
+        data_dir=str(order.data_dir.expanduser().resolve()),
+        store=str(store.root.resolve()),
+    )
+    tasks = [
+        Task(
+            str(folder),
+            tuple(spec.run_id for spec in task),
+            runtime,
+            shares.num_workers,
+            order.max_attempts,
+            launch.EXECUTE,
+        )
+        for task in batch.tasks
+    ]
+    with outside_of_jobs():
+        try:
+            job = executor(order.profile, batch, code, folder, order.max_parallel).submit_array(tasks)[0]
+        except (FailedJobError, FailedSubmissionError) as error:
+            said = [line.strip() for line in str(error).splitlines() if "sbatch:" in line]
+            raise UserError([f"sbatch refused {len(tasks)} tasks: {'; '.join(said) or error}"]) from None
+        except (OSError, RuntimeError) as error:  # no srun, no sbatch
+            raise UserError([f"cannot submit: {error}"]) from None
+    return str(job.job_id).partition("_")[0]
+
+
+@contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """Let a job submit as a login node would: sbatch and submitit would take the job's own variables for theirs."""
+    from submitit.helpers import clean_env
+
+    conf = os.environ.get("SLURM_CONF")  # where SLURM is: it goes with the rest, and nothing works without it
+    with clean_env():
+        if conf is not None:
+            os.environ["SLURM_CONF"] = conf
+        yield
+
+
+def max_array_size() -> int:
+    """How many elements an array may have here."""
+    try:
+        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S607
+    except (OSError, subprocess.TimeoutExpired):
+        return MAX_ARRAY_SIZE
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(found[1])) if found else MAX_ARRAY_SIZE

@@ -1,0 +1,173 @@
+"""Submitting: every run once, whoever submits it, however often, and whatever ends a submission half-way."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ablations.collect import collect
+from ablations.grid import load_grid
+from ablations.slurm.submit import max_array_size
+from ablations.store import Store
+from simclr_core.records import read_json, write_json
+from slurm.cluster import MAX_ARRAY_SIZE, Cluster, until
+from slurm.conftest import Study
+
+MakeStudy = Callable[..., Study]
+UseTrainer = Callable[[str], None]
+
+
+@pytest.fixture
+def submitter(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start ``ablate`` in a process of its own, with a fake trainer."""
+    script = tmp_path / "run_ablate.py"
+    code = """
+        import sys
+        from ablations import cli, launch
+        if __name__ == "__main__":
+            launch.EXECUTE = "fake_trainer:quick"
+            cli.app()
+    """
+    script.write_text(textwrap.dedent(code), encoding="utf-8")
+
+    def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+    return start
+
+
+def test_an_array_gives_the_tables_that_the_local_executor_gives(
+    cluster: Cluster, study: MakeStudy, fake_trainer: UseTrainer, tmp_path: Path
+) -> None:
+    fake_trainer("quick")
+    little = study()
+    printed = little.submit()
+    assert re.search(r"submitted 10 runs in 10 tasks as job \d+; submission \S+", printed)
+    little.wait(90)
+
+    grids = [load_grid(str(little.grid))]
+    collect(grids, "demo", little.store, tmp_path / "of_cluster")
+    locally = ["run", str(little.grid), "--scale", "demo", "--store", str(tmp_path / "local")]
+    code = "from ablations import cli, launch; launch.EXECUTE = 'fake_trainer:quick'; cli.app()"
+    script = tmp_path / "local.py"
+    script.write_text(f"if __name__ == '__main__':\n    {code}\n", encoding="utf-8")
+    subprocess.run([sys.executable, str(script), *locally], check=True, capture_output=True)
+    collect(grids, "demo", Store(tmp_path / "local"), tmp_path / "of_this_machine")
+    for name in ("runs.csv", "curves.csv", "little.demo.json"):
+        ours, theirs = ((tmp_path / folder / name).read_text() for folder in ("of_cluster", "of_this_machine"))
+        assert ours.replace("of_cluster", "") == theirs.replace("of_this_machine", ""), name
+
+    (submission,) = little.store.root.glob(".submissions/*/submission.json")
+    (job,) = read_json(submission)["jobs"]
+    for number, spec in enumerate(little.specs):
+        (attempt,) = read_json(little.run_dir(number) / "provenance.json")["attempts"]
+        assert job["run_ids"][attempt["array_index"]] == [spec.run_id]
+        assert (attempt["job_id"], attempt["restart_count"]) == (job["job_id"], 0)
+        assert attempt["node"] in {"n1", "n2", "n3"}
+        assert attempt["submission"] == submission.parent.name
+    assert "0 runs to submit, 10 done" in little.submit()
+    assert cluster.jobs()[f"{job['job_id']}_9"] == "COMPLETED"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_no_more_tasks_at_a_time_than_asked_for(study: MakeStudy, fake_trainer: UseTrainer) -> None:
+    fake_trainer("naps")
+    little = study()
+    little.submit("--max-parallel", "2")
+    little.wait(120)
+
+    naps = [read_json(little.run_dir(number) / "nap.json") for number in range(10)]
+    most = max(sum(begin <= moment < end for begin, end in naps) for moment, _ in naps)
+    assert most == 2
+
+
+@pytest.mark.usefixtures("cluster")
+def test_two_hundred_runs_in_packs_of_ten(study: MakeStudy, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    little = study(
+        ("references:\n  untrained: {training.epochs: 0}\n", ""),
+        ("seeds: [0, 1]", f"seeds: {list(range(50))}"),
+    )
+    assert len(little.specs) == 200
+    assert max_array_size() == MAX_ARRAY_SIZE
+    assert "submitted 200 runs in 20 tasks as job" in little.submit("--pack", "10", cpus=2)
+    little.wait(240)
+
+    assert {tuple(little.outcomes(number)) for number in range(200)} == {("done",)}
+    assert (
+        len({read_json(little.run_dir(n) / "provenance.json")["attempts"][0]["array_index"] for n in range(200)}) == 20
+    )
+
+
+@pytest.mark.usefixtures("cluster")
+def test_two_submitters_at_the_same_moment_run_each_cell_once(
+    study: MakeStudy, submitter: Callable[..., subprocess.Popen[str]]
+) -> None:
+    little = study()
+    arguments = little.arguments()
+    printed = [process.communicate(timeout=60)[0] for process in [submitter(arguments), submitter(arguments)]]
+    numbers = [int(found) for text in printed for found in re.findall(r"submitted (\d+) runs", text)]
+    assert sum(numbers) == 10, printed
+    little.wait(90)
+
+    assert [little.outcomes(number) for number in range(10)] == [["done"]] * 10
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_submitter_that_is_killed_loses_no_run(
+    cluster: Cluster,
+    study: MakeStudy,
+    submitter: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    little = study()
+    (tmp_path / "bin").mkdir()
+    real = '/usr/bin/sbatch --begin=now+5 "$@"\n' if moment == "after" else ""
+    (tmp_path / "bin" / "sbatch").write_text(f"#!/bin/sh\n{real}kill -9 $PPID\n", encoding="utf-8")
+    (tmp_path / "bin" / "sbatch").chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+        process = submitter(little.arguments())
+        process.communicate(timeout=60)
+    assert process.returncode == -9
+    assert set(little.states()) == {"queued"}
+    assert read_json(little.run_dir() / "queued" / "job.json")["job_id"] is None
+    waiting = [name for name in cluster.jobs() if int(name.partition("_")[0]) > last]
+    assert len(waiting) == (10 if moment == "after" else 0)
+
+    again = submitter(little.arguments())  # its claims may still be those of a submitter at work
+    assert "0 runs to submit, 10 queued" in again.communicate(timeout=60)[0]
+    for number in range(10):
+        path = little.run_dir(number) / "queued" / "job.json"
+        write_json(path, read_json(path) | {"time": time.time() - 61})
+    again = submitter(little.arguments())
+    assert "submitted 10 runs" in again.communicate(timeout=60)[0]
+    little.wait(120)
+
+    assert [little.outcomes(number) for number in range(10)] == [["done"]] * 10
+
+
+def test_a_job_can_submit(cluster: Cluster, study: MakeStudy, submitter: Callable[..., subprocess.Popen[str]]) -> None:
+    little = study()
+    process = submitter([])
+    process.kill()
+    process.communicate()
+    command = [*process.args[:2], *little.arguments()]
+    job = cluster.tell(
+        "sbatch", "--parsable", "-o", str(little.folder / "outer"), "--array=0-1", "--wrap", " ".join(command)
+    )
+    until(lambda: cluster.jobs().get(f"{job}_1") == "COMPLETED", 60, "the outer job has ended")
+    little.wait(90)
+
+    assert [little.outcomes(number) for number in range(10)] == [["done"]] * 10

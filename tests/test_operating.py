@@ -1,0 +1,496 @@
+"""Looking after runs: logs, retry, cancel and prune, with a scheduler that says what a test lets it say."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from conftest import WriteGrid
+from fake_trainer import write_records
+from slurm_says import Says
+from typer.testing import CliRunner, Result
+
+from ablations import console, queued
+from ablations.cli import app
+from ablations.errors import UserError
+from ablations.grid import expand, load_grid
+from ablations.queued import RECORD, Queued
+from ablations.slurm import cancel, logs, prune, retry, scheduler
+from ablations.slurm.scheduler import Answer, Job, Printed
+from ablations.slurm.status import Ask, RunStatus, survey
+from ablations.spec import RunSpec
+from ablations.store import STALE_AFTER_S, Owner, State, Store
+from simclr_core.records import write_json
+
+Ablate = Callable[..., Result]
+
+
+@pytest.fixture
+def specs(write_grid: WriteGrid) -> list[RunSpec]:
+    return expand(load_grid(str(write_grid())), "demo")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablate:
+    monkeypatch.chdir(tmp_path)
+    for shown in (console.out, console.err):
+        monkeypatch.setattr(shown, "_width", 200)
+    return lambda *arguments: CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def submit(store: Store, spec: RunSpec, job_id: str | None, index: int | None, submission: str = "s1") -> Path:
+    """A queue record of ten minutes ago."""
+    folder = store.run_dir(spec.run_id)
+    when = time.time() - 600
+    write_json(folder / RECORD, vars(Queued(submission, job_id, index, "login", "ada", when, "gpu", None)))
+    os.utime(folder / RECORD, (when, when))
+    return folder
+
+
+def write_submission(store: Store, name: str, grids: Sequence[str], jobs: dict[str, list[list[RunSpec]]]) -> Path:
+    folder = store.root / ".submissions" / name
+    listed = [
+        {"job_id": job_id, "run_ids": [[spec.run_id for spec in task] for task in tasks]}
+        for job_id, tasks in jobs.items()
+    ]
+    content = {"id": name, "time": 1.0, "grids": list(grids), "scale": "demo", "profile": {}, "jobs": listed}
+    write_json(folder / "submission.json", content)
+    return folder
+
+
+def claim_as(store: Store, spec: RunSpec, job: str, *, age_s: float) -> None:
+    """A claim as a job on another machine leaves it."""
+    folder = store.run_dir(spec.run_id)
+    owner = Owner("node7", 1, "f" * 32, time.time() - age_s, job)
+    write_json(folder / "claim" / "owner.json", vars(owner))
+    write_json(folder / "heartbeat.json", {"time": owner.time})
+
+
+def asking(client: Says) -> Ask:
+    return lambda ids: scheduler.ask(ids, client)
+
+
+def finish(spec: RunSpec, store: Store) -> Path:
+    folder = store.run_dir(spec.run_id)
+    write_records(spec.config, list(spec.evaluations), folder)
+    return folder
+
+
+# retry
+
+
+def surveyed(specs: list[RunSpec], store: Store, client: Says) -> tuple[list[RunStatus], Answer]:
+    found = survey(specs, store, time.time(), asking(client))
+    return found.runs, found.answer
+
+
+def test_retry_clears_what_failed_and_what_went_away(specs: list[RunSpec], store: Store) -> None:
+    failed, killed, forgotten, silent = specs[:4]
+    store.run_dir(failed.run_id).mkdir(parents=True)
+    (store.run_dir(failed.run_id) / "error.txt").write_text("ZeroDivisionError\n", encoding="utf-8")
+    submit(store, killed, "120", 0)
+    claim_as(store, killed, "120_0", age_s=5)  # its last sign of life is new, but SLURM says how it ended
+    submit(store, forgotten, "120", 1)
+    claim_as(store, silent, "", age_s=STALE_AFTER_S + 60)
+    client = Says("", "120_0|OUT_OF_MEMORY|0:125|n1|5|6\n")
+    runs, answer = surveyed(specs[:4], store, client)
+    assert [run.state for run in runs] == [State.FAILED, State.FAILED, State.STALE, State.STALE]
+
+    cleared = retry.clear(runs, answer, store)
+
+    assert cleared.kept == {}
+    assert [run.spec for run in cleared.runs] == specs[:4]
+    assert [store.state(spec) for spec in specs[:4]] == [State.PLANNED] * 4
+    assert [list(store.run_dir(spec.run_id).iterdir()) for spec in specs[:4]] == [[]] * 4
+
+
+def test_retry_leaves_what_somebody_may_still_work_on(specs: list[RunSpec], store: Store) -> None:
+    hung, again, local = specs[:3]
+    submit(store, hung, "120", 0)
+    claim_as(store, hung, "120_0", age_s=STALE_AFTER_S + 60)
+    submit(store, again, "120", 1)
+    submit(store, local, "120", 2)
+    client = Says("120_0|RUNNING|None|n1|5|9\n", "120_2|CANCELLED by 0|0:0|n1|5|6\n")
+    runs, answer = surveyed(specs[:3], store, client)
+    assert [run.state for run in runs] == [State.STALE, State.STALE, State.FAILED]
+    submit(store, again, "121", 0, "s2")  # after the survey
+    claim_as(store, local, "", age_s=1)
+
+    cleared = retry.clear(runs, answer, store)
+
+    assert cleared.runs == []
+    assert cleared.kept == {
+        hung.run_id: "job 120_0 is still RUNNING; ablate cancel ends it",
+        again.run_id: "it has been submitted again meanwhile",
+        local.run_id: "another process works on it",
+    }
+    assert all((store.run_dir(spec.run_id) / RECORD).exists() for spec in specs[:3])
+
+
+def test_retry_waits_for_a_scheduler_that_does_not_answer(specs: list[RunSpec], store: Store) -> None:
+    """The job of a run whose node went down may be in the queue again."""
+    submit(store, specs[0], "120", 0)
+    claim_as(store, specs[0], "120_0", age_s=STALE_AFTER_S + 60)
+    runs, answer = surveyed(specs[:1], store, Says(None, None))
+    assert (runs[0].state, runs[0].why) == (State.STALE, "no sign of life for 6 min; SLURM does not answer")
+
+    cleared = retry.clear(runs, answer, store)
+    assert cleared.kept == {specs[0].run_id: "SLURM does not answer, and may still run job 120_0"}
+
+
+# cancel
+
+
+@dataclass
+class Cluster:
+    """SLURM with jobs in given states, which scancel ends after so many looks at the queue."""
+
+    states: dict[str, str]
+    looks: int = 1
+    refusal: str = ""
+    cancelled: list[str] = field(default_factory=list)
+
+    def __call__(self, command: Sequence[str]) -> Printed:
+        if command[0] == "scancel":
+            self.cancelled += command[1:]
+            return Printed(1, "", self.refusal) if self.refusal else Printed(0, "", "")
+        if command[0] == "sacct":
+            return Printed(0, "", "")
+        self.looks -= bool(self.cancelled)
+        if self.cancelled and not self.refusal and self.looks < 0:
+            return Printed(0, "", "")
+        return Printed(0, "".join(f"{name}|{state}|None|n1|5|9\n" for name, state in self.states.items()), "")
+
+
+def plan_of(
+    specs: list[RunSpec], store: Store, cluster: Cluster, asks: cancel.WhoAsks = lambda _grid, _scale: ()
+) -> cancel.Cancelling:
+    found = survey(specs, store, time.time(), lambda ids: scheduler.ask(ids, cluster))
+    return cancel.plan(found.runs, ["little"], "demo", store, asks)
+
+
+def test_cancel_takes_runs_out_of_the_queue_once_their_jobs_are_gone(specs: list[RunSpec], store: Store) -> None:
+    waiting, running, unknown = specs[:3]
+    for index, spec in enumerate(specs[:3]):
+        submit(store, spec, "120", index)
+    claim_as(store, running, "120_1", age_s=1)
+    cluster = Cluster({"120_0": "PENDING", "120_1": "RUNNING"}, looks=2)
+    slept: list[float] = []
+
+    todo = plan_of(specs, store, cluster)
+    assert (todo.jobs, todo.forgotten, todo.kept) == (
+        {"120_0": [waiting.run_id], "120_1": [running.run_id]},
+        [unknown.run_id],
+        {},
+    )
+    done = cancel.cancel(todo, store, cluster, slept.append)
+
+    assert cluster.cancelled == ["120_[0-1]"]
+    assert len(slept) == 2
+    assert sorted(done.runs) == sorted(spec.run_id for spec in specs[:3])
+    assert [store.state(spec) for spec in specs[:3]] == [State.PLANNED] * 3
+
+
+def test_cancel_leaves_runs_of_other_grids_that_are_under_way(specs: list[RunSpec], store: Store) -> None:
+    shared, other, own = specs[:3]
+    for index, spec in enumerate(specs[:3]):
+        submit(store, spec, "120", index)
+    write_submission(store, "s1", ["little", "second"], {"120": [[shared], [other], [own]]})
+    asked = {("second", "demo"): [shared.run_id, other.run_id]}
+    cluster = Cluster({f"120_{index}": "PENDING" for index in range(3)})
+
+    todo = plan_of(specs, store, cluster, lambda grid, scale: asked[grid, scale])
+
+    assert todo.jobs == {"120_2": [own.run_id]}
+    assert todo.kept == dict.fromkeys((shared.run_id, other.run_id), "second at scale demo asks for it too")
+
+
+def test_a_grid_that_is_through_holds_nothing(specs: list[RunSpec], store: Store) -> None:
+    submit(store, specs[0], "120", 0)
+    write_submission(store, "s1", ["little"], {"120": [[specs[0]]]})
+    write_submission(store, "s0", ["second"], {"110": [[specs[0]]]})  # no run is queued by it any more
+
+    todo = plan_of(specs, store, Cluster({"120_0": "PENDING"}), lambda _grid, _scale: [specs[0].run_id])
+    assert list(todo.jobs) == ["120_0"]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_a_job_that_brings_other_runs_too_goes_on(specs: list[RunSpec], store: Store, state: str) -> None:
+    for spec in specs[:2]:
+        submit(store, spec, "120", 0)
+    ours = specs[:1]
+    todo = plan_of(ours, store, Cluster({"120_0": state}))
+
+    assert todo.jobs == {}
+    if state == "PENDING":  # out of the books; the job does not find it when it starts
+        assert (todo.forgotten, todo.kept) == ([ours[0].run_id], {})
+    else:
+        assert todo.kept == {ours[0].run_id: f"its job 120_0 also brings {specs[1].run_id}, which is not cancelled"}
+
+
+def test_a_job_that_does_not_end_keeps_its_runs(
+    specs: list[RunSpec], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(store, specs[0], "120", None)
+    monkeypatch.setattr(cancel, "GONE_WITHIN_S", 0.0)
+    cluster = Cluster({"120": "COMPLETING"}, looks=9)
+    done = cancel.cancel(plan_of(specs, store, cluster), store, cluster, lambda _: None)
+
+    assert cluster.cancelled == ["120"]
+    assert (done.runs, list(done.lingering)) == ([], [specs[0].run_id])
+    assert queued.read(store.run_dir(specs[0].run_id)) is not None
+
+
+def test_a_refused_scancel_is_said(specs: list[RunSpec], store: Store) -> None:
+    submit(store, specs[0], "120", 3)
+    cluster = Cluster({"120_3": "RUNNING"}, refusal="scancel: error: Kill job error on job id 120_3: Access denied")
+    done = cancel.cancel(plan_of(specs, store, cluster), store, cluster, lambda _: None)
+
+    assert done.runs == []
+    assert "Access denied" in done.lingering[specs[0].run_id]
+
+
+def test_a_run_that_is_being_submitted_is_not_cancelled_half(specs: list[RunSpec], store: Store) -> None:
+    folder = submit(store, specs[0], None, None)
+    os.utime(folder / RECORD)
+
+    assert "try again in a minute" in plan_of(specs, store, Cluster({})).kept[specs[0].run_id]
+
+
+def test_ranges() -> None:
+    assert cancel.ranges([9, 1, 4, 5, 6, 8]) == "1,4-6,8-9"
+
+
+# prune
+
+
+def test_prune_takes_only_what_no_grid_needs(specs: list[RunSpec], store: Store) -> None:
+    done, lacking, working = specs[:3]
+    for spec in specs[:3]:
+        (finish(spec, store) / "checkpoint.pt").write_bytes(b"x" * 2000)
+    claim_as(store, working, "", age_s=1)
+    needs_more = [replace(lacking, grid="second", evaluations=specs[0].evaluations)]
+    (store.run_dir(lacking.run_id) / "evals" / f"{lacking.eval_ids[0]}.json").unlink()
+    old = store.run_dir(done.run_id) / ".stale-1"
+    old.mkdir()
+    os.utime(old, (1, 1))
+    (store.run_dir(done.run_id) / ".result.json.abc").write_text("new", encoding="utf-8")
+    stranger = store.root / "somebody-else"
+    stranger.mkdir()
+
+    found = prune.plan(store, [*specs, *needs_more], None)
+
+    assert {(item.path.name, item.kind, item.size) for item in found.items} == {
+        ("checkpoint.pt", "checkpoint", 2000),
+        (".stale-1", "temporary file", 0),
+    }
+    assert {item.path.parent for item in found.items} == {store.run_dir(done.run_id)}
+    assert found.notes == ["1 folders of no known grid stay as they are, such as somebody-else"]
+    prune.delete(found.items)
+    assert store.state(done) is State.DONE
+    assert not (store.run_dir(done.run_id) / "checkpoint.pt").exists()
+    assert (store.run_dir(lacking.run_id) / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_stays_for_the_evaluation_of_another_grid(specs: list[RunSpec], store: Store) -> None:
+    spec = replace(specs[0], evaluations=specs[0].evaluations[:1])
+    (finish(spec, store) / "checkpoint.pt").write_bytes(b"x")
+    more = replace(spec, grid="second", evaluations=specs[0].evaluations)
+
+    assert prune.plan(store, [spec, more], {spec.run_id}).items == []
+    assert len(prune.plan(store, [spec], {spec.run_id}).items) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "pruned"),
+    [
+        (Answer({"120_0": Job("COMPLETED")}, queue=True, accounting=True), True),
+        (Answer({}, queue=True), True),
+        (Answer({"120_1": Job("COMPLETING")}, queue=True), False),
+        (Answer(silence=("there is no squeue here",)), False),
+    ],
+)
+def test_logs_go_once_every_run_and_job_has_ended(
+    specs: list[RunSpec], store: Store, answer: Answer, *, pruned: bool
+) -> None:
+    finish(specs[0], store)
+    folder = write_submission(store, "s1", ["little"], {"120": [[specs[0]]]})
+    (folder / "120_0_0_log.out").write_text("done\n", encoding="utf-8")
+    unfinished = write_submission(store, "s2", ["little"], {"121": [[specs[0], specs[1]]]})
+    (unfinished / "121_0_log.out").write_text("...\n", encoding="utf-8")
+
+    found = prune.plan(store, specs, None, lambda _: answer)
+
+    assert [item.path.name for item in found.items] == (["120_0_0_log.out"] if pruned else [])
+    assert bool(found.notes) == (not answer.queue)
+
+
+def test_sizes() -> None:
+    sizes = (512, 1536, 3 * 1024**2, 5 * 1024**3, 2048 * 1024**3)
+    assert [prune.size_text(size) for size in sizes] == ["512 B", "1.5 KiB", "3.0 MiB", "5.0 GiB", "2048.0 GiB"]
+
+
+# logs
+
+
+def test_a_run_is_found_by_id_label_or_title(specs: list[RunSpec], store: Store) -> None:
+    for spec in specs[:3]:
+        store.run_dir(spec.run_id).mkdir(parents=True)
+    write_submission(store, "s1", ["little"], {})
+    first, second, third = specs[:3]
+    assert (first.label, second.label) == ("first=crop, second=crop",) * 2
+
+    def found(text: str) -> str:
+        return logs.find(store, text, lambda: specs)
+
+    assert found(first.run_id) == first.run_id
+    assert found(first.run_id[:-2]) == first.run_id
+    assert found(third.label) == third.run_id
+    assert found(f"{second.label} seed 1") == second.run_id
+    assert found(f"little {second.label} seed 1") == second.run_id
+    with pytest.raises(UserError, match=r"2 runs: .*\(seed 0\).*\(seed 1\); give the id of one, or add: seed N"):
+        found(first.label)
+    with pytest.raises(UserError, match=r"no run or cell 'first=crop, second=colr' \(did you mean"):
+        found("first=crop, second=colr")
+    with pytest.raises(UserError, match="runs start with 'sim"):
+        found("sim")
+
+
+def test_logs_are_those_of_the_newest_job(specs: list[RunSpec], store: Store) -> None:
+    spec = specs[0]
+    folder = store.run_dir(spec.run_id)
+    before = {"submission": "s1", "job_id": "120", "array_index": 4, "node": "n1", "restart_count": 0}
+    write_json(folder / "provenance.json", {"attempts": [{**before, "outcome": "failed"}]})
+    assert logs.output(store, spec.run_id, "out").path == store.root / ".submissions/s1/120_4_0_log.out"
+
+    submit(store, spec, "130", None, "s2")
+    assert logs.output(store, spec.run_id, "err").path == store.root / ".submissions/s2/130_0_log.err"
+
+
+def test_a_local_run_has_no_log(specs: list[RunSpec], store: Store) -> None:
+    write_json(store.run_dir(specs[0].run_id) / "provenance.json", {"attempts": [{"outcome": "done"}]})
+
+    assert logs.output(store, specs[0].run_id, "out").path is None
+
+
+def test_following_ends_with_the_run_and_loses_no_word(specs: list[RunSpec], store: Store, tmp_path: Path) -> None:
+    folder = submit(store, specs[0], "120", 0)
+    log = tmp_path / "120_0_0_log.out"
+    client = Says("120_0|RUNNING|None|n1|5|9\n", "")
+    moments = iter(["", "one\n", "two\n", "end"])
+
+    def sleep(_: float) -> None:
+        text = next(moments)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(text)
+        if text == "end":
+            queued.remove(folder)
+
+    assert "".join(logs.follow(store, specs[0].run_id, log, asking(client), sleep)) == "one\ntwo\nend"
+    assert next(moments, None) is None
+    assert len(client.asked) == 2  # squeue and sacct, once, however often the file was looked at
+
+
+# the commands
+
+
+def test_status_of_a_grid_on_a_cluster(
+    ablate: Ablate, specs: list[RunSpec], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index, spec in enumerate(specs[:5]):
+        submit(store, spec, "120", index)
+    finish(specs[0], store)
+    claim_as(store, specs[1], "120_1", age_s=2)
+    beat = {"time": time.time(), "phase": "pretrain", "step": 3, "num_steps": 7, "images_per_s": 1234.5}
+    write_json(store.run_dir(specs[1].run_id) / "heartbeat.json", beat)
+    client = Says("120_1|RUNNING|None|n7|5|9\n120_2|PENDING|Priority||N/A|N/A\n", "120_3|TIMEOUT|0:0|n1|5|6\n")
+    monkeypatch.setattr("ablations.commands.state.survey", lambda *given: survey(*given, asking(client)))
+
+    done = ablate("status", "little.yaml", "--scale", "demo", "--check")
+
+    assert done.exit_code == 1
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert "little demo 5 1 1 1 1 1 about" in lines[1]
+    assert any(
+        line.startswith(specs[1].run_id) and "pretrain 3/7 1234 " in line and " n7 120_1" in line for line in lines
+    )
+    assert "queued: 1 Priority" in lines
+    assert any(line.startswith(f"time limit 1 {specs[3].run_id}") for line in lines)
+    assert any(line.startswith(specs[4].run_id) and "SLURM knows no job 120_4" in line for line in lines)
+    assert f"what it printed: ablate logs {specs[3].run_id}" in lines
+    assert "to try again: ablate retry little --scale demo" in lines
+
+
+def test_status_as_json_and_without_grids(ablate: Ablate, tmp_path: Path, write_grid: WriteGrid) -> None:
+    import json
+
+    assert "no run of any grid yet" in ablate("status").output
+    (tmp_path / "grids").mkdir()
+    path = write_grid()
+    path.rename(tmp_path / "grids" / path.name)
+    specs = expand(load_grid("little"), "demo")
+    finish(specs[0], Store(Path("runs")))
+
+    (grid,) = json.loads(ablate("status", "--json").output)["grids"]
+    assert (grid["grid"], grid["scale"], grid["counts"]["done"], grid["counts"]["planned"]) == ("little", "demo", 1, 9)
+    assert grid["runs"][0]["state"] == "done"
+    assert ablate("status", "--check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("status", "litle"), "no grid 'litle'"),
+        (("status", "--scale", "dmo"), "no grid has a scale 'dmo'; expected one of"),
+        (("logs", "nothing"), "no run or cell 'nothing'"),
+        (("retry", "litle"), "no grid 'litle'"),
+        (("cancel", "litle", "--scale", "demo"), "no grid 'litle'"),
+        (("prune", "litle"), "no grid 'litle'"),
+    ],
+)
+def test_wrong_words_give_exit_code_2(ablate: Ablate, arguments: tuple[str, ...], problem: str) -> None:
+    done = ablate(*arguments)
+
+    assert done.exit_code == 2
+    assert problem in done.stderr
+
+
+def test_retry_and_prune_and_logs_of_local_runs(ablate: Ablate, specs: list[RunSpec], store: Store) -> None:
+    finish(specs[0], store)
+    (store.run_dir(specs[0].run_id) / "checkpoint.pt").write_bytes(b"x" * 4096)
+    store.run_dir(specs[1].run_id).mkdir()
+    (store.run_dir(specs[1].run_id) / "error.txt").write_text("ZeroDivisionError: why\n", encoding="utf-8")
+    grid = ("little.yaml", "--scale", "demo")
+
+    assert "ZeroDivisionError: why" in ablate("logs", specs[1].run_id).output
+    assert "no run in runs is stale" in ablate("retry", *grid, "--stale").output
+    retried = ablate("retry", *grid)
+    assert retried.output.splitlines()[0] == "1 runs are planned again: 1 ZeroDivisionError"
+    assert "next: ablate run little --scale demo " in retried.output
+    assert not (store.run_dir(specs[1].run_id) / "error.txt").exists()
+
+    shown = ablate("prune", *grid)
+    assert "--yes deletes these 4.0 KiB" in shown.output
+    assert (store.run_dir(specs[0].run_id) / "checkpoint.pt").exists()
+    assert "deleted 4.0 KiB" in ablate("prune", *grid, "--yes").output
+    assert not (store.run_dir(specs[0].run_id) / "checkpoint.pt").exists()
+    assert "nothing to delete" in ablate("prune", *grid).output
+
+
+def test_cancel_without_anything_in_the_queue(ablate: Ablate, specs: list[RunSpec]) -> None:
+    assert specs
+    done = ablate("cancel", "little.yaml", "--scale", "demo")
+
+    assert (done.exit_code, done.output) == (
+        0,
+        "nothing to cancel: no run of little at scale demo is in SLURM's queue\n",
+    )

@@ -45,7 +45,7 @@ def make_store(store: Store, specs: list[RunSpec]) -> dict[str, Job]:
         folder, kind = store.run_dir(spec.run_id), index % 10
         name = f"120_{index}"
         place = {"submission": "s1", "job_id": "120", "array_index": index, "node": "n1", "restart_count": 0}
-        attempt = {"attempt": 1, "outcome": "running", "host": "n1", "num_threads": 1, "slurm": place}
+        attempt = {"attempt": 1, "outcome": "running", "host": "n1", "num_threads": 1, **place}
         write(folder / "provenance.json", {"schema_version": 1, "attempts": [attempt]})
         if kind < 6:
             write(folder / "spec.json", spec.spec_json())

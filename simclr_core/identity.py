@@ -25,9 +25,9 @@ EVAL_VERSION = 1
 def canonical(node: Any) -> dict[str, Any]:
     """The fields in use, as nested plain values: what determines the result and nothing else."""
     out: dict[str, Any] = {}
-    for name, is_float, only, neutral, neutral_under in _rules(type(node)):
+    for name, is_float, only, neutral, neutral_under in _rules(node.__class__):
         value = getattr(node, name)
-        if _is_node(type(value)):
+        if _is_node(value.__class__):
             out[name] = canonical(value)
         elif (not only or holds(node, only)) and not (
             neutral is not None and value == neutral and holds(node, neutral_under)

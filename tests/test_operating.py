@@ -88,8 +88,9 @@ def finish(spec: RunSpec, store: Store) -> Path:
 # retry
 
 
-def surveyed(specs: list[RunSpec], store: Store, client: Says) -> list[RunStatus]:
-    return survey(specs, store, time.time(), asking(client)).runs
+def surveyed(specs: list[RunSpec], store: Store, client: Says) -> tuple[list[RunStatus], Answer]:
+    found = survey(specs, store, time.time(), asking(client))
+    return found.runs, found.answer
 
 
 def test_retry_clears_what_failed_and_what_went_away(specs: list[RunSpec], store: Store) -> None:
@@ -101,10 +102,10 @@ def test_retry_clears_what_failed_and_what_went_away(specs: list[RunSpec], store
     submit(store, forgotten, "120", 1)
     claim_as(store, silent, "", age_s=STALE_AFTER_S + 60)
     client = Says("", "120_0|OUT_OF_MEMORY|0:125|n1|5|6\n")
-    runs = surveyed(specs[:4], store, client)
+    runs, answer = surveyed(specs[:4], store, client)
     assert [run.state for run in runs] == [State.FAILED, State.FAILED, State.STALE, State.STALE]
 
-    cleared = retry.clear(runs, store)
+    cleared = retry.clear(runs, answer, store)
 
     assert cleared.kept == {}
     assert [run.spec for run in cleared.runs] == specs[:4]
@@ -119,12 +120,12 @@ def test_retry_leaves_what_somebody_may_still_work_on(specs: list[RunSpec], stor
     submit(store, again, "120", 1)
     submit(store, local, "120", 2)
     client = Says("120_0|RUNNING|None|n1|5|9\n", "120_2|CANCELLED by 0|0:0|n1|5|6\n")
-    runs = surveyed(specs[:3], store, client)
+    runs, answer = surveyed(specs[:3], store, client)
     assert [run.state for run in runs] == [State.STALE, State.STALE, State.FAILED]
     submit(store, again, "121", 0, "s2")  # after the survey
     claim_as(store, local, "", age_s=1)
 
-    cleared = retry.clear(runs, store)
+    cleared = retry.clear(runs, answer, store)
 
     assert cleared.runs == []
     assert cleared.kept == {
@@ -133,6 +134,17 @@ def test_retry_leaves_what_somebody_may_still_work_on(specs: list[RunSpec], stor
         local.run_id: "another process works on it",
     }
     assert all((store.run_dir(spec.run_id) / RECORD).exists() for spec in specs[:3])
+
+
+def test_retry_waits_for_a_scheduler_that_does_not_answer(specs: list[RunSpec], store: Store) -> None:
+    """The job of a run whose node went down may be in the queue again."""
+    submit(store, specs[0], "120", 0)
+    claim_as(store, specs[0], "120_0", age_s=STALE_AFTER_S + 60)
+    runs, answer = surveyed(specs[:1], store, Says(None, None))
+    assert (runs[0].state, runs[0].why) == (State.STALE, "no sign of life for 6 min; SLURM does not answer")
+
+    cleared = retry.clear(runs, answer, store)
+    assert cleared.kept == {specs[0].run_id: "SLURM does not answer, and may still run job 120_0"}
 
 
 # cancel
@@ -357,7 +369,7 @@ def test_logs_are_those_of_the_newest_job(specs: list[RunSpec], store: Store) ->
     spec = specs[0]
     folder = store.run_dir(spec.run_id)
     before = {"submission": "s1", "job_id": "120", "array_index": 4, "node": "n1", "restart_count": 0}
-    write_json(folder / "provenance.json", {"attempts": [{"slurm": before, "outcome": "failed"}]})
+    write_json(folder / "provenance.json", {"attempts": [{**before, "outcome": "failed"}]})
     assert logs.output(store, spec.run_id, "out").path == store.root / ".submissions/s1/120_4_0_log.out"
 
     submit(store, spec, "130", None, "s2")
@@ -365,7 +377,7 @@ def test_logs_are_those_of_the_newest_job(specs: list[RunSpec], store: Store) ->
 
 
 def test_a_local_run_has_no_log(specs: list[RunSpec], store: Store) -> None:
-    write_json(store.run_dir(specs[0].run_id) / "provenance.json", {"attempts": [{"slurm": None, "outcome": "done"}]})
+    write_json(store.run_dir(specs[0].run_id) / "provenance.json", {"attempts": [{"outcome": "done"}]})
 
     assert logs.output(store, specs[0].run_id, "out").path is None
 

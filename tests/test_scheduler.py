@@ -123,6 +123,15 @@ def test_ranges_of_waiting_elements(text: str, indices: list[int]) -> None:
     assert [index for index in range(12) if answer.job(f"7_{index}")] == indices
 
 
+@pytest.mark.parametrize("lines", [(0, 1), (1, 0)])
+def test_an_element_that_has_a_line_of_its_own_is_not_what_its_range_says(lines: tuple[int, int]) -> None:
+    """Recorded: accounting listed 45_8 as running and, for a while, still in the range of those that wait."""
+    recorded = ("45_8|RUNNING|0:0|n1|5|Unknown\n", "45_[8-14%15]|PENDING|0:0|None assigned|Unknown|Unknown\n")
+    answer = ask(["45"], Says(None, "".join(recorded[line] for line in lines)))
+
+    assert [job.state if (job := answer.job(f"45_{index}")) else None for index in (8, 9)] == ["RUNNING", "PENDING"]
+
+
 def test_a_range_cut_short_stands_for_what_it_does_not_name() -> None:
     past = "7_[1,3,5,7,...]|PENDING|0:0|None assigned|Unknown|Unknown\n7_2|COMPLETED|0:0|n1|5|6\n"
     answer = ask(["7"], Says(None, past))

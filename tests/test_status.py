@@ -82,7 +82,7 @@ CASES = {
     "node failure, not requeued": (CLAIMED, says(Job("NODE_FAIL", "1:0")), State.FAILED, "its job NODE_FAIL"),
     "failed with a word": (FAILED, says(Job("FAILED", "1:0")), State.FAILED, ""),
     # unknown to SLURM
-    "submitted just now": (replace(QUEUED, queued_time=NOW - 5), says(), State.QUEUED, "submitted just now"),
+    "submitted just now": (replace(QUEUED, queued_time=NOW - 5), says(), State.QUEUED, "less than a minute ago"),
     "unknown": (QUEUED, says(), State.STALE, "SLURM knows no job 120_5: cancelled while it waited, or forgotten since"),
     "unknown, with an error": (FAILED, says(), State.FAILED, ""),
     "unknown, claimed by it": (CLAIMED, says(), State.STALE, "SLURM knows no job 120_5"),

@@ -84,11 +84,12 @@ def retry(
     with told():
         asked = runs_of_store(grids, scale, store, None)
     specs = [spec for _, _, of_grid in asked for spec in of_grid]
-    runs = [run for run in survey(specs, of_store, time.time()).runs if run.state in states]
+    found = survey(specs, of_store, time.time())
+    runs = [run for run in found.runs if run.state in states]
     if not runs:
         say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
         return
-    cleared = retrying.clear(runs, of_store)
+    cleared = retrying.clear(runs, found.answer, of_store)
     _tell_kept(cleared.kept)
     if cleared.runs:
         causes = Counter(run.cause.kind if run.cause else "stale" for run in cleared.runs)

@@ -68,7 +68,7 @@ def screen(sections: Sequence[Section], store: Path) -> Iterator[RenderableType]
     by_state = {state: [run for run in runs.values() if run.state is state] for state in State}
     for problem in dict.fromkeys(line for each in sections for line in each.survey.answer.silence):
         yield Text(f"SLURM: {problem}", style="yellow")
-    if any(run.files.facts.queued and run.why == SILENT for run in runs.values()):
+    if any(run.files.facts.queued and run.why.endswith(SILENT) for run in runs.values()):
         yield Text("SLURM does not answer: states are those of the files alone, and queued means submitted")
     yield from _under_way(by_state[State.RUNNING])
     if waits := Counter(run.why or "submitted" for run in by_state[State.QUEUED]):

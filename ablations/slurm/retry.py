@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ablations import queued
+from ablations.slurm.scheduler import Answer
 from ablations.slurm.status import RunStatus
 from ablations.store import Store
 
@@ -18,25 +19,36 @@ class Cleared:
     kept: dict[str, str] = field(default_factory=dict)  # run id -> reason
 
 
-def clear(runs: Iterable[RunStatus], store: Store) -> Cleared:
-    """Remove error.txt, the claim and the queue record of each run, unless somebody may still work on it."""
+def clear(runs: Iterable[RunStatus], answer: Answer, store: Store) -> Cleared:
+    """Remove error.txt, the claim and the queue record of each run, unless somebody may still work on it.
+
+    ``answer`` is what the scheduler said when the runs were surveyed.
+    """
     cleared = Cleared()
     for run in {run.spec.run_id: run for run in runs}.values():
-        if reason := _clear(run, store):
+        if reason := _held(run, answer) or _clear(run, store):
             cleared.kept[run.spec.run_id] = reason
         else:
             cleared.runs.append(run)
     return cleared
 
 
+def _held(run: RunStatus, answer: Answer) -> str:
+    """Who, by the survey, may still work on a run; "" if nobody does."""
+    record = run.files.record
+    if run.cause and run.cause.kind == "another run's folder":
+        return run.cause.line
+    if not record or not record.job_name or (run.job and run.job.ended):
+        return ""
+    if run.job:
+        return f"job {record.job_name} is still {run.job.state}; ablate cancel ends it"
+    return "" if answer.queue else f"SLURM does not answer, and may still run job {record.job_name}"
+
+
 def _clear(run: RunStatus, store: Store) -> str:
     """Why a run cannot be cleared; "" once it is."""
     run_id, folder = run.spec.run_id, store.run_dir(run.spec.run_id)
     record = run.files.record
-    if run.cause and run.cause.kind == "another run's folder":
-        return run.cause.line
-    if run.job and record and not run.job.ended and not run.files.facts.has_failed:
-        return f"job {record.job_name} is still {run.job.state}; ablate cancel ends it"
     if record and queued.read(folder) != record:
         return "it has been submitted again meanwhile"
     if record and run.files.is_claimed_by_job:

@@ -145,7 +145,11 @@ def _jobs(
             return {}, f"{command[0]} failed: {said[-1] if said else f'exit code {printed.code}'}"
         for name, *values in (line.split("|") for line in printed.out.splitlines()):
             if len(values) == 5:
-                jobs |= dict.fromkeys(_names(name), read(*values))
+                names = _names(name)
+                if names == [name]:
+                    jobs[name] = read(*values)
+                else:  # accounting's range of waiting elements may still hold some that it lists apart
+                    jobs = dict.fromkeys(names, read(*values)) | jobs
     return jobs, ""
 
 

@@ -74,8 +74,7 @@ class RunStatus:
     def node(self) -> str:
         """Where it runs, or last ran."""
         newest = self.files.attempts[-1] if self.files.attempts else {}
-        place = newest.get("slurm") or {}
-        return (self.job.node if self.job else "") or str(place.get("node") or newest.get("host") or "")
+        return (self.job.node if self.job else "") or str(newest.get("node") or newest.get("host") or "")
 
 
 @dataclass
@@ -122,7 +121,8 @@ def _without_job(run: RunFiles, eval_ids: Sequence[str], now: float) -> Verdict:
 def _by_files(facts: RunFacts, eval_ids: Sequence[str], now: float, why: str = "") -> Verdict:
     found = state(facts, eval_ids, now)
     if found is State.STALE:
-        why = "its process is gone" if facts.owner_is_dead else _silent(now - facts.last_sign_of_life)
+        gone = "its process is gone" if facts.owner_is_dead else _silent(now - facts.last_sign_of_life)
+        why = f"{gone}; {why}" if why else gone
     return Verdict(found, why)
 
 
@@ -130,7 +130,7 @@ def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: A
     if facts.has_failed:
         return Verdict(State.FAILED)
     if now - facts.queued_time <= GRACE_S:
-        return Verdict(State.QUEUED, "submitted just now; SLURM does not list it yet")
+        return Verdict(State.QUEUED, "SLURM does not list it, but it was submitted less than a minute ago")
     if not answer.queue:
         return _by_files(facts, eval_ids, now, "the queue does not answer, and accounting does not know the job")
     if answer.accounting:
@@ -211,11 +211,19 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
         job = answer.job(record.job_name) if record and record.job_name else None
         cause = None
         if verdict.state is State.FAILED:
-            error = store.run_dir(run_id) / "error.txt"
-            text = error.read_text(encoding="utf-8", errors="replace") if files.facts.has_failed else ""
-            cause = cause_of(job, text, submissions.log_tail(store, files.attempts, record))
+            cause = cause_of(job, _error(store, files, run_id), submissions.log_tail(store, files.attempts, record))
         found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause))
     return found
+
+
+def _error(store: Store, files: RunFiles, run_id: str) -> str:
+    """The content of error.txt, unless it is from before the run was submitted again."""
+    if not files.facts.has_failed:
+        return ""
+    try:
+        return (store.run_dir(run_id) / "error.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _read(store: Store, run_id: str) -> RunFiles:

@@ -59,12 +59,12 @@ def log_path(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued
     """The file that a run's newest job writes, ``ending`` being out or err; None for a run of no job."""
     if record and record.job_name:
         return store.root / FOLDER / record.submission / f"{record.job_name}_0_log.{ending}"
-    place = attempts[-1].get("slurm") if attempts else None
-    if not place or not place["submission"]:
+    newest: Mapping[str, Any] = attempts[-1] if attempts else {}
+    if not newest.get("submission"):
         return None
-    index = place["array_index"]
-    name = place["job_id"] if index is None else f"{place['job_id']}_{index}"
-    return store.root / FOLDER / str(place["submission"]) / f"{name}_0_log.{ending}"
+    index = newest["array_index"]
+    name = newest["job_id"] if index is None else f"{newest['job_id']}_{index}"
+    return store.root / FOLDER / str(newest["submission"]) / f"{name}_0_log.{ending}"
 
 
 def log_tail(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -75,6 +76,23 @@ def tests(session: nox.Session) -> None:
     """Run the tests, two at a time; arguments after `--` go to pytest."""
     install(session, "test", project=True)
     python(session, "pytest", "--numprocesses=2", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(default=False)
+def slurm(session: nox.Session) -> None:
+    """Run the tests on a SLURM cluster that they start on this machine; needs root and Debian or Ubuntu."""
+    install(session, "test", project=True)
+    packages = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    if any(shutil.which(name, path=path) is None for name in ("munged", "sbatch", "setpriv", "slurmctld", "slurmd")):
+        command = f"apt-get install --no-install-recommends {' '.join(packages)}"
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            reason = f"there is no SLURM here; on Debian or Ubuntu, as root: {command}"
+            session.error(reason) if os.environ.get("CI") else session.skip(reason)
+        session.run("apt-get", "update", "-qq", external=True)
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        session.run(*command.split(), "--yes", "-qq", external=True, env=environment)
+    python(session, "pytest", "-m", "slurm", "tests/slurm", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(default=False)

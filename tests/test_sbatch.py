@@ -147,6 +147,12 @@ def test_runs_are_read_back_as_they_were_and_other_configurations_refused(
         orders.read(tmp_path, [specs[0].run_id])
 
 
+def run_git(folder: Path, *arguments: str) -> bytes:
+    """What git prints."""
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the two packages in a folder of it, from which ``find_code`` believes to be imported."""
@@ -154,9 +160,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in ("src/simclr_core/config.py", "src/ablations/cli.py", "notes.md"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("old\n", encoding="utf-8")
-    git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], check=True)
+        run_git(root, "-c", "user.name=a", "-c", "user.email=a@b", *command)
     monkeypatch.setattr("simclr_core.__file__", str(root / "src" / "simclr_core" / "__init__.py"))
     return root
 
@@ -168,12 +173,11 @@ def test_changes_are_found_kept_and_in_the_snapshot(repository: Path, tmp_path: 
     (repository / "results.csv").write_text("no code\n", encoding="utf-8")
     code = find_code()
     assert {line.split()[-1] for line in code.changes} == {"src/simclr_core/config.py", "src/ablations/new.py"}
-    before = subprocess.run(["git", "-C", str(repository), "status", "--porcelain"], capture_output=True, check=True)
+    before = run_git(repository, "status", "--porcelain")
 
     patch = tmp_path / "diff.patch"
     patch.write_text(diff(code), encoding="utf-8")
-    after = subprocess.run(["git", "-C", str(repository), "status", "--porcelain"], capture_output=True, check=True)
-    assert after.stdout == before.stdout
+    assert run_git(repository, "status", "--porcelain") == before
     with_changes = snapshot(code, tmp_path / "with", patch)
     assert with_changes.root == tmp_path / "with" / "src"
     assert (with_changes.root / "ablations" / "new.py").read_text(encoding="utf-8") == "new\n"

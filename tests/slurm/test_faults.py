@@ -98,7 +98,7 @@ def test_preemption_changes_no_bit(
     toy = study(*ONE_RUN, ("set:\n", settings), *FEW_LABELS, scale="mini")
     toy.submit("--data-dir", toy_runtime.data_dir, partition="low", time_min=60)
     heartbeat = toy.run_dir() / "heartbeat.json"
-    until(lambda: (toy.run_dir() / "metrics.jsonl").exists(), 90, "the training has begun", toy.logs)
+    until((toy.run_dir() / "metrics.jsonl").exists, 90, "the training has begun", toy.logs)
     cluster.tell("sbatch", "-p", "high", "--exclusive", "-N3", "-o", "/dev/null", "--wrap", "sleep 3")
     until(lambda: "stopped" in toy.outcomes(), 60, "the run was preempted", toy.logs)
     until(lambda: not heartbeat.exists(), 10, "the run was given back")
@@ -149,7 +149,7 @@ def test_a_job_that_is_killed_is_submitted_again(cluster: Cluster, study: MakeSt
     assert "0 runs to submit, 1 queued" in little.submit()
     job = little.job_of()
     cluster.tell("scancel", "--signal=KILL", "--full", job)
-    until(lambda: cluster.jobs()[job] == "FAILED", 60, "the job has failed")
+    until(lambda: cluster.jobs()[job] in ("FAILED", "CANCELLED"), 60, "the job has ended", cluster.jobs)
 
     assert "1 runs to submit" in little.submit()
     little.wait(90)

@@ -132,8 +132,9 @@ def test_a_submitter_that_is_killed_loses_no_run(
     moment: str,
 ) -> None:
     little = study()
+    last = max((int(name.partition("_")[0]) for name in cluster.jobs()), default=0)
     (tmp_path / "bin").mkdir()
-    real = '/usr/bin/sbatch --begin=now+5 "$@"\n' if moment == "after" else ""
+    real = f'{shutil.which("sbatch")} "$@"\n' if moment == "after" else ""
     (tmp_path / "bin" / "sbatch").write_text(f"#!/bin/sh\n{real}kill -9 $PPID\n", encoding="utf-8")
     (tmp_path / "bin" / "sbatch").chmod(0o755)
     with monkeypatch.context() as patch:

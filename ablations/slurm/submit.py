@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import subprocess
 import time
 import uuid
@@ -184,6 +185,8 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     finally:
         for run_id in waiting:
             queue.dequeue(store.run_dir(run_id), name)
+        if not record["jobs"] and not waiting:  # others were faster with all of them
+            shutil.rmtree(folder)
     return done
 
 

@@ -151,7 +151,12 @@ class Session:
             found = queued.read(run_dir)
             self._end(spec.run_id, f"belongs to submission {found.submission}" if found else "was taken from the queue")
             return False
-        if self.store.state(spec) is State.DONE:
+        try:
+            state = self.store.state(spec)
+        except UserError as error:  # the folder is another configuration's
+            self._fail(spec.run_id, "\n".join(error.problems))
+            return False
+        if state is State.DONE:
             self._end(spec.run_id, "was done already")
             return False
         attempts = [a for a in provenance.read(run_dir) if a.get("submission") == mine]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,8 @@ def whole_cluster() -> Iterator[Cluster]:
     root = Path(tempfile.mkdtemp(prefix="slurm-", dir=shm if os.access(shm, os.W_OK) else None))
     before = dict(os.environ)
     cluster: Cluster | None = None
+    # a time limit on the tests ends them so; pytest alone would leave the jobs behind
+    handler = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
     try:
         cluster = Cluster(root)
         path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
@@ -49,6 +52,7 @@ def whole_cluster() -> Iterator[Cluster]:
         if cluster:
             cluster.stop()
         shutil.rmtree(root, ignore_errors=True)
+        signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

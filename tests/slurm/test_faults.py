@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -148,8 +150,11 @@ def test_a_job_that_is_killed_is_submitted_again(cluster: Cluster, study: MakeSt
     until(lambda: len(made(little)) > 10, 60, "ten steps")
     assert "0 runs to submit, 1 queued" in little.submit()
     job = little.job_of()
-    cluster.tell("scancel", "--signal=KILL", "--full", job)
-    until(lambda: cluster.jobs()[job] in ("FAILED", "CANCELLED"), 60, "the job has ended", cluster.jobs)
+    worker = read_json(little.run_dir() / "claim" / "owner.json")["pid"]
+    task = int(Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").split()[3])  # its parent
+    for pid in (task, worker):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: cluster.jobs()[job] == "FAILED", 60, "the job has failed", cluster.jobs)
 
     assert "1 runs to submit" in little.submit()
     little.wait(90)

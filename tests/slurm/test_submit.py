@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,27 +27,26 @@ UseTrainer = Callable[[str], None]
 
 
 @pytest.fixture
-def submitter(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start ``ablate`` in a process of its own, with a fake trainer."""
+def ablate(tmp_path: Path) -> list[str]:
+    """The command ``ablate``, with a fake trainer."""
     script = tmp_path / "run_ablate.py"
     code = """
-        import sys
         from ablations import cli, launch
         if __name__ == "__main__":
             launch.EXECUTE = "fake_trainer:quick"
             cli.app()
     """
     script.write_text(textwrap.dedent(code), encoding="utf-8")
+    return [sys.executable, str(script)]
 
-    def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
-        command = [sys.executable, str(script), *arguments]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
 
-    return start
+def start(*command: str) -> subprocess.Popen[str]:
+    """Start a process whose words can be read."""
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_an_array_gives_the_tables_that_the_local_executor_gives(
-    cluster: Cluster, study: MakeStudy, fake_trainer: UseTrainer, tmp_path: Path
+    cluster: Cluster, study: MakeStudy, fake_trainer: UseTrainer, ablate: list[str], tmp_path: Path
 ) -> None:
     fake_trainer("quick")
     little = study()
@@ -57,10 +57,7 @@ def test_an_array_gives_the_tables_that_the_local_executor_gives(
     grids = [load_grid(str(little.grid))]
     collect(grids, "demo", little.store, tmp_path / "of_cluster")
     locally = ["run", str(little.grid), "--scale", "demo", "--store", str(tmp_path / "local")]
-    code = "from ablations import cli, launch; launch.EXECUTE = 'fake_trainer:quick'; cli.app()"
-    script = tmp_path / "local.py"
-    script.write_text(f"if __name__ == '__main__':\n    {code}\n", encoding="utf-8")
-    subprocess.run([sys.executable, str(script), *locally], check=True, capture_output=True)
+    subprocess.run([*ablate, *locally], check=True, capture_output=True)
     collect(grids, "demo", Store(tmp_path / "local"), tmp_path / "of_this_machine")
     for name in ("runs.csv", "curves.csv", "little.demo.json"):
         ours, theirs = ((tmp_path / folder / name).read_text() for folder in ("of_cluster", "of_this_machine"))
@@ -109,12 +106,10 @@ def test_two_hundred_runs_in_packs_of_ten(study: MakeStudy, fake_trainer: UseTra
 
 
 @pytest.mark.usefixtures("cluster")
-def test_two_submitters_at_the_same_moment_run_each_cell_once(
-    study: MakeStudy, submitter: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_two_submitters_at_the_same_moment_run_each_cell_once(study: MakeStudy, ablate: list[str]) -> None:
     little = study()
-    arguments = little.arguments()
-    printed = [process.communicate(timeout=60)[0] for process in [submitter(arguments), submitter(arguments)]]
+    command = [*ablate, *little.arguments()]
+    printed = [process.communicate(timeout=60)[0] for process in [start(*command), start(*command)]]
     numbers = [int(found) for text in printed for found in re.findall(r"submitted (\d+) runs", text)]
     assert sum(numbers) == 10, printed
     little.wait(90)
@@ -126,12 +121,13 @@ def test_two_submitters_at_the_same_moment_run_each_cell_once(
 def test_a_submitter_that_is_killed_loses_no_run(
     cluster: Cluster,
     study: MakeStudy,
-    submitter: Callable[..., subprocess.Popen[str]],
+    ablate: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     moment: str,
 ) -> None:
-    little = study()
+    little = study(("seeds: [0, 1]", "seeds: [0]"))
+    command = [*ablate, *little.arguments()]
     last = max((int(name.partition("_")[0]) for name in cluster.jobs()), default=0)
     (tmp_path / "bin").mkdir()
     real = f'{shutil.which("sbatch")} "$@"\n' if moment == "after" else ""
@@ -139,35 +135,29 @@ def test_a_submitter_that_is_killed_loses_no_run(
     (tmp_path / "bin" / "sbatch").chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-        process = submitter(little.arguments())
+        process = start(*command)
         process.communicate(timeout=60)
     assert process.returncode == -9
     assert set(little.states()) == {"queued"}
     assert read_json(little.run_dir() / "queued" / "job.json")["job_id"] is None
     waiting = [name for name in cluster.jobs() if int(name.partition("_")[0]) > last]
-    assert len(waiting) == (10 if moment == "after" else 0)
+    assert len(waiting) == (5 if moment == "after" else 0)
 
-    again = submitter(little.arguments())  # its claims may still be those of a submitter at work
-    assert "0 runs to submit, 10 queued" in again.communicate(timeout=60)[0]
-    for number in range(10):
+    # its claims may still be those of a submitter at work
+    assert "0 runs to submit, 5 queued" in start(*command).communicate(timeout=60)[0]
+    for number in range(5):
         path = little.run_dir(number) / "queued" / "job.json"
         write_json(path, read_json(path) | {"time": time.time() - 61})
-    again = submitter(little.arguments())
-    assert "submitted 10 runs" in again.communicate(timeout=60)[0]
+    assert "submitted 5 runs" in start(*command).communicate(timeout=60)[0]
     little.wait(120)
 
-    assert [little.outcomes(number) for number in range(10)] == [["done"]] * 10
+    assert [little.outcomes(number) for number in range(5)] == [["done"]] * 5
 
 
-def test_a_job_can_submit(cluster: Cluster, study: MakeStudy, submitter: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_job_can_submit(cluster: Cluster, study: MakeStudy, ablate: list[str]) -> None:
     little = study()
-    process = submitter([])
-    process.kill()
-    process.communicate()
-    command = [*process.args[:2], *little.arguments()]
-    job = cluster.tell(
-        "sbatch", "--parsable", "-o", str(little.folder / "outer"), "--array=0-1", "--wrap", " ".join(command)
-    )
+    command = shlex.join([*ablate, *little.arguments()])
+    job = cluster.tell("sbatch", "--parsable", "-o", str(little.folder / "outer"), "--array=0-1", "--wrap", command)
     until(lambda: cluster.jobs().get(f"{job}_1") == "COMPLETED", 60, "the outer job has ended")
     little.wait(90)
 

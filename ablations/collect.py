@@ -14,6 +14,7 @@ from typing import Any
 from ablations import plan
 from ablations.errors import UserError
 from ablations.grid import expand, scale_of
+from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
 from simclr_core.identity import canonical
@@ -35,7 +36,6 @@ RUNS_COLUMNS = (
     "num_test",
 )
 CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
-_OF_RESULT = ("z_std_ratio", "z_std", "final_loss")
 
 Row = dict[str, Any]
 
@@ -124,7 +124,7 @@ def grid_json(
         "axes": {axis.name: list(axis.labels) for axis in of_scale.axes},
         "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
         "metric": grid.metric,
-        "evaluations": [canonical(evaluation) for evaluation in of_scale.evaluations],
+        "evaluations": [canonical(evaluation.config) for evaluation in of_scale.evaluations],
         "cells": list(cells.values()),
         "figure": grid.figure,
         "claims": list(grid.claims),
@@ -155,7 +155,7 @@ def _settings(grid: Grid, scale: str) -> dict[str, Any]:
     settings = {key: value for key, value in used.items() if key not in varied and key != "seed"}
     settings |= {f"axes.{axis.name}": list(axis.labels) for axis in axes}
     for evaluation in of_scale.evaluations if of_scale else ():
-        settings[f"{evaluation.metric}.num_labels"] = evaluation.num_labels
+        settings[f"{evaluation.config.metric}.num_labels"] = evaluation.config.num_labels
     return settings
 
 
@@ -199,7 +199,11 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
     }
     evaluated = [row for evaluation in record["evaluations"] for row in _evaluation_rows(shared, evaluation)]
     of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
-    return evaluated + [{**of_run, "metric": metric, "value": result[metric]} for metric in _OF_RESULT]
+    rows = [{**of_run, "metric": metric, "value": result[metric]} for metric in RUN_METRICS]
+    measured = [metric for metric in CONTRASTIVE_METRICS if result.get(metric) is not None]
+    candidates = {"num_test": spec.config.training.global_batch_size}
+    rows += [{**of_run, **candidates, "metric": metric, "value": result[metric]} for metric in measured]
+    return evaluated + rows
 
 
 def _evaluation_rows(shared: Row, evaluation: dict[str, Any]) -> list[Row]:

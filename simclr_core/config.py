@@ -129,13 +129,16 @@ class PredictorConfig:
 
 _SIMCLR = {"name": ("simclr",)}
 _SIMSIAM = {"name": ("simsiam",)}
+_SUPERVISED = {"name": ("supervised",)}
+_PAIRED_VIEWS = {"name": ("simclr", "simsiam")}
 
 
 @dataclass
 class MethodConfig:
     """The objective."""
 
-    name: str = option("simclr", choices=("simclr", "simsiam"))
+    name: str = option("simclr", choices=("simclr", "simsiam", "supervised"))
+    num_classes: int = option(10, low=2, only=_SUPERVISED)  # of the data set whose labels are learnt
     loss: str = option(
         "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
     )  # SimCLR Table 4
@@ -144,7 +147,7 @@ class MethodConfig:
     margin: float = option(0.8, low=0.0, high=2.0, only=_SIMCLR | {"loss": ("margin_triplet",)})
     semi_hard: bool = option(False, only=_SIMCLR | {"loss": ("nt_logistic", "margin_triplet")})
     loss_scale: float = option(1.0, low=1e-6, neutral=1.0)  # 2: SimCLR's released code adds the two views' means
-    stop_gradient: bool = option(False, neutral=False, neutral_under=_SIMCLR)
+    stop_gradient: bool = option(False, only=_PAIRED_VIEWS, neutral=False, neutral_under=_SIMCLR)
     similarity: str = option("cosine", choices=("cosine", "cross_entropy"), only=_SIMSIAM, neutral="cosine")
     symmetry: str = option(
         "symmetric", choices=("symmetric", "asymmetric", "asymmetric_2x"), only=_SIMSIAM, neutral="symmetric"

@@ -128,6 +128,7 @@ def grid_json(
         "cells": list(cells.values()),
         "figure": grid.figure,
         "claims": list(grid.claims),
+        "looks": grid.looks,
         "deviations": deviations(grid, scale),
         "cost": {
             "estimated_core_s": None if cost.core_s_per_run is None else round(cost.core_s_per_run * len(specs), 1),

@@ -38,6 +38,7 @@ _KEYS = (
     "scales",
     "figure",
     "claims",
+    "looks",
 )
 _REQUIRED = (*_TEXTS, "paper", "seeds", "evaluations", "scales", "figure")
 _SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s")
@@ -100,6 +101,7 @@ class Reader:
                 dict(self._any_mapping(c, f"claims[{i}]"))
                 for i, c in enumerate(self._list(raw.get("claims", []), "claims"))
             ),
+            looks=self._flag(raw.get("looks", False), "looks"),
         )
 
     def _any_mapping(self, raw: Any, place: str) -> Mapping[str, Any]:
@@ -124,6 +126,11 @@ class Reader:
             return value
         self.problem(f"{place} = {value!r}: expected a text")
         return ""
+
+    def _flag(self, value: Any, place: str) -> bool:
+        if not isinstance(value, bool):
+            self.problem(f"{place} = {value!r}: expected true or false")
+        return value is True
 
     def _list(self, raw: Any, place: str) -> list[Any]:
         if isinstance(raw, list):

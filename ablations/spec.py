@@ -89,6 +89,7 @@ class Grid:
     scales: dict[str, GridScale]
     figure: dict[str, Any]
     claims: tuple[dict[str, Any], ...]
+    looks: bool = False  # whether seeds may be added where claims are undecided, and verdicts pay for the looks
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.selectors import select
+from reports.selectors import is_value, select
 from reports.stats import Effect, Floats, difference
 
 
 def cell_name(levels: Mapping[str, str]) -> str:
     """A short name for a cell: its levels in words, ``crop → color``; ``crop`` if they agree; else axis=level."""
-    words = [level for level in levels.values() if not _is_value(level)]
-    values = [f"{axis}={level}" for axis, level in levels.items() if _is_value(level)]
+    words = [level for level in levels.values() if not is_value(level)]
+    values = [f"{axis}={level}" for axis, level in levels.items() if is_value(level)]
     name = words[0] if len(set(words)) == 1 else " → ".join(words)
     return ", ".join([name, *values] if words else values)
-
-
-def _is_value(level: str) -> bool:
-    if level in ("true", "false"):
-        return True
-    try:
-        float(level)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -169,9 +169,8 @@ class Reader:
             groups.append(("axes", {key: levels}))
         for i, group in enumerate(self._list(raw.get("paired", []), "paired")):
             groups.append((f"paired[{i}]", self._any_mapping(group, f"paired[{i}]")))
-        axes = [
-            axis for place, group in groups if (axis := named.get(next(iter(group), "")) or self._axis(group, place))
-        ]
+        read = [named.get(next(iter(group), "")) or self._axis(group, place) for place, group in groups]
+        axes = [axis for axis in read if axis]
         if not groups:
             self.problem("axes: missing")
         keys, names = [key for axis in axes for key in axis.keys], [axis.name for axis in axes]
@@ -262,23 +261,24 @@ class Reader:
                 expected_core_s=self._seconds(content.get("expected_core_s"), f"{place}.expected_core_s"),
             )
             scales[name] = scale
-            metrics = [
-                *(evaluation.config.metric for evaluation in scale.evaluations),
-                *RUN_METRICS,
-                *CONTRASTIVE_METRICS,
-            ]
+            metrics = [evaluation.config.metric for evaluation in scale.evaluations]
+            metrics += [*RUN_METRICS, *CONTRASTIVE_METRICS]
             if metric and scale.evaluations and metric not in metrics:
                 self.problem(f"metric = {metric!r}: at scale {name} {expected(metric, metrics)}")
         return scales
 
     def _restricted(self, raw: Any, place: str, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        """The axes of a scale: each with the listed part of its levels, or with all of them."""
+        """The axes of a scale: each with the listed part of its levels, or with all of them.
+
+        A mapping lists levels too, with what they set beside their own settings at this scale.
+        """
         kept = {axis.key: axis for axis in axes}
         for key, levels in self._any_mapping(raw, place).items():
             if key not in kept:
                 self.problem(f"{place}.{key}: no such axis; {expected(key, kept)}")
                 continue
-            axis, listed = kept[key], self._list(levels, f"{place}.{key}")
+            axis, more = kept[key], levels if isinstance(levels, Mapping) else {}
+            listed = [*more] if more else self._list(levels, f"{place}.{key}")
             if isinstance(levels, list) and not levels:
                 self.problem(f"{place}.{key}: an empty axis; expected at least one level")
             chosen: list[Scalar] = []
@@ -290,7 +290,8 @@ class Reader:
                     self.problem(f"{place}.{key}[{i}] = {level!r}: listed twice")
                 else:
                     chosen.append(level)
-            kept[key] = axis.part(chosen)
+            extra = {label: self._overrides(more[label], f"{place}.{key}.{level_text(label)}") for label in more}
+            kept[key] = axis.part(chosen, extra)
         return tuple(kept.values())
 
     def _seeds(self, raw: Any, place: str) -> tuple[int, ...]:

@@ -45,10 +45,11 @@ class Axis:
         """All that some level sets."""
         return tuple(dict.fromkeys(key for settings in self.settings for key in settings))
 
-    def part(self, labels: Iterable[Scalar]) -> Axis:
-        """The same factor with these of its levels."""
+    def part(self, labels: Iterable[Scalar], more: Mapping[Scalar, Mapping[str, Scalar]]) -> Axis:
+        """The same factor with these of its levels, and what some of them set beside."""
         chosen = tuple(labels)
-        return replace(self, labels=chosen, settings=tuple(self.settings[self.labels.index(name)] for name in chosen))
+        settings = tuple({**self.settings[self.labels.index(name)], **more.get(name, {})} for name in chosen)
+        return replace(self, labels=chosen, settings=settings)
 
 
 @dataclass(frozen=True)

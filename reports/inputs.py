@@ -13,10 +13,12 @@ from typing import Any
 import pandas as pd
 
 from reports.checks import FRAME_COLUMNS, check_grid
+from reports.claims import Verdict, judge
 from reports.errors import InputError, nearest
 from reports.metrics import RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
 from reports.selectors import level_text
+from reports.trial import noise_sd
 
 __all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_results"]
 
@@ -68,6 +70,11 @@ class GridResult:
         return str(self.spec["metric"])
 
     @property
+    def looks(self) -> bool:
+        """Whether the grid plans looks, between which seeds may be added."""
+        return bool(self.spec.get("looks", False))
+
+    @property
     def datasets(self) -> str:
         """The names of the data sets that the finished runs learnt from, or ``no data yet``."""
         return ", ".join(sorted(set(self.frame["dataset"].dropna()))) or "no data yet"
@@ -75,10 +82,29 @@ class GridResult:
     @property
     def paper_cells(self) -> pd.DataFrame:
         """The paper's cells that exist at this scale: axes, metric, value, std."""
-        shown = self.paper[self.paper["role"] == "cell"]
+        shown = self.printed
         for axis, levels in self.axes.items():
             shown = shown[shown[axis].isin(levels)]
         return shown[[*self.axes, "metric", "value", "std"]].reset_index(drop=True)
+
+    @property
+    def printed(self) -> pd.DataFrame:
+        """The paper's cells, whether this scale has them or not: all columns of the paper CSV."""
+        return self.paper[self.paper["role"] == "cell"].reset_index(drop=True)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts on the grid's claims, corrected over them."""
+        return judge(
+            self.spec["claims"],
+            self.frame,
+            axes=list(self.axes),
+            metric=self.metric,
+            scale=self.scale,
+            paper=self.printed,
+            noise=noise_sd(str(self.spec["paper"]["key"])),
+            looks=self.looks,
+        )
 
 
 def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[GridResult]:

@@ -85,7 +85,7 @@ def test_top_shows_its_smallest_difference() -> None:
     assert verdict.comparison == "color → crop vs crop"
     assert verdict.estimate == pytest.approx(39.1333 - 33.1, abs=1e-3)
     assert len(verdict.comparisons) == 4  # two pairs against the two singles, not against each other
-    assert verdict.detail.startswith("4 of 4 comparisons hold")
+    assert verdict.detail.startswith("4 of 4 comparisons lie on the claimed side, 4 beyond their noise")
 
 
 def test_top_falls_by_one_comparison() -> None:
@@ -173,7 +173,7 @@ def test_the_papers_numbers_get_the_same_contrast(tmp_path) -> None:
     found = {
         claim["id"]: decide(
             claim, result.frame, axes=list(result.axes), metric="linear_top1", scale="mini", paper=result.paper_cells
-        ).paper_estimate
+        ).trial.estimate
         for claim in FIG5_CLAIMS
     }
 

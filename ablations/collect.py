@@ -17,6 +17,7 @@ from ablations.grid import expand, scale_of
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
+from simclr_core.cost import backbone_parameters
 from simclr_core.identity import canonical
 from simclr_core.options import override
 from simclr_core.recipes import RECIPES, recipe
@@ -107,11 +108,13 @@ def grid_json(
     cells: dict[str, dict[str, Any]] = {}
     for spec in specs:
         cell = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels, "runs": []}
+        cell["num_parameters"] = backbone_parameters(spec.config.backbone)
         run = {"run_id": spec.run_id, "seed": spec.seed, "state": str(states[spec.run_id])}
         run |= {"outcome": outcomes.get(spec.run_id), "command": spec.command}
         cells.setdefault(spec.cell_id, cell)["runs"].append(run)
     cost = plan.cost(grid, scale, specs, states, store)
-    spent = [plan.measured_core_s(spec, store) for spec in specs if states[spec.run_id] is State.DONE]
+    found = [plan.measured(spec, store) for spec in specs if states[spec.run_id] is State.DONE]
+    spent = [times.training_s + times.evaluation_s for times in found if times]
     return {
         "schema_version": SCHEMA_VERSION,
         "name": grid.name,
@@ -131,8 +134,8 @@ def grid_json(
         "looks": grid.looks,
         "deviations": deviations(grid, scale),
         "cost": {
-            "estimated_core_s": None if cost.core_s_per_run is None else round(cost.core_s_per_run * len(specs), 1),
-            "actual_core_s": round(sum(seconds for seconds in spent if seconds), 1),
+            "estimated_core_s": None if cost.total_core_s is None else round(cost.total_core_s, 1),
+            "actual_core_s": round(sum(spent), 1),
         },
     }
 

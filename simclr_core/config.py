@@ -8,7 +8,16 @@ from simclr_core.options import ConfigError, field_problems, option
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
-DEPTHS = (10, 18, 34, 50, 101, 152)
+BLOCKS = {
+    10: ("basic", (1, 1, 1, 1)),
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+"""The ResNets by depth: the kind of block, and how many there are in each of the four stages."""
+DEPTHS = tuple(BLOCKS)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from reports.trial import Trial, put_on_trial
 VERDICTS = ("supported", "contradicted", "undecided", "not testable here")
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = VERDICTS
 
-_PAPER_SCALE = "imagenet"
+_PAPER_SCALES = ("imagenet", "cifar10")
 _PER_SCALE = ("margin", "rho", "threshold", "loss_below", "loss_above")
 
 
@@ -33,8 +33,8 @@ class Verdict:
     to stay under where ``wants_below``. ``n`` is the smallest number of seeds behind it. ``p_supported`` and
     ``p_contradicted`` are the p-values of the claim alone, looks included; ``adjusted`` is the one of the verdict's
     direction after Holm's correction over the grid's claims. ``further_seeds`` would decide an undecided claim if the
-    estimate were the truth. ``trial`` is the same claim on the paper's printed numbers. ``cells`` are the cells it rests on;
-    ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown.
+    estimate were the truth. ``trial`` is the same claim on the paper's printed numbers. ``cells`` are the cells it
+    rests on; ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown.
     ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n, metric.
     """
 
@@ -81,9 +81,17 @@ class Verdict:
 def at_scale(claim: Mapping[str, Any], scale: str) -> dict[str, Any]:
     """The claim with the numbers of one scale where it gives one a scale."""
     return {
-        key: value.get(scale, value.get(_PAPER_SCALE)) if key in _PER_SCALE and isinstance(value, Mapping) else value
-        for key, value in claim.items()
+        key: value[scale] if key in _PER_SCALE and isinstance(value, Mapping) else value for key, value in claim.items()
     }
+
+
+def as_printed(claim: Mapping[str, Any]) -> dict[str, Any]:
+    """The claim with the numbers of the paper's own scale: ``imagenet``, or ``cifar10`` where there is no other."""
+    meant = dict(claim)
+    for key in _PER_SCALE:
+        if isinstance(value := claim.get(key), Mapping):
+            meant[key] = next((value[scale] for scale in _PAPER_SCALES if scale in value), 0.0)
+    return meant
 
 
 def judge(
@@ -100,8 +108,8 @@ def judge(
     """The verdicts on a grid's checked claims, corrected over them as one fixed family (Holm 1979).
 
     ``frame`` has one row per planned run and metric: ``FRAME_COLUMNS`` and the axes, NaN where a value is missing;
-    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value; ``noise`` is their known seed noise, in
-    points.
+    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value; ``noise`` is their known seed
+    noise, in points.
     With ``looks`` the claims are judged after 3, 5, 8 and 12 seeds, and each verdict pays for all four. Claims that the
     scale cannot test are no part of the family; decided ones stay in it. "Supported" and "contradicted" are two
     families: neither errs more often than ``ALPHA``.
@@ -146,12 +154,12 @@ def decide(
 
     One seed, or a missing run, leaves the claim undecided.
     """
-    trial = put_on_trial(at_scale(claim, _PAPER_SCALE), paper, axes=axes, metric=metric, noise=noise)
-    claim = at_scale(claim, scale)
+    trial = put_on_trial(as_printed(claim), paper, axes=axes, metric=metric, noise=noise)
     used = metrics_of(claim, metric)
     head = {"id": claim["id"], "says": claim["says"], "locus": claim["locus"], "metric": used[0], "trial": trial}
     if reason := claim.get("not_testable", {}).get(scale):
-        return Verdict(**head, verdict=NOT_TESTABLE, margin=float(claim.get("margin", 0.0)), detail=str(reason))
+        return Verdict(**head, verdict=NOT_TESTABLE, detail=str(reason))
+    claim = at_scale(claim, scale)
     evidence = gather(frame, axes, used, paper)
     question = KINDS[claim["kind"]](claim, evidence, used[0])
     by_outcome = claim["kind"] == "diverges"

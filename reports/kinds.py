@@ -219,8 +219,10 @@ def _interaction(claim: Claim, evidence: Evidence, metric: str) -> Question:
         evidence.contrast([Term(1.0, metric, sides[where, "group"]), Term(-1.0, metric, sides[where, "than"])]).estimate
         for where in ("from", "to")
     ]
-    name = f"benefit of {evidence.name(sides['from', 'group'])} vs {evidence.name(sides['from', 'than'])}, {claim['direction']}"
-    text = f"the benefit goes from {number(float(benefits[0]), 2, sign=True)} to {number(float(benefits[1]), 2, sign=True)}"
+    names = (evidence.name(sides["from", side]) for side in ("group", "than"))
+    name = f"benefit of {' vs '.join(names)}, {claim['direction']}"
+    ends = " to ".join(number(float(benefit), 2, sign=True) for benefit in benefits)
+    text = f"the benefit goes from {ends}"
     return Question(
         [[Comparison(name, effect, _margin(claim))]], text, [cell for cells in sides.values() for cell in cells]
     )
@@ -238,7 +240,7 @@ def _range_below(claim: Claim, evidence: Evidence, metric: str) -> Question:
         spread = [Term(-1.0, metric, levels[high]), Term(1.0, metric, levels[low])]
         effect = evidence.contrast([*bound, *spread], paired=paired)
         rows.append(
-            Comparison(f"{(bound and 'effect minus ') or ''}{high} vs {low}", effect, margin)
+            Comparison(f"the effect against {high} vs {low}", effect, margin)
             if bound
             else Comparison(f"{claim['along']} {high} vs {low}", effect, -margin, sign=-1.0)
         )

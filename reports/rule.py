@@ -25,8 +25,9 @@ Evidenced = Effect | Proportion
 class Decision:
     """What the effects say of one claim, or of many simulated ones, (...) each.
 
-    ``p_supported`` and ``p_contradicted`` are p-values of "it does not hold" and "it does", corrected for the comparisons
-    within the claim; ``as_estimated`` says whether the estimates alone, without their noise, meet the claim.
+    ``p_supported`` and ``p_contradicted`` are p-values of "it does not hold" and "it does", corrected for the
+    comparisons within the claim; ``as_estimated`` says whether the estimates alone, without their noise, meet the
+    claim.
     """
 
     p_supported: Floats
@@ -62,8 +63,8 @@ def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decis
 def some_conjunction(candidates: Sequence[Sequence[Evidenced]], margins: Sequence[Sequence[float]]) -> Decision:
     """Some candidate exceeds the margin in all its effects.
 
-    Supported if a candidate's conjunction is, corrected for the number of candidates (Bonferroni). Contradicted if every
-    candidate's conjunction is: an intersection-union test over the candidates.
+    Supported if a candidate's conjunction is, corrected for the number of candidates (Bonferroni). Contradicted if
+    every candidate's conjunction is: an intersection-union test over the candidates.
     """
     decisions = [conjunction(effects, bounds) for effects, bounds in zip(candidates, margins, strict=True)]
     best = np.min([decision.p_supported for decision in decisions], axis=0)
@@ -106,8 +107,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def further_seeds(effect: Evidenced, margin: float, alpha: float) -> int | None:
     """How many seeds beside those there are would decide, with probability ``POWER``, if the estimate were the truth.
 
-    By the power of the one-sided t test at ``alpha``. None where it cannot be told: below two seeds, without spread, at the
-    margin, or beyond a thousand seeds.
+    By the power of the one-sided t test at ``alpha``. None where it cannot be told: below two seeds, without spread,
+    at the margin, or beyond a thousand seeds.
     """
     if isinstance(effect, Proportion) or effect.num_seeds < 2:
         return None

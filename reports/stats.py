@@ -65,7 +65,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Proportion:
-    """How often something happened in independent runs, judged by the exact binomial law; the interface of an Effect."""
+    """How often something happened in independent runs, by the exact binomial law; the interface of an Effect."""
 
     successes: int
     num_seeds: int

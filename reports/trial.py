@@ -20,7 +20,7 @@ HOLDS, FAILS, NOT_PRINTED, NO_TRIAL = "holds as printed", "fails as printed", "n
 
 @dataclass(frozen=True)
 class Trial:
-    """What the paper's numbers say of its claim. ``low`` and ``high``: 95 % band of the known seed noise, of single runs.
+    """What the paper's numbers say of its claim; ``low`` and ``high``: 95 % band of the known noise of single runs.
 
     Single numbers have no interval of their own, so the words are never those of a verdict.
     """
@@ -35,7 +35,7 @@ class Trial:
 
 @cache
 def noise_sd(paper: str) -> float:
-    """The seed noise of a paper's numbers, in points: the standard deviation in seed_noise.csv, NaN if there is none."""
+    """The seed noise of a paper's numbers, in points: the deviation in seed_noise.csv, NaN if there is none."""
     with (PAPER_DIR / "seed_noise.csv").open(encoding="utf-8", newline="") as file:
         found = [float(row["std"]) for row in csv.DictReader(file) if row["paper"] == paper and row["std"]]
     return found[0] if found else math.nan

@@ -107,8 +107,8 @@ def grid_json(
     of_scale = grid.scales[scale]
     cells: dict[str, dict[str, Any]] = {}
     for spec in specs:
-        cell = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels, "runs": []}
-        cell["num_parameters"] = backbone_parameters(spec.config.backbone)
+        cell: dict[str, Any] = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels}
+        cell |= {"num_parameters": backbone_parameters(spec.config.backbone), "runs": []}
         run = {"run_id": spec.run_id, "seed": spec.seed, "state": str(states[spec.run_id])}
         run |= {"outcome": outcomes.get(spec.run_id), "command": spec.command}
         cells.setdefault(spec.cell_id, cell)["runs"].append(run)

@@ -86,7 +86,7 @@ def test_named_levels_have_settings_and_recipes(write_grid: WriteGrid) -> None:
         ("axes:\n  views.first:", METHODS),
         ("{views.first: [crop]}", "{method: {supervised: {optimizer.momentum: 0.8}}}"),
     )
-    small, mini = ([s for s in expand(load_grid(str(path)), scale, seeds=[0])] for scale in ("demo", "mini"))
+    small, mini = (expand(load_grid(str(path)), scale, seeds=[0]) for scale in ("demo", "mini"))
     found = {spec.levels.get("method"): spec for spec in small if spec.role == "cell"}
 
     assert (found["simclr"].recipe, found["supervised"].recipe) == ("simclr_demo", "supervised_demo")
@@ -121,7 +121,7 @@ def test_fig5_at_demo_says_that_it_is_symmetric() -> None:
 
 @pytest.mark.parametrize(("name", "scale"), SHIPPED)
 def test_commands_give_the_same_run_ids(name: str, scale: str) -> None:
-    for spec in expand(load_grid(name), scale):
+    for spec in expand(load_grid(name), scale, seeds=[7]):
         python, module, trainer, *words = shlex.split(spec.command)
         values = {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words[:-1])}
         base = recipe(values.pop("recipe"))

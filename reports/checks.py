@@ -7,13 +7,13 @@ from typing import Any
 
 from reports.claim_checks import claim_problems
 from reports.errors import InputError, nearest
-from reports.metrics import CURVES, RUN_METRICS, evaluation_metric
+from reports.metrics import CURVES, NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
 from reports.selectors import is_value, level_text, select, selector_problems
 
 FRAME_COLUMNS = (
     "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels",
-    "num_test",
+    "num_test", NUM_PARAMETERS,
 )  # fmt: skip
 """Columns of a grid's tidy frame beside its axes; no axis may have such a name."""
 
@@ -25,8 +25,6 @@ _FIGURE_KEYS = {
     "scatter": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
 }  # per kind: required keys, optional keys
 FIGURE_KINDS = tuple(_FIGURE_KEYS)
-NUM_PARAMETERS = "num_parameters"
-"""What a scatter can have as ``x`` beside an axis or a metric: a column of the paper's CSV, and a key of our cells."""
 
 Levels = dict[str, list[str]]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.selectors import Selector, is_value, select
-from reports.stats import Effect, Floats, contrast, difference, one_sample
+from reports.stats import Effect, Floats, contrast, one_sample
 
 
 def cell_name(levels: Mapping[str, str]) -> str:
@@ -67,8 +67,12 @@ class Evidence:
 
     def sample(self, term: Term) -> Floats:
         """One number a seed, (n,): the weighted mean over the term's cells, of the seeds that all of them have."""
-        complete = self.values[term.metric][list(term.cells)].dropna()
-        return term.weight * complete.mean(axis=1).to_numpy(dtype=float)
+        mean = term.weight * self._per_seed(term)
+        return np.asarray(mean[~np.isnan(mean)])
+
+    def _per_seed(self, term: Term) -> Floats:
+        frame = self.values[term.metric]
+        return np.mean([frame[cell].to_numpy(dtype=float) for cell in term.cells], axis=0)
 
     def contrast(self, terms: Sequence[Term], *, paired: bool = False) -> Effect:
         """The sum of the terms: seed by seed if ``paired`` or if a run is in two terms, else of independent samples."""
@@ -76,14 +80,9 @@ class Evidence:
             return self._printed_contrast(terms)
         cells = [cell for term in terms for cell in term.cells]
         if paired or len(set(cells)) < len(cells):
-            sides = [
-                term.weight * self.values[term.metric][list(term.cells)].mean(axis=1, skipna=False) for term in terms
-            ]
-            return one_sample(sum(sides[1:], start=sides[0]).dropna().to_numpy(dtype=float))
-        samples = [self.sample(term) for term in terms]
-        if len(samples) == 1:
-            return one_sample(samples[0])
-        return difference(samples[0], -samples[1]) if len(samples) == 2 else contrast(samples, [1.0] * len(samples))
+            sums = np.sum([term.weight * self._per_seed(term) for term in terms], axis=0)
+            return one_sample(sums[~np.isnan(sums)])
+        return contrast([self.sample(term) for term in terms], [1.0] * len(terms))
 
     def _printed_contrast(self, terms: Sequence[Term]) -> Effect:
         if not all(term.cells for term in terms):  # cells that the paper does not have

@@ -15,7 +15,7 @@ import pandas as pd
 from reports.checks import FRAME_COLUMNS, check_grid
 from reports.claims import Verdict, judge
 from reports.errors import InputError, nearest
-from reports.metrics import RUN_METRICS, evaluation_metric
+from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
 from reports.selectors import level_text
 from reports.trial import noise_sd
@@ -244,12 +244,13 @@ def _join(spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, pap
             {
                 **{axis: level_text(cell["levels"][axis]) if axis in cell["levels"] else "" for axis in axes},
                 **{key: cell[key] for key in ("cell_id", "role", "label")},
+                NUM_PARAMETERS: float(cell.get(NUM_PARAMETERS, math.nan)),
                 **{key: run[key] for key in ("run_id", "seed", "state", "outcome")},
             }
             for cell in spec["cells"]
             for run in cell["runs"]
         ],
-        columns=[*axes, "cell_id", "role", "label", "run_id", "seed", "state", "outcome"],
+        columns=[*axes, "cell_id", "role", "label", NUM_PARAMETERS, "run_id", "seed", "state", "outcome"],
     )
     measured = _measured(spec, runs)[["run_id", "dataset", "metric", "value", "num_labels", "num_test"]]
     asked = planned.merge(pd.DataFrame({"metric": metrics}), how="cross")

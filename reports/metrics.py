@@ -11,6 +11,9 @@ from typing import Any
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss", "contrastive_top1", "contrastive_entropy")
 """Measured without an evaluation; the contrastive ones on runs whose loss picks the partner among other views."""
 
+NUM_PARAMETERS = "num_parameters"
+"""What a scatter can have as ``x`` beside an axis or a metric: a column of the paper's CSV, and a key of our cells."""
+
 CURVES = ("loss", "lr", "z_std")
 """Columns of curves.csv that a figure can draw over the epochs."""
 

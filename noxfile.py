@@ -114,6 +114,13 @@ def fidelity(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def grids_readme(session: nox.Session) -> None:
+    """Write the table of grids in grids/README.md anew."""
+    install(session, project=True)
+    python(session, "ablations.overview", str(ROOT / "grids" / "README.md"))
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Run both grids at the smallest scale and write site/index.html; arguments after `--` go to `ablate run`."""
     install(session, project=True)

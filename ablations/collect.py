@@ -14,8 +14,10 @@ from typing import Any
 from ablations import plan
 from ablations.errors import UserError
 from ablations.grid import expand, scale_of
+from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
+from simclr_core.cost import backbone_parameters
 from simclr_core.identity import canonical
 from simclr_core.options import override
 from simclr_core.recipes import RECIPES, recipe
@@ -35,7 +37,6 @@ RUNS_COLUMNS = (
     "num_test",
 )
 CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
-_OF_RESULT = ("z_std_ratio", "z_std", "final_loss")
 
 Row = dict[str, Any]
 
@@ -106,12 +107,14 @@ def grid_json(
     of_scale = grid.scales[scale]
     cells: dict[str, dict[str, Any]] = {}
     for spec in specs:
-        cell = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels, "runs": []}
+        cell: dict[str, Any] = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels}
+        cell |= {"num_parameters": backbone_parameters(spec.config.backbone), "runs": []}
         run = {"run_id": spec.run_id, "seed": spec.seed, "state": str(states[spec.run_id])}
         run |= {"outcome": outcomes.get(spec.run_id), "command": spec.command}
         cells.setdefault(spec.cell_id, cell)["runs"].append(run)
     cost = plan.cost(grid, scale, specs, states, store)
-    spent = [plan.measured_core_s(spec, store) for spec in specs if states[spec.run_id] is State.DONE]
+    found = [plan.measured(spec, store) for spec in specs if states[spec.run_id] is State.DONE]
+    spent = [times.training_s + times.evaluation_s for times in found if times]
     return {
         "schema_version": SCHEMA_VERSION,
         "name": grid.name,
@@ -124,14 +127,15 @@ def grid_json(
         "axes": {axis.name: list(axis.labels) for axis in of_scale.axes},
         "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
         "metric": grid.metric,
-        "evaluations": [canonical(evaluation) for evaluation in of_scale.evaluations],
+        "evaluations": [canonical(evaluation.config) for evaluation in of_scale.evaluations],
         "cells": list(cells.values()),
         "figure": grid.figure,
         "claims": list(grid.claims),
+        "looks": grid.looks,
         "deviations": deviations(grid, scale),
         "cost": {
-            "estimated_core_s": None if cost.core_s_per_run is None else round(cost.core_s_per_run * len(specs), 1),
-            "actual_core_s": round(sum(seconds for seconds in spent if seconds), 1),
+            "estimated_core_s": None if cost.total_core_s is None else round(cost.total_core_s, 1),
+            "actual_core_s": round(sum(spent), 1),
         },
     }
 
@@ -155,7 +159,7 @@ def _settings(grid: Grid, scale: str) -> dict[str, Any]:
     settings = {key: value for key, value in used.items() if key not in varied and key != "seed"}
     settings |= {f"axes.{axis.name}": list(axis.labels) for axis in axes}
     for evaluation in of_scale.evaluations if of_scale else ():
-        settings[f"{evaluation.metric}.num_labels"] = evaluation.num_labels
+        settings[f"{evaluation.config.metric}.num_labels"] = evaluation.config.num_labels
     return settings
 
 
@@ -199,7 +203,11 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
     }
     evaluated = [row for evaluation in record["evaluations"] for row in _evaluation_rows(shared, evaluation)]
     of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
-    return evaluated + [{**of_run, "metric": metric, "value": result[metric]} for metric in _OF_RESULT]
+    rows = [{**of_run, "metric": metric, "value": result[metric]} for metric in RUN_METRICS]
+    measured = [metric for metric in CONTRASTIVE_METRICS if result.get(metric) is not None]
+    candidates = {"num_test": spec.config.training.global_batch_size}
+    rows += [{**of_run, **candidates, "metric": metric, "value": result[metric]} for metric in measured]
+    return evaluated + rows
 
 
 def _evaluation_rows(shared: Row, evaluation: dict[str, Any]) -> list[Row]:

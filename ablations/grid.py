@@ -16,7 +16,7 @@ from simclr_core.config import RunConfig, problems_of
 from simclr_core.eval_checks import evaluation_problems
 from simclr_core.identity import cell_id
 from simclr_core.options import Scalar, nearest, override
-from simclr_core.recipes import recipe
+from simclr_core.recipes import RECIPES, recipe
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"
 """The grids that travel with the code, in a checkout and in an installed wheel alike."""
@@ -77,11 +77,19 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
     """
     of_scale = scale_of(grid, scale)
     shared = {**grid.overrides, **of_scale.overrides}
-    base = override(recipe(f"{grid.recipe}_{scale}"), shared)
+    bases: dict[str, RunConfig] = {}
     specs: list[RunSpec] = []
     for role, label, levels, settings in _cells(grid, of_scale.axes):
-        config = _set_all(base, settings)
+        named = f"{settings.pop('recipe', grid.recipe)}_{scale}"
+        if named not in bases:
+            bases[named] = override(recipe(named), shared)
+        config = _set_all(bases[named], settings)
         identity = cell_id(config)
+        evaluations = tuple(
+            evaluation.config
+            for evaluation in of_scale.evaluations
+            if evaluation.only is None or (role == "cell" and matches(evaluation.only, levels))
+        )
         for seed in of_scale.seeds if seeds is None else seeds:
             spec = RunSpec(
                 grid=grid.name,
@@ -90,10 +98,10 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
                 label=label,
                 levels=levels,
                 config=replace(config, seed=seed),
-                evaluations=of_scale.evaluations,
+                evaluations=evaluations,
                 cell_id=identity,
                 seed=seed,
-                recipe=f"{grid.recipe}_{scale}",
+                recipe=named,
                 overrides={**shared, **settings},
             )
             specs.append(spec)
@@ -119,18 +127,18 @@ _Settings = dict[str, Scalar]
 
 def _cells(grid: Grid, axes: tuple[Axis, ...]) -> Iterator[tuple[str, str, _Settings, _Settings]]:
     """(role, label, levels by short axis name, settings by dotted key) of every cell, then of every reference."""
-    for combination in itertools.product(*(axis.levels for axis in axes)):
-        levels = {axis.name: values[0] for axis, values in zip(axes, combination, strict=True)}
+    names = [axis.name for axis in axes]
+    for combination in itertools.product(*(tuple(zip(axis.labels, axis.settings, strict=True)) for axis in axes)):
+        levels = {name: label for name, (label, _) in zip(names, combination, strict=True)}
         if not (grid.exclude and matches(grid.exclude, levels)):
             label = ", ".join(f"{name}={level_text(level)}" for name, level in levels.items())
-            yield "cell", label, levels, _settings(axes, combination)
+            yield "cell", label, levels, _merged(settings for _, settings in combination)
     for name, overrides in grid.references.items():
-        yield "reference", name, {}, _settings(axes, [axis.levels[0] for axis in axes]) | overrides
+        yield "reference", name, {}, _merged([*(axis.settings[0] for axis in axes), overrides])
 
 
-def _settings(axes: Sequence[Axis], combination: Sequence[tuple[Scalar, ...]]) -> _Settings:
-    pairs = zip(axes, combination, strict=True)
-    return {key: value for axis, values in pairs for key, value in zip(axis.keys, values, strict=True)}
+def _merged(parts: Iterable[_Settings]) -> _Settings:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
@@ -152,6 +160,13 @@ def _problems(grid: Grid) -> list[str]:
     axes = _all_levels(grid)
     for i, selector in enumerate(grid.exclude):
         problems += _selector_problems(selector, f"exclude[{i}]", axes)
+    for name, scale in grid.scales.items():
+        for i, evaluation in enumerate(scale.evaluations):
+            if evaluation.only is not None:
+                problems += _selector_problems(evaluation.only, f"evaluations[{i}].only, at scale {name}", axes)
+        for key in {label for axis in scale.axes for level in axis.settings if (label := level.get("recipe"))}:
+            if f"{key}_{name}" not in RECIPES:
+                problems.append(f"scale {name}: no recipe {key}_{name}; {expected(f'{key}_{name}', list(RECIPES))}")
     if not problems:
         problems = [
             problem for scale in grid.scales for problem in _cell_problems(expand(grid, scale, seeds=[0]), scale)
@@ -161,18 +176,16 @@ def _problems(grid: Grid) -> list[str]:
 
 def _all_levels(grid: Grid) -> dict[str, Axis]:
     """The axes by short name, with the levels of all scales: a selector may name a level that one scale leaves out."""
-    merged: dict[str, dict[tuple[Scalar, ...], None]] = {}
-    keys: dict[str, tuple[str, ...]] = {}
+    merged: dict[str, dict[Scalar, dict[str, Scalar]]] = {}
     for axis in (axis for scale in grid.scales.values() for axis in scale.axes):
-        merged.setdefault(axis.name, {}).update(dict.fromkeys(axis.levels))
-        keys[axis.name] = axis.keys
-    return {name: Axis(keys[name], tuple(levels)) for name, levels in merged.items()}
+        merged.setdefault(axis.name, {}).update(zip(axis.labels, axis.settings, strict=True))
+    return {name: Axis(name, tuple(levels), tuple(levels.values())) for name, levels in merged.items()}
 
 
 def _clashes(grid: Grid) -> list[str]:
     problems = []
     for name, scale in grid.scales.items():
-        keys = {key for axis in scale.axes for key in axis.keys}
+        keys = {key for axis in scale.axes for key in axis.keys if all(key in level for level in axis.settings)}
         problems += [f"scales.{name}.set.{key}: is an axis" for key in scale.overrides if key in keys]
         problems += [f"set.{key}: is an axis" for key in grid.overrides if key in keys]
     return list(dict.fromkeys(problems))

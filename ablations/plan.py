@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
+from simclr_core.cost import training_multiply_adds
 from simclr_core.records import read_json
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left of a grid at a scale."""
+    """What a grid takes at a scale, in core-seconds; None where nothing is known."""
 
-    core_s_per_run: float | None
+    total_core_s: float | None
     source: str  # where the figure comes from
     left_core_s: float | None
 
@@ -58,25 +59,58 @@ def count(states: Iterable[State]) -> Counter[State]:
 
 
 def cost(grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, State], store: Store) -> Cost:
-    """Core-seconds for the runs that are not done, by the median of the finished ones, else as the grid says."""
-    durations = [d for spec in specs if states[spec.run_id] is State.DONE and (d := measured_core_s(spec, store))]
-    left = sum(state is not State.DONE for state in states.values())
-    if durations:
-        per_run, source = statistics.median(durations), f"the median of {len(durations)} finished runs"
+    """Core-seconds for the runs, by the medians of the finished ones, else as the grid says.
+
+    A finished run tells the time of a multiply-add of training; so a deeper network or a longer training is expected
+    to take longer. Evaluations are taken to last alike.
+    """
+    found = [times for spec in specs if states[spec.run_id] is State.DONE and (times := measured(spec, store))]
+    if found:
+        estimates = _by_multiply_adds(specs, found)
+        source = f"the median of {len(found)} finished runs"
     elif (expected := grid.scales[scale].expected_core_s) is not None:
-        per_run, source = expected, "the grid's own figure"
+        estimates, source = [expected] * len(specs), "the grid's own figure"
     else:
         return Cost(None, "nothing: no run has finished, and the grid gives no figure", None)
-    return Cost(per_run, source, per_run * left)
+    left = sum(s for spec, s in zip(specs, estimates, strict=True) if states[spec.run_id] is not State.DONE)
+    return Cost(sum(estimates), source, left)
 
 
-def measured_core_s(spec: RunSpec, store: Store) -> float | None:
-    """Core-seconds of a finished run: pre-training and its evaluations, times threads; None if records are missing."""
+def device_s(specs: Iterable[RunSpec], states: dict[str, State], tflops: float) -> float | None:
+    """Seconds of pre-training what is left on a device that sustains so many TFLOP/s; None if a size is unknown."""
+    left = [training_multiply_adds(spec.config) for spec in specs if states[spec.run_id] is not State.DONE]
+    return None if None in left else sum(2 * work / (tflops * 1e12) for work in left if work is not None)
+
+
+def _by_multiply_adds(specs: Sequence[RunSpec], found: Sequence[Measured]) -> list[float]:
+    evaluation_s = statistics.median(times.evaluation_s for times in found)
+    rates = [times.training_s / times.multiply_adds for times in found if times.multiply_adds]
+    training_s = statistics.median(times.training_s for times in found)
+    works = [training_multiply_adds(spec.config) for spec in specs]
+    return [
+        evaluation_s
+        + (training_s if work is None or (work and not rates) else work and work * statistics.median(rates))
+        for work in works
+    ]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Core-seconds of a finished run, by part, and the multiply-adds of its training where they are known."""
+
+    training_s: float
+    evaluation_s: float
+    multiply_adds: float | None
+
+
+def measured(spec: RunSpec, store: Store) -> Measured | None:
+    """What a finished run took, its seconds times threads; None if records are missing."""
     folder = store.run_dir(spec.run_id)
     try:
-        parts = [read_json(folder / "result.json")["duration_s"]]
-        parts += [read_json(folder / "evals" / f"{eval_id}.json")["duration_s"] for eval_id in spec.eval_ids]
-        attempts = read_json(folder / "provenance.json")["attempts"]
-        return float(sum(parts)) * int(attempts[-1]["num_threads"])
+        training_s = float(read_json(folder / "result.json")["duration_s"])
+        evaluations = (read_json(folder / "evals" / f"{eval_id}.json") for eval_id in spec.eval_ids)
+        evaluation_s = float(sum(evaluation["duration_s"] for evaluation in evaluations))
+        threads = int(read_json(folder / "provenance.json")["attempts"][-1]["num_threads"])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
+    return Measured(training_s * threads, evaluation_s * threads, training_multiply_adds(spec.config))

@@ -14,13 +14,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.errors import GridError, expected
-from ablations.spec import Axis, Grid, GridScale, level_text
+from ablations.spec import Axis, Grid, GridEvaluation, GridScale, level_text
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.options import ConfigError, Scalar, field_problems, flatten, nearest, override
 from simclr_core.recipes import RECIPES
 
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
-"""Metrics that a run has without an evaluation."""
+"""Metrics that every run has without an evaluation."""
+CONTRASTIVE_METRICS = ("contrastive_top1", "contrastive_entropy")
+"""Metrics of the runs whose loss picks the partner among the other views, at the end of their training."""
 
 _TEXTS = ("name", "title", "question", "recipe", "metric")
 _KEYS = (
@@ -36,6 +38,7 @@ _KEYS = (
     "scales",
     "figure",
     "claims",
+    "looks",
 )
 _REQUIRED = (*_TEXTS, "paper", "seeds", "evaluations", "scales", "figure")
 _SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s")
@@ -98,6 +101,7 @@ class Reader:
                 dict(self._any_mapping(c, f"claims[{i}]"))
                 for i, c in enumerate(self._list(raw.get("claims", []), "claims"))
             ),
+            looks=self._flag(raw.get("looks", False), "looks"),
         )
 
     def _any_mapping(self, raw: Any, place: str) -> Mapping[str, Any]:
@@ -122,6 +126,11 @@ class Reader:
             return value
         self.problem(f"{place} = {value!r}: expected a text")
         return ""
+
+    def _flag(self, value: Any, place: str) -> bool:
+        if not isinstance(value, bool):
+            self.problem(f"{place} = {value!r}: expected true or false")
+        return value is True
 
     def _list(self, raw: Any, place: str) -> list[Any]:
         if isinstance(raw, list):
@@ -153,11 +162,15 @@ class Reader:
 
     def _axes(self, raw: Mapping[str, Any]) -> tuple[Axis, ...]:
         groups: list[tuple[str, Mapping[str, Any]]] = []
+        named: dict[str, Axis] = {}
         for key, levels in self._any_mapping(raw.get("axes", {}), "axes").items():
+            if isinstance(levels, Mapping):
+                named[key] = self._factor(key, levels)
             groups.append(("axes", {key: levels}))
         for i, group in enumerate(self._list(raw.get("paired", []), "paired")):
             groups.append((f"paired[{i}]", self._any_mapping(group, f"paired[{i}]")))
-        axes = [axis for place, group in groups if (axis := self._axis(group, place))]
+        read = [named.get(next(iter(group), "")) or self._axis(group, place) for place, group in groups]
+        axes = [axis for axis in read if axis]
         if not groups:
             self.problem("axes: missing")
         keys, names = [key for axis in axes for key in axis.keys], [axis.name for axis in axes]
@@ -169,6 +182,25 @@ class Reader:
         ):
             self.problem(f"axes: two axes have the short name {doubled!r}")
         return tuple(axes)
+
+    def _factor(self, name: str, levels: Mapping[Scalar, Any]) -> Axis:
+        """An axis whose levels have names: each sets several things, or nothing."""
+        if "." in name:
+            self.problem(f"axes.{name}: the levels of a setting are a list; expected a name without a dot")
+        if not levels:
+            self.problem(f"axes.{name}: an empty axis; expected at least one level")
+        settings = []
+        for label, raw in levels.items():
+            place = f"axes.{name}.{level_text(label)}"
+            content = dict(self._any_mapping(raw, place))
+            of_recipe = content.pop("recipe", None)
+            methods = sorted({other.partition("_")[0] for other in RECIPES})
+            if of_recipe is not None and of_recipe not in methods:
+                self.problem(f"{place}.recipe = {of_recipe!r}: {expected(of_recipe, methods)}")
+                of_recipe = None
+            chosen: dict[str, Scalar] = {} if of_recipe is None else {"recipe": of_recipe}
+            settings.append(chosen | self._overrides(content, place))
+        return Axis(name, tuple(levels), tuple(settings))
 
     def _axis(self, group: Mapping[str, Any], place: str) -> Axis | None:
         columns: list[list[Scalar | None]] = []
@@ -185,7 +217,9 @@ class Reader:
             self.problem(f"{place}: lists of different lengths ({', '.join(str(len(column)) for column in columns)})")
             return None
         levels_of_all = [level for level in zip(*columns, strict=True) if all(value is not None for value in level)]
-        return Axis(tuple(group), tuple(tuple(v for v in level if v is not None) for level in levels_of_all))
+        settings = [{key: v for key, v in zip(group, level, strict=True) if v is not None} for level in levels_of_all]
+        key = next(iter(group))
+        return Axis(key, tuple(level[key] for level in settings), tuple(settings))
 
     def _levels(self, key: str, raw: list[Any], place: str) -> list[Scalar | None]:
         if key not in dict(flatten(RunConfig())):
@@ -227,31 +261,37 @@ class Reader:
                 expected_core_s=self._seconds(content.get("expected_core_s"), f"{place}.expected_core_s"),
             )
             scales[name] = scale
-            metrics = [*(evaluation.metric for evaluation in scale.evaluations), *RUN_METRICS]
+            metrics = [evaluation.config.metric for evaluation in scale.evaluations]
+            metrics += [*RUN_METRICS, *CONTRASTIVE_METRICS]
             if metric and scale.evaluations and metric not in metrics:
                 self.problem(f"metric = {metric!r}: at scale {name} {expected(metric, metrics)}")
         return scales
 
     def _restricted(self, raw: Any, place: str, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        """The axes of a scale: each with the listed part of its levels, or with all of them."""
-        kept = {axis.keys[0]: axis for axis in axes}
+        """The axes of a scale: each with the listed part of its levels, or with all of them.
+
+        A mapping lists levels too, with what they set beside their own settings at this scale.
+        """
+        kept = {axis.key: axis for axis in axes}
         for key, levels in self._any_mapping(raw, place).items():
             if key not in kept:
                 self.problem(f"{place}.{key}: no such axis; {expected(key, kept)}")
                 continue
-            axis, listed = kept[key], self._list(levels, f"{place}.{key}")
+            axis, more = kept[key], levels if isinstance(levels, Mapping) else {}
+            listed = [*more] if more else self._list(levels, f"{place}.{key}")
             if isinstance(levels, list) and not levels:
                 self.problem(f"{place}.{key}: an empty axis; expected at least one level")
-            chosen: list[tuple[Scalar, ...]] = []
+            chosen: list[Scalar] = []
             for i, level in enumerate(listed):
                 if level not in axis.labels:
                     known = [level_text(label) for label in axis.labels]
                     self.problem(f"{place}.{key}[{i}] = {level!r}: {expected(level, known)}")
-                elif (values := axis.levels[axis.labels.index(level)]) in chosen:
+                elif level in chosen:
                     self.problem(f"{place}.{key}[{i}] = {level!r}: listed twice")
                 else:
-                    chosen.append(values)
-            kept[key] = Axis(axis.keys, tuple(chosen))
+                    chosen.append(level)
+            extra = {label: self._overrides(more[label], f"{place}.{key}.{level_text(label)}") for label in more}
+            kept[key] = axis.part(chosen, extra)
         return tuple(kept.values())
 
     def _seeds(self, raw: Any, place: str) -> tuple[int, ...]:
@@ -265,8 +305,8 @@ class Reader:
                 self.problem(f"{place}[{i}] = {seed!r}: listed twice")
         return tuple(seed for seed in seeds if isinstance(seed, int))
 
-    def _evaluations(self, raw: Any, place: str) -> tuple[EvalConfig, ...]:
-        out: list[EvalConfig] = []
+    def _evaluations(self, raw: Any, place: str) -> tuple[GridEvaluation, ...]:
+        out: list[GridEvaluation] = []
         entries = self._list(raw, place)
         if isinstance(raw, list) and not raw:
             self.problem(f"{place}: expected at least one evaluation")
@@ -275,6 +315,7 @@ class Reader:
                 self.problem(f"{place}[{i}] = {entry!r}: expected a mapping")
                 continue
             values = {str(key): value for key, value in entry.items()}
+            only = values.pop("only", None)
             try:
                 evaluation = override(EvalConfig(), values)
             except ConfigError as error:
@@ -283,9 +324,9 @@ class Reader:
                 continue
             for problem in field_problems(evaluation):
                 self.problem(f"{place}[{i}].{problem}")
-            if any(evaluation.metric == other.metric for other in out):
+            if any(evaluation.metric == other.config.metric for other in out):
                 self.problem(f"{place}[{i}]: a second evaluation called {evaluation.metric}")
-            out.append(evaluation)
+            out.append(GridEvaluation(evaluation, only))
         return tuple(out)
 
     def _seconds(self, value: Any, place: str) -> float | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,39 @@ def level_text(level: Scalar) -> str:
 
 @dataclass(frozen=True)
 class Axis:
-    """One factor. ``keys`` has several entries where several settings move together (``paired``)."""
+    """One factor, and what each of its levels sets.
 
-    keys: tuple[str, ...]  # dotted
-    levels: tuple[tuple[Scalar, ...], ...]  # one value a key
+    The levels of a dotted key are its values, and other keys may move with it (``paired``). Those of a factor with a
+    name of its own are named, and set what they like, another recipe too.
+    """
+
+    key: str  # dotted, or the name
+    labels: tuple[Scalar, ...]  # what the levels are called
+    settings: tuple[dict[str, Scalar], ...]  # of each level: dotted key, or ``recipe``, -> value
 
     @property
     def name(self) -> str:
-        """The short name: the last part of the first key."""
-        return self.keys[0].rsplit(".", 1)[-1]
+        """The short name: the last part of the key."""
+        return self.key.rsplit(".", 1)[-1]
 
     @property
-    def labels(self) -> tuple[Scalar, ...]:
-        """What a level is called: its value of the first key."""
-        return tuple(level[0] for level in self.levels)
+    def keys(self) -> tuple[str, ...]:
+        """All that some level sets."""
+        return tuple(dict.fromkeys(key for settings in self.settings for key in settings))
+
+    def part(self, labels: Iterable[Scalar], more: Mapping[Scalar, Mapping[str, Scalar]]) -> Axis:
+        """The same factor with these of its levels, and what some of them set beside."""
+        chosen = tuple(labels)
+        settings = tuple({**self.settings[self.labels.index(name)], **more.get(name, {})} for name in chosen)
+        return replace(self, labels=chosen, settings=settings)
+
+
+@dataclass(frozen=True)
+class GridEvaluation:
+    """An evaluation, and the cells that have it: those that ``only`` selects, or all of them and the references."""
+
+    config: EvalConfig
+    only: Selector | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,7 @@ class GridScale:
     overrides: dict[str, Scalar]
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
-    evaluations: tuple[EvalConfig, ...]
+    evaluations: tuple[GridEvaluation, ...]
     expected_core_s: float | None  # one run on one core, until finished runs tell better
 
 
@@ -71,6 +90,7 @@ class Grid:
     scales: dict[str, GridScale]
     figure: dict[str, Any]
     claims: tuple[dict[str, Any], ...]
+    looks: bool = False  # whether seeds may be added where claims are undecided, and verdicts pay for the looks
 
 
 @dataclass(frozen=True)

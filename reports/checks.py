@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.claim_checks import claim_problems
 from reports.errors import InputError, nearest
-from reports.metrics import CURVES, RUN_METRICS, evaluation_metric
+from reports.metrics import CURVES, NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
-from reports.selectors import level_text, select, selector_problems
+from reports.selectors import is_value, level_text, select, selector_problems
 
 FRAME_COLUMNS = (
     "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels",
-    "num_test",
+    "num_test", NUM_PARAMETERS,
 )  # fmt: skip
 """Columns of a grid's tidy frame beside its axes; no axis may have such a name."""
 
-_COMMON = {"id": str, "says": str, "locus": str, "kind": str, "group": object, "than": object}
-_OPTIONAL = {"metric": str, "margin": float, "paired": bool, "not_testable": dict}
-_COLLAPSE = {"threshold": float, "loss_below": float}
-CLAIM_KINDS = ("better", "top", "some_better", "collapse")
-FIGURE_KINDS = ("heatmap", "curves")
 _FIGURE_KEYS = {
     "heatmap": ({"kind", "row", "column"}, {"metric", "title"}),
     "curves": ({"kind", "color", "panels"}, {"metric", "title"}),
+    "bars": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
+    "lines": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
+    "scatter": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
 }  # per kind: required keys, optional keys
+FIGURE_KINDS = tuple(_FIGURE_KEYS)
 
 Levels = dict[str, list[str]]
 
@@ -43,16 +43,16 @@ def check_grid(grid: Mapping[str, Any]) -> list[str]:
     if grid["metric"] not in metrics:
         problems.append(f"metric: no metric {grid['metric']!r}{nearest(grid['metric'], metrics)}")
     problems += _paper_problems(grid["paper"], axes)
-    problems += _figure_problems(grid["figure"], axes, metrics)
     cells = {
         cell["cell_id"]: {name: level_text(level) for name, level in cell["levels"].items()}
         for cell in grid["cells"]
         if cell["role"] == "cell"
     }
+    problems += _figure_problems(grid["figure"], axes, metrics, cells)
     seen: set[str] = set()
     for index, claim in enumerate(grid["claims"]):
         name = f"claims[{index}]" if not isinstance(claim, Mapping) or "id" not in claim else f"claim {claim['id']}"
-        problems += _claim_problems(claim, name, axes, metrics, cells, str(grid["scale"]))
+        problems += claim_problems(claim, name, axes=axes, metrics=metrics, cells=cells, scale=str(grid["scale"]))
         if isinstance(claim, Mapping) and str(claim.get("id")) in seen:
             problems.append(f"{name}: the id stands twice")
         seen.add(str(claim.get("id")) if isinstance(claim, Mapping) else name)
@@ -73,11 +73,14 @@ def _paper_problems(paper: object, axes: Levels) -> list[str]:
         f"paper: {paper['csv']}, column {name!r}: no row has a level of the grid ({', '.join(levels)}); it has "
         + ", ".join(sorted({text for text in frame[name] if text}))
         for name, levels in axes.items()
-        if not set(frame[name]) & set(levels)
+        # A small scale has its own batch sizes and epochs; a misspelt word is an error.
+        if not set(frame[name]) & set(levels) and not all(map(is_value, levels))
     ]
 
 
-def _figure_problems(figure: object, axes: Levels, metrics: Sequence[str]) -> list[str]:
+def _figure_problems(
+    figure: object, axes: Levels, metrics: Sequence[str], cells: Mapping[str, Mapping[str, str]]
+) -> list[str]:
     kind = figure.get("kind") if isinstance(figure, Mapping) else None
     if not isinstance(figure, Mapping) or kind not in _FIGURE_KEYS:
         return [f"figure.kind: {kind!r}{nearest(kind, FIGURE_KINDS)}"]
@@ -88,69 +91,29 @@ def _figure_problems(figure: object, axes: Levels, metrics: Sequence[str]) -> li
         for key in figure
         if key not in required | optional
     ]
-    for encoding in ("row", "column", "color"):
-        if encoding in figure and encoding in required and figure[encoding] not in axes:
+    for encoding in ("row", "column", "color", "facet", *(("x",) if kind != "scatter" else ())):
+        if encoding in figure and encoding in required | optional and figure[encoding] not in axes:
             problems.append(f"figure.{encoding}: no axis {figure[encoding]!r}{nearest(figure[encoding], axes)}")
     if figure.get("metric", metrics[0]) not in metrics:
         problems.append(f"figure.metric: no metric {figure['metric']!r}{nearest(figure['metric'], metrics)}")
     if kind == "curves" and "panels" in figure:
         panels = figure["panels"] if isinstance(figure["panels"], list) else [figure["panels"]]
         problems += [f"figure.panels: no curve {p!r}{nearest(p, CURVES)}" for p in panels if p not in CURVES]
-    return problems
+    if kind == "scatter" and "x" in figure and figure["x"] not in (*axes, *metrics, NUM_PARAMETERS):
+        problems.append(f"figure.x: {figure['x']!r}{nearest(figure['x'], (*axes, *metrics, NUM_PARAMETERS))}")
+    if "within" in figure and "within" in optional:
+        problems += selector_problems(figure["within"], axes, "figure.within")
+    return problems or _undrawn_axes(figure, axes, cells)
 
 
-def _claim_problems(
-    claim: object, place: str, axes: Levels, metrics: Sequence[str], cells: Mapping[str, Mapping[str, str]], scale: str
-) -> list[str]:
-    if not isinstance(claim, Mapping):
-        return [f"{place}: expected a mapping with {', '.join(_COMMON)}"]
-    kind = claim.get("kind")
-    if kind not in CLAIM_KINDS:
-        return [f"{place}.kind: {kind!r}{nearest(kind, CLAIM_KINDS)}"]
-    required = {**_COMMON, **_COLLAPSE} if kind == "collapse" else _COMMON
-    types: dict[str, Any] = {**required, **({"not_testable": dict} if kind == "collapse" else _OPTIONAL)}
-    problems = [f"{place}: no {key!r}, which kind {kind} needs" for key in required if key not in claim]
-    for key, value in claim.items():
-        if key not in types:
-            problems.append(f"{place}: unknown key {key!r}{nearest(key, types)}")
-        elif not _is_a(value, types[key]):
-            problems.append(f"{place}.{key} = {value!r}: expected {_WORDS[types[key]]}")
-    if "metric" in claim and claim["metric"] not in metrics:
-        problems.append(f"{place}.metric: no metric {claim['metric']!r}{nearest(claim['metric'], metrics)}")
-    # A scale that cannot test the claim may well lack the levels that it speaks of.
-    reasons = claim.get("not_testable")
-    if not problems and not (isinstance(reasons, Mapping) and scale in reasons):
-        problems += _group_problems(claim, place, axes, cells)
-    return problems
-
-
-def _group_problems(
-    claim: Mapping[str, Any], place: str, axes: Levels, cells: Mapping[str, Mapping[str, str]]
-) -> list[str]:
-    problems = [
-        problem for side in ("group", "than") for problem in selector_problems(claim[side], axes, f"{place}.{side}")
-    ]
-    if problems:
-        return problems
-    group, than = select(claim["group"], cells), select(claim["than"], cells)
-    problems = [f"{place}.{side}: selects no cell" for side, found in (("group", group), ("than", than)) if not found]
-    both = [cell for cell in group if cell in than]
-    if claim["kind"] == "top" and group and not set(than) - set(group):
-        problems.append(f"{place}.than: selects no cell beside those of group")
-    elif claim["kind"] != "top" and both:
-        problems.append(f"{place}: {len(both)} cells are in group and in than; a cell cannot be compared with itself")
-    return problems
-
-
-_WORDS: dict[Any, str] = {
-    str: "a text",
-    float: "a number",
-    bool: "true or false",
-    dict: "a mapping from scale to reason",
-}
-
-
-def _is_a(value: object, kind: Any) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, Mapping) if kind is dict else isinstance(value, kind)
+def _undrawn_axes(figure: Mapping[str, Any], axes: Levels, cells: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Axes along which the drawn cells differ without the figure showing it."""
+    if figure["kind"] not in ("bars", "lines"):
+        return []
+    drawn = select(figure.get("within", {}), cells)
+    shown = {figure[key] for key in ("x", "color", "facet") if key in figure}
+    return [
+        f"figure: the cells drawn differ in {axis!r}, which is neither x, color nor facet; fix it in within"
+        for axis in axes
+        if axis not in shown and len({cells[cell][axis] for cell in drawn}) > 1
+    ] + ([] if drawn else ["figure.within: selects no cell"])

@@ -1,7 +1,8 @@
-"""From a claim and the measured cells to a verdict. The rule itself is in reports/stats.py."""
+"""From the claims of a grid and its measured cells to verdicts. The rule itself is in reports/rule.py."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from reports.evidence import gather
-from reports.kinds import KINDS
+from reports.evidence import gather, missing_text
+from reports.kinds import KINDS, Comparison, Question, metrics_of
 from reports.metrics import quantity
+from reports.rule import LOOKS, Decision, further_seeds, holm, over_looks
+from reports.stats import ALPHA
+from reports.trial import Trial, put_on_trial
 
 VERDICTS = ("supported", "contradicted", "undecided", "not testable here")
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = VERDICTS
+
+_PAPER_SCALES = ("imagenet", "cifar10")
+_PER_SCALE = ("margin", "rho", "threshold", "loss_below", "loss_above")
 
 
 @dataclass(frozen=True)
@@ -22,8 +30,12 @@ class Verdict:
 
     ``estimate``, ``low`` and ``high`` (95 %, two-sided, unadjusted) belong to the comparison that ``comparison``
     names: of several, the one on which the claim stands or falls. ``margin`` is what the estimate has to exceed, or
-    to stay under where ``wants_below``. ``paper_estimate`` is the same contrast of the paper's printed numbers, NaN
-    where they do not give it. ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n.
+    to stay under where ``wants_below``. ``n`` is the smallest number of seeds behind it. ``p_supported`` and
+    ``p_contradicted`` are the p-values of the claim alone, looks included; ``adjusted`` is the one of the verdict's
+    direction after Holm's correction over the grid's claims. ``further_seeds`` would decide an undecided claim if the
+    estimate were the truth. ``trial`` is the same claim on the paper's printed numbers. ``cells`` are the cells it
+    rests on; ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown.
+    ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n, metric.
     """
 
     id: str
@@ -31,26 +43,100 @@ class Verdict:
     locus: str
     verdict: str
     metric: str
-    comparison: str
-    estimate: float
-    low: float
-    high: float
-    n: int
-    margin: float
-    detail: str
-    paper_estimate: float = math.nan
+    trial: Trial
+    comparison: str = ""
+    estimate: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    margin: float = 0.0
+    detail: str = ""
     wants_below: bool = False
+    pure: bool = False
+    p_supported: float = 1.0
+    p_contradicted: float = 1.0
+    adjusted: float = 1.0
+    further_seeds: int | None = None
+    binding: Comparison | None = None
+    missing: bool = False
+    cells: tuple[str, ...] = ()
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def unit(self) -> str:
         """The unit of estimate and margin; empty for a pure number."""
-        return quantity(self.metric).difference_unit
+        return "" if self.pure else quantity(self.metric).difference_unit
+
+    @property
+    def decimals(self) -> int:
+        """With how many decimals estimate and margin are read."""
+        return 2 if self.pure else quantity(self.metric).decimals
 
     @property
     def signed(self) -> bool:
         """Whether the estimate is a difference, and so reads best with its sign."""
-        return not self.wants_below
+        return not (self.wants_below or self.pure)
+
+
+def at_scale(claim: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    """The claim with the numbers of one scale where it gives one a scale."""
+    return {
+        key: value[scale] if key in _PER_SCALE and isinstance(value, Mapping) else value for key, value in claim.items()
+    }
+
+
+def as_printed(claim: Mapping[str, Any]) -> dict[str, Any]:
+    """The claim with the numbers of the paper's own scale: ``imagenet``, or ``cifar10`` where there is no other."""
+    meant = dict(claim)
+    for key in _PER_SCALE:
+        if isinstance(value := claim.get(key), Mapping):
+            meant[key] = next((value[scale] for scale in _PAPER_SCALES if scale in value), 0.0)
+    return meant
+
+
+def judge(
+    claims: Sequence[Mapping[str, Any]],
+    frame: pd.DataFrame,
+    *,
+    axes: Sequence[str],
+    metric: str,
+    scale: str,
+    paper: pd.DataFrame | None = None,
+    noise: float = math.nan,
+    looks: bool = False,
+) -> list[Verdict]:
+    """The verdicts on a grid's checked claims, corrected over them as one fixed family (Holm 1979).
+
+    ``frame`` has one row per planned run and metric: ``FRAME_COLUMNS`` and the axes, NaN where a value is missing;
+    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value; ``noise`` is their known seed
+    noise, in points.
+    With ``looks`` the claims are judged after 3, 5, 8 and 12 seeds, and each verdict pays for all four. Claims that the
+    scale cannot test are no part of the family; decided ones stay in it. "Supported" and "contradicted" are two
+    families: neither errs more often than ``ALPHA``.
+    """
+    verdicts = [
+        decide(claim, frame, axes=axes, metric=metric, scale=scale, paper=paper, noise=noise, looks=looks)
+        for claim in claims
+    ]
+    family = [index for index, verdict in enumerate(verdicts) if verdict.verdict != NOT_TESTABLE]
+    supported = holm([verdicts[index].p_supported for index in family])
+    contradicted = holm([verdicts[index].p_contradicted for index in family])
+    num_open = sum(min(pair) >= ALPHA for pair in zip(supported, contradicted, strict=True))
+    alpha = ALPHA / max(num_open, 1) / (len(LOOKS) if looks else 1)  # Holm's step, if all the others stay undecided
+    for index, p_for, p_against in zip(family, supported, contradicted, strict=True):
+        words = SUPPORTED if p_for < min(ALPHA, p_against) else CONTRADICTED if p_against < ALPHA else UNDECIDED
+        verdicts[index] = dataclasses.replace(
+            verdicts[index],
+            verdict=words,
+            adjusted=min(p_for, p_against),
+            further_seeds=_further(verdicts[index], alpha) if words == UNDECIDED else None,
+        )
+    return verdicts
+
+
+def _further(verdict: Verdict, alpha: float) -> int | None:
+    shown = verdict.binding
+    return further_seeds(shown.effect, shown.margin, alpha) if shown and not verdict.missing else None
 
 
 def decide(
@@ -61,53 +147,82 @@ def decide(
     metric: str,
     scale: str,
     paper: pd.DataFrame | None = None,
+    noise: float = math.nan,
+    looks: bool = False,
 ) -> Verdict:
-    """The verdict on a checked claim.
+    """The verdict on one checked claim as if it stood alone; parameters as for ``judge``.
 
-    ``frame`` has one row per planned run and metric: ``FRAME_COLUMNS`` and the axes, NaN where a value is missing;
-    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value. One seed, or a missing run, leaves
-    the claim undecided.
+    One seed, or a missing run, leaves the claim undecided.
     """
-    head = {"id": claim["id"], "says": claim["says"], "locus": claim["locus"]}
-    metric = claim.get("metric", "z_std_ratio" if claim["kind"] == "collapse" else metric)
+    trial = put_on_trial(as_printed(claim), paper, axes=axes, metric=metric, noise=noise)
+    used = metrics_of(claim, metric)
+    head = {"id": claim["id"], "says": claim["says"], "locus": claim["locus"], "metric": used[0], "trial": trial}
     if reason := claim.get("not_testable", {}).get(scale):
-        return Verdict(
-            **head,
-            verdict=VERDICTS[3],
-            metric=metric,
-            comparison="",
-            estimate=math.nan,
-            low=math.nan,
-            high=math.nan,
-            n=0,
-            margin=float(claim.get("margin", 0.0)),
-            detail=str(reason),
-        )
-    used = [metric, "final_loss"] if claim["kind"] == "collapse" else [metric]
-    evidence, missing = gather(claim, frame, list(axes), used, paper)
-    judgement = KINDS[claim["kind"]](claim, evidence, metric)
-    row = judgement.comparisons.iloc[judgement.binding]
-    notes = [judgement.text]
+        return Verdict(**head, verdict=NOT_TESTABLE, detail=str(reason))
+    claim = at_scale(claim, scale)
+    evidence = gather(frame, axes, used, paper)
+    question = KINDS[claim["kind"]](claim, evidence, used[0])
+    by_outcome = claim["kind"] == "diverges"
+    missing = "" if by_outcome else missing_text(frame, question.cells, used)
+    decision = question.decision()
+    if looks and not by_outcome:
+        done = [look for look in LOOKS if look <= evidence.num_complete(question.cells)]
+        questions = [KINDS[claim["kind"]](claim, evidence.first(look), used[0]) for look in done]
+        if questions:  # runs that are missing belong to a look that is not there yet
+            missing, question, decision = "", questions[-1], over_looks([one.decision() for one in questions])
+        elif not missing:
+            missing = f"the first look is after {LOOKS[0]} seeds"
+    return _verdict(head, question, decision, missing)
+
+
+def _verdict(head: dict[str, Any], question: Question, decision: Decision, missing: str) -> Verdict:
+    table, shown = _table(question, str(head["metric"])), question.binding()
+    low, high = sorted(shown.sign * float(bound) for bound in shown.effect.interval())
+    num_seeds = shown.effect.num_seeds
+    notes = [question.text]
     if missing:
         notes.append(missing)
-    elif row["n"] < 2:
+    elif num_seeds < 2:
         notes.append("one seed shows no uncertainty")
-    elif row["low"] == row["high"]:
-        notes.append(f"all {row['n']} seeds gave the same value, so the interval has no width")
-    decided = judgement.decision
-    verdict = VERDICTS[0] if decided.supported else VERDICTS[1] if decided.contradicted else VERDICTS[2]
+    elif low == high:
+        notes.append(f"all {num_seeds} seeds gave the same value, so the interval has no width")
+    p_supported, p_contradicted = (
+        (1.0, 1.0) if missing else (float(decision.p_supported), float(decision.p_contradicted))
+    )
     return Verdict(
         **head,
-        verdict=VERDICTS[2] if missing else verdict,
-        metric=metric,
-        comparison=str(row["comparison"]),
-        estimate=float(row["estimate"]),
-        low=float(row["low"]),
-        high=float(row["high"]),
-        n=int(row["n"]),
-        margin=float(row["margin"]),
+        verdict=SUPPORTED if p_supported < ALPHA else CONTRADICTED if p_contradicted < ALPHA else UNDECIDED,
+        comparison=shown.name,
+        estimate=shown.sign * float(shown.effect.estimate),
+        low=low,
+        high=high,
+        n=num_seeds,
+        margin=shown.sign * shown.margin,
         detail="; ".join(notes),
-        paper_estimate=judgement.paper_estimate,
-        wants_below=judgement.wants_below,
-        comparisons=judgement.comparisons,
+        wants_below=shown.sign < 0,
+        pure=question.pure,
+        p_supported=p_supported,
+        p_contradicted=p_contradicted,
+        adjusted=min(p_supported, p_contradicted),
+        binding=shown,
+        missing=bool(missing),
+        cells=tuple(dict.fromkeys(question.cells)),
+        comparisons=table,
     )
+
+
+def _table(question: Question, metric: str) -> pd.DataFrame:
+    rows = []
+    for one in (one for candidate in question.candidates for one in candidate):
+        low, high = sorted(one.sign * float(bound) for bound in one.effect.interval())
+        found = {"estimate": one.sign * float(one.effect.estimate), "low": low, "high": high}
+        rows.append(
+            {
+                "comparison": one.name,
+                **found,
+                "margin": one.sign * one.margin,
+                "n": one.effect.num_seeds,
+                "metric": one.metric or metric,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,102 +1,141 @@
-"""What a claim is judged by: the measured values of the cells that it names, and the paper's numbers for them."""
+"""What a claim is judged by: the values of the cells that it names, measured or printed."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.selectors import select
-from reports.stats import Effect, Floats, difference
+from reports.selectors import Selector, is_value, select
+from reports.stats import Effect, Floats, contrast, one_sample
 
 
 def cell_name(levels: Mapping[str, str]) -> str:
     """A short name for a cell: its levels in words, ``crop → color``; ``crop`` if they agree; else axis=level."""
-    words = [level for level in levels.values() if not _is_value(level)]
-    values = [f"{axis}={level}" for axis, level in levels.items() if _is_value(level)]
+    words = [level for level in levels.values() if not is_value(level)]
+    values = [f"{axis}={level}" for axis, level in levels.items() if is_value(level)]
     name = words[0] if len(set(words)) == 1 else " → ".join(words)
     return ", ".join([name, *values] if words else values)
 
 
-def _is_value(level: str) -> bool:
-    if level in ("true", "false"):
-        return True
-    try:
-        float(level)
-    except ValueError:
-        return False
-    return True
+@dataclass(frozen=True)
+class Term:
+    """A weight times the mean of a metric over cells."""
+
+    weight: float
+    metric: str
+    cells: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a claim is judged by: values (seeds x cells) per metric, the cells of each side, and the paper's numbers."""
+    """Values (seeds x cells) per metric, with the levels of every cell, (cell -> axis -> level text).
 
-    group: list[str]
-    than: list[str]
-    names: Mapping[str, str]
+    ``outcomes`` (seeds x cells) says how the runs ended. ``printed`` has the paper's numbers for our cells, per metric.
+    ``noise_sd`` is set where the values are the paper's own, one number a cell: the known spread of such a number over
+    seeds, NaN if nobody has published it.
+    """
+
+    levels: Mapping[str, Mapping[str, str]]
     values: Mapping[str, pd.DataFrame]
-    paper: Mapping[str, Mapping[str, float]]
+    outcomes: pd.DataFrame
+    printed: Mapping[str, Mapping[str, float]]
+    noise_sd: float | None = None
 
-    def sample(self, metric: str, cells: Sequence[str]) -> Floats:
-        """One number a seed, (n,): the mean over the cells, of the seeds that all of them have."""
-        complete = self.values[metric][list(cells)].dropna()
-        return complete.mean(axis=1).to_numpy(dtype=float)
+    def name(self, cells: Sequence[str]) -> str:
+        """A cell's name, or how many cells there are."""
+        return cell_name(self.levels[cells[0]]) if len(cells) == 1 else f"mean of {len(cells)} cells"
 
-    def difference(self, metric: str, group: Sequence[str], than: Sequence[str], *, paired: bool) -> Effect:
-        """Mean of the cells of ``group`` minus mean of those of ``than``."""
-        if not paired:
-            return difference(self.sample(metric, group), self.sample(metric, than))
-        complete = self.values[metric][[*group, *than]].dropna()
-        sides = (complete[list(side)].mean(axis=1).to_numpy(dtype=float) for side in (group, than))
-        return difference(*sides, paired=True)
+    def select(self, selector: Selector) -> list[str]:
+        """The selected cells."""
+        return select(selector, self.levels)
 
-    def differences(self, metric: str, cell: str, others: Sequence[str], *, paired: bool) -> list[Effect]:
-        """``difference`` of a cell to each of the others."""
-        sample, samples = self.sample(metric, [cell]), [self.sample(metric, [other]) for other in others]
-        if paired or len({len(other) for other in samples}) > 1:
-            return [self.difference(metric, [cell], [other], paired=paired) for other in others]
-        # All at once: a claim may rest on hundreds of comparisons.
-        return difference(np.broadcast_to(sample, (len(others), len(sample))), np.stack(samples)).split()
+    def first(self, num_seeds: int) -> Evidence:
+        """The same from the first seeds alone."""
+        values = {metric: frame.iloc[:num_seeds] for metric, frame in self.values.items()}
+        return dataclasses.replace(self, values=values, outcomes=self.outcomes.iloc[:num_seeds])
 
-    def paper_difference(self, metric: str, group: Sequence[str], than: Sequence[str]) -> float:
-        """The same on the paper's numbers, NaN if one is missing."""
-        printed = self.paper.get(metric, {})
-        sides = [[printed.get(cell, math.nan) for cell in side] for side in (group, than)]
-        return float(np.mean(sides[0]) - np.mean(sides[1]))
+    def num_complete(self, cells: Sequence[str]) -> int:
+        """How many of the first seeds have every value of these cells."""
+        whole = [frame[list(cells)].notna().all(axis=1).to_numpy() for frame in self.values.values()]
+        gaps = np.flatnonzero(~np.all(whole, axis=0))
+        return int(gaps[0]) if len(gaps) else len(whole[0])
+
+    def sample(self, term: Term) -> Floats:
+        """One number a seed, (n,): the weighted mean over the term's cells, of the seeds that all of them have."""
+        mean = term.weight * self._per_seed(term)
+        return np.asarray(mean[~np.isnan(mean)])
+
+    def _per_seed(self, term: Term) -> Floats:
+        frame = self.values[term.metric]
+        return np.mean([frame[cell].to_numpy(dtype=float) for cell in term.cells], axis=0)
+
+    def contrast(self, terms: Sequence[Term], *, paired: bool = False) -> Effect:
+        """The sum of the terms: seed by seed if ``paired`` or if a run is in two terms, else of independent samples."""
+        if self.noise_sd is not None:
+            return self._printed_contrast(terms)
+        cells = [cell for term in terms for cell in term.cells]
+        if paired or len(set(cells)) < len(cells):
+            sums = np.sum([term.weight * self._per_seed(term) for term in terms], axis=0)
+            return one_sample(sums[~np.isnan(sums)])
+        return contrast([self.sample(term) for term in terms], [1.0] * len(terms))
+
+    def _printed_contrast(self, terms: Sequence[Term]) -> Effect:
+        if not all(term.cells for term in terms):  # cells that the paper does not have
+            return one_sample([])
+        weights: dict[tuple[str, str], float] = {}
+        for term in terms:
+            for cell in term.cells:
+                key = (term.metric, cell)
+                weights[key] = weights.get(key, 0.0) + term.weight / len(term.cells)
+        estimate = sum(weight * float(self.values[metric][cell].iloc[0]) for (metric, cell), weight in weights.items())
+        noise = math.inf if math.isnan(self.noise_sd or 0.0) else self.noise_sd or 0.0
+        return Effect(np.asarray(estimate), np.asarray(noise * math.hypot(*weights.values())), np.asarray(math.inf), 1)
 
 
-def gather(
-    claim: Mapping[str, Any], frame: pd.DataFrame, axes: list[str], used: list[str], paper: pd.DataFrame | None
-) -> tuple[Evidence, str]:
-    """The evidence on a claim, and a sentence on the runs that it lacks (empty if none)."""
-    rows = frame[(frame["role"] == "cell") & frame["metric"].isin(used)]
+def gather(frame: pd.DataFrame, axes: Sequence[str], used: Sequence[str], paper: pd.DataFrame | None) -> Evidence:
+    """The evidence in the rows of a grid's frame; ``paper``: axes, metric, value of the paper's cells."""
+    rows = frame[frame["role"] == "cell"]
     levels = {
         str(row["cell_id"]): {axis: str(row[axis]) for axis in axes}
         for row in rows.drop_duplicates("cell_id").to_dict("records")
     }
-    group, than = select(claim["group"], levels), select(claim["than"], levels)
-    if claim["kind"] == "top":
-        than = [cell for cell in than if cell not in group]
-    rows = rows[rows["cell_id"].isin([*group, *than])]
     values = {
         metric: rows[rows["metric"] == metric].pivot(index="seed", columns="cell_id", values="value") for metric in used
     }
+    outcomes = rows.drop_duplicates("run_id").pivot(index="seed", columns="cell_id", values="outcome")
     printed: dict[str, dict[str, float]] = {}
     if paper is not None:
         by_levels = {tuple(found.values()): cell for cell, found in levels.items()}
         for row in paper.to_dict("records"):
             if (cell := by_levels.get(tuple(str(row[axis]) for axis in axes))) is not None:
                 printed.setdefault(str(row["metric"]), {})[cell] = float(row["value"])
-    names = {cell: cell_name(found) for cell, found in levels.items()}
-    return Evidence(group, than, names, values, printed), _missing_text(rows)
+    return Evidence(levels, values, outcomes, printed)
 
 
-def _missing_text(rows: pd.DataFrame) -> str:
+def printed_evidence(paper: pd.DataFrame, axes: Sequence[str], used: Sequence[str], noise_sd: float) -> Evidence:
+    """The evidence in the paper's own cells (axes, metric, value), whether this scale has them or not."""
+    keys = [" ".join(f"{axis}={row[axis]}" for axis in axes) for row in paper.to_dict("records")]
+    levels = {
+        key: {axis: str(row[axis]) for axis in axes} for key, row in zip(keys, paper.to_dict("records"), strict=True)
+    }
+    rows = paper.assign(cell_id=keys, seed=0).dropna(subset="value")
+    values = {
+        metric: rows[rows["metric"] == metric]
+        .pivot(index="seed", columns="cell_id", values="value")
+        .reindex(index=[0], columns=list(levels))
+        for metric in used
+    }
+    return Evidence(levels, values, pd.DataFrame(index=[0], columns=list(levels)), {}, noise_sd)
+
+
+def missing_text(frame: pd.DataFrame, cells: Sequence[str], used: Sequence[str]) -> str:
+    """A sentence on the runs of these cells that lack a value; empty if none does."""
+    rows = frame[(frame["role"] == "cell") & frame["metric"].isin(used) & frame["cell_id"].isin(cells)]
     per_run = rows.groupby("run_id", sort=False).agg(
         value=("value", lambda values: values.notna().all()), state=("state", "first"), outcome=("outcome", "first")
     )

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
+from reports.charts import chart
 from reports.curves import curves, describe_curves
 from reports.heatmap import describe_heatmap, heatmap
 from reports.inputs import GridResult
 from reports.metrics import paper_name, quantity
+from reports.points import Encoding, describe_chart
 
 __all__ = ["curves", "describe", "draw", "heatmap"]
 
@@ -80,5 +82,31 @@ def _describe_curves(result: GridResult) -> str:
     return f"Training curves and final {quantity(metric).label}. {what}"
 
 
-_DRAW: dict[str, Callable[[GridResult], Figure]] = {"heatmap": _heatmap, "curves": _curves}
-_DESCRIBE: dict[str, Callable[[GridResult], str]] = {"heatmap": _describe_heatmap, "curves": _describe_curves}
+def _encoding(result: GridResult) -> Encoding:
+    figure = result.spec["figure"]
+    return Encoding(
+        kind=figure["kind"],
+        x=figure["x"],
+        metric=figure.get("metric", result.metric),
+        color=figure.get("color"),
+        facet=figure.get("facet"),
+        within=figure.get("within"),
+    )
+
+
+def _chart(result: GridResult) -> Figure:
+    return chart(result.frame, result.printed, result.axes, _encoding(result), _title(result), subtitle(result))
+
+
+def _describe_chart(result: GridResult) -> str:
+    return describe_chart(result.frame, result.printed, result.axes, _encoding(result))
+
+
+_CHARTS = ("bars", "lines", "scatter")
+_DRAW: dict[str, Callable[[GridResult], Figure]] = {"heatmap": _heatmap, "curves": _curves} | dict.fromkeys(
+    _CHARTS, _chart
+)
+_DESCRIBE: dict[str, Callable[[GridResult], str]] = {
+    "heatmap": _describe_heatmap,
+    "curves": _describe_curves,
+} | dict.fromkeys(_CHARTS, _describe_chart)

@@ -13,10 +13,12 @@ from typing import Any
 import pandas as pd
 
 from reports.checks import FRAME_COLUMNS, check_grid
+from reports.claims import Verdict, judge
 from reports.errors import InputError, nearest
-from reports.metrics import RUN_METRICS, evaluation_metric
+from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
 from reports.selectors import level_text
+from reports.trial import noise_sd
 
 __all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_results"]
 
@@ -68,6 +70,11 @@ class GridResult:
         return str(self.spec["metric"])
 
     @property
+    def looks(self) -> bool:
+        """Whether the grid plans looks, between which seeds may be added."""
+        return bool(self.spec.get("looks", False))
+
+    @property
     def datasets(self) -> str:
         """The names of the data sets that the finished runs learnt from, or ``no data yet``."""
         return ", ".join(sorted(set(self.frame["dataset"].dropna()))) or "no data yet"
@@ -75,10 +82,29 @@ class GridResult:
     @property
     def paper_cells(self) -> pd.DataFrame:
         """The paper's cells that exist at this scale: axes, metric, value, std."""
-        shown = self.paper[self.paper["role"] == "cell"]
+        shown = self.printed
         for axis, levels in self.axes.items():
             shown = shown[shown[axis].isin(levels)]
         return shown[[*self.axes, "metric", "value", "std"]].reset_index(drop=True)
+
+    @property
+    def printed(self) -> pd.DataFrame:
+        """The paper's cells, whether this scale has them or not: all columns of the paper CSV."""
+        return self.paper[self.paper["role"] == "cell"].reset_index(drop=True)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts on the grid's claims, corrected over them."""
+        return judge(
+            self.spec["claims"],
+            self.frame,
+            axes=list(self.axes),
+            metric=self.metric,
+            scale=self.scale,
+            paper=self.printed,
+            noise=noise_sd(str(self.spec["paper"]["key"])),
+            looks=self.looks,
+        )
 
 
 def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[GridResult]:
@@ -218,12 +244,13 @@ def _join(spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, pap
             {
                 **{axis: level_text(cell["levels"][axis]) if axis in cell["levels"] else "" for axis in axes},
                 **{key: cell[key] for key in ("cell_id", "role", "label")},
+                NUM_PARAMETERS: float(cell.get(NUM_PARAMETERS, math.nan)),
                 **{key: run[key] for key in ("run_id", "seed", "state", "outcome")},
             }
             for cell in spec["cells"]
             for run in cell["runs"]
         ],
-        columns=[*axes, "cell_id", "role", "label", "run_id", "seed", "state", "outcome"],
+        columns=[*axes, "cell_id", "role", "label", NUM_PARAMETERS, "run_id", "seed", "state", "outcome"],
     )
     measured = _measured(spec, runs)[["run_id", "dataset", "metric", "value", "num_labels", "num_test"]]
     asked = planned.merge(pd.DataFrame({"metric": metrics}), how="cross")

@@ -1,139 +1,346 @@
-"""The kinds of claims: how each turns the evidence into comparisons, and these into a decision."""
+"""The kinds of claims: the comparisons that each makes of the evidence. The rule that decides is in reports/rule.py."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
+import numpy as np
+from scipy import stats
 
-from reports.evidence import Evidence
+from reports.evidence import Evidence, Term
 from reports.metrics import number
-from reports.stats import ALPHA, Decision, Effect, conjunction, one_sample, some_conjunction
+from reports.rule import Decision, Evidenced, some_conjunction
+from reports.selectors import level_text, ordered
+from reports.stats import ALPHA, Effect, Proportion, one_sample
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A decision with what led to it; ``binding`` is the row of ``comparisons`` that is shown."""
+class Comparison:
+    """An effect that has to exceed its margin. With ``sign`` -1 both are shown negated: as a bound to stay below."""
 
-    decision: Decision
-    comparisons: pd.DataFrame
-    binding: int
+    name: str
+    effect: Evidenced
+    margin: float
+    sign: float = 1.0
+    metric: str = ""
+
+    @property
+    def slack(self) -> float:
+        """How far the estimate lies beyond the margin; infinite where it is missing."""
+        found = float(self.effect.estimate) - self.margin
+        return math.inf if math.isnan(found) else found
+
+
+@dataclass(frozen=True)
+class Question:
+    """The comparisons of a claim: some candidate has to pass all of its own. Mostly there is one candidate.
+
+    ``shown`` limits the choice of the comparison that is shown, where not all are of one unit; ``pure`` marks effects
+    without a unit.
+    """
+
+    candidates: Sequence[Sequence[Comparison]]
     text: str
-    paper_estimate: float
-    wants_below: bool = False
+    cells: Sequence[str]
+    shown: Callable[[Comparison], bool] = field(default=lambda _: True)
+    pure: bool = False
+
+    def decision(self) -> Decision:
+        """What the comparisons say."""
+        effects = [[one.effect for one in candidate] for candidate in self.candidates]
+        return some_conjunction(effects, [[one.margin for one in candidate] for candidate in self.candidates])
+
+    def binding(self) -> Comparison:
+        """The comparison on which the claim stands or falls: the tightest one of the best candidate."""
+        tightest = [min(filter(self.shown, candidate), key=lambda one: one.slack) for candidate in self.candidates]
+        return max(tightest, key=lambda one: -math.inf if math.isinf(one.slack) else one.slack)
 
 
-def _table(rows: Sequence[tuple[str, Effect, float]]) -> pd.DataFrame:
-    table = []
-    for name, effect, margin in rows:
-        low, high = effect.interval()
-        found = {"estimate": float(effect.estimate), "low": float(low), "high": float(high)}
-        table.append({"comparison": name, **found, "margin": margin, "n": effect.num_seeds})
-    return pd.DataFrame(table)
+Claim = Mapping[str, Any]
 
 
-def _better(claim: Mapping[str, Any], evidence: Evidence, metric: str) -> Judgement:
-    group, than, margin = evidence.group, evidence.than, float(claim.get("margin", 0.0))
-    effect = evidence.difference(metric, group, than, paired=claim.get("paired", False))
-    name = f"{_side(group, evidence)} vs {_side(than, evidence)}"
+def _margin(claim: Claim) -> float:
+    return float(claim.get("margin", 0.0))
+
+
+def _against(claim: Claim, evidence: Evidence, metric: str, sides: tuple[Sequence[str], Sequence[str]]) -> Comparison:
+    """The mean of one group of cells over that of another."""
+    terms = [Term(1.0, metric, sides[0]), Term(-1.0, metric, sides[1])]
+    name = f"{evidence.name(sides[0])} vs {evidence.name(sides[1])}"
+    return Comparison(name, evidence.contrast(terms, paired=claim.get("paired", False)), _margin(claim))
+
+
+def _all_hold(comparisons: Sequence[Comparison], cells: Iterable[str], *, pure: bool = False) -> Question:
+    hold = sum(bool(one.effect.p_above(one.margin) < ALPHA) for one in comparisons)
+    exceed = sum(float(one.effect.estimate) > one.margin for one in comparisons)
     text = (
-        "difference of the two means, each over its cells seed by seed"
-        if len(group) + len(than) > 2
-        else "difference of two cells"
+        f"{exceed} of {len(comparisons)} comparisons lie on the claimed side, {hold} beyond their noise; "
+        "shown is the tightest one"
     )
-    return Judgement(
-        conjunction([effect], [margin]),
-        _table([(name, effect, margin)]),
-        0,
-        text,
-        evidence.paper_difference(metric, group, than),
-    )
+    return Question([comparisons], text, list(dict.fromkeys(cells)), pure=pure)
 
 
-def _side(cells: Sequence[str], evidence: Evidence) -> str:
-    return evidence.names[cells[0]] if len(cells) == 1 else f"mean of {len(cells)} cells"
+def _difference(claim: Claim, evidence: Evidence, metric: str) -> tuple[list[Term], str, list[str]]:
+    """Terms, name and cells of ``group`` against ``than``, ``than_metric`` or nothing at all (``than_value``)."""
+    group = evidence.select(claim["group"])
+    terms = [Term(1.0, metric, group)]
+    if "than_value" in claim:
+        return terms, f"{evidence.name(group)} vs {claim['than_value']:g}", group
+    than = evidence.select(claim["than"]) if "than" in claim else group
+    other = claim.get("than_metric", metric)
+    name = f"{evidence.name(group)} vs {evidence.name(than)}" if than != group else evidence.name(group)
+    if other != metric:
+        name += f", {metric} vs {other}"
+    return [*terms, Term(-1.0, other, than)], name, [*group, *than]
 
 
-def _each(
-    claim: Mapping[str, Any], evidence: Evidence, metric: str, candidate: str
-) -> list[tuple[str, Effect, float, float]]:
-    """(name, effect, margin, the paper's difference) of a candidate against every cell of ``than``."""
-    effects = evidence.differences(metric, candidate, evidence.than, paired=claim.get("paired", False))
-    return [
-        (
-            f"{evidence.names[candidate]} vs {evidence.names[other]}",
-            effect,
-            float(claim.get("margin", 0.0)),
-            evidence.paper_difference(metric, [candidate], [other]),
-        )
-        for other, effect in zip(evidence.than, effects, strict=True)
-    ]
+def _better(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    terms, name, cells = _difference(claim, evidence, metric)
+    base = float(claim.get("than_value", 0.0))
+    effect = _shifted(evidence.contrast(terms, paired=claim.get("paired", False)), -base)
+    many = sum(len(term.cells) for term in terms) > len(terms)
+    text = "difference of the means, each over its cells seed by seed" if many else "difference of two means"
+    return Question([[Comparison(name, effect, _margin(claim))]], text, cells)
 
 
-def _weakest(table: pd.DataFrame) -> int:
-    return int(table["estimate"].fillna(math.inf).to_numpy().argmin())
+def _shifted(effect: Effect, by: float) -> Effect:
+    return Effect(np.asarray(effect.estimate + by), effect.standard_error, effect.degrees_of_freedom, effect.num_seeds)
 
 
-def _top(claim: Mapping[str, Any], evidence: Evidence, metric: str) -> Judgement:
-    rows = [row for candidate in evidence.group for row in _each(claim, evidence, metric, candidate)]
-    effects, margin = [row[1] for row in rows], rows[0][2]
-    table = _table([row[:3] for row in rows])
-    hold = sum(bool(effect.exceeds(margin, ALPHA)) for effect in effects)
-    text = f"{hold} of {len(rows)} comparisons hold; shown is the one with the smallest difference"
-    decision = conjunction(effects, [margin] * len(effects))
-    return Judgement(decision, table, _weakest(table), text, min(row[3] for row in rows))
+def _negated(effect: Effect) -> Effect:
+    return Effect(np.asarray(-effect.estimate), effect.standard_error, effect.degrees_of_freedom, effect.num_seeds)
 
 
-def _some_better(claim: Mapping[str, Any], evidence: Evidence, metric: str) -> Judgement:
-    per_candidate = [_each(claim, evidence, metric, candidate) for candidate in evidence.group]
-    rows = [row for candidate in per_candidate for row in candidate]
-    table, size = _table([row[:3] for row in rows]), len(evidence.than)
-    weakest = [start + _weakest(table.iloc[start : start + size]) for start in range(0, len(rows), size)]
-    best = weakest[int(table["estimate"].iloc[weakest].fillna(-math.inf).to_numpy().argmax())]
-    decision = some_conjunction([[row[1] for row in candidate] for candidate in per_candidate], rows[0][2])
-    text = (
-        f"the best of {len(per_candidate)} candidates, each judged at 5 % / {len(per_candidate)} against all {size} "
+def _equivalent(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    terms, name, cells = _difference(claim, evidence, metric)
+    effect = _shifted(evidence.contrast(terms, paired=claim.get("paired", False)), -float(claim.get("than_value", 0.0)))
+    margin = _margin(claim)
+    both = [Comparison(name, effect, -margin), Comparison(name, _negated(effect), -margin, sign=-1.0)]
+    return Question([both], f"two one-sided tests: within ±{margin:g}; shown is the nearer bound", cells)
+
+
+def _top(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    group = evidence.select(claim["group"])
+    than = [cell for cell in evidence.select(claim["than"]) if cell not in group]
+    rows = [_against(claim, evidence, metric, ([one], [other])) for one in group for other in than]
+    return _all_hold(rows, [*group, *than])
+
+
+def _some_better(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    group, than = evidence.select(claim["group"]), evidence.select(claim["than"])
+    candidates = [[_against(claim, evidence, metric, ([one], [other])) for other in than] for one in group]
+    return Question(candidates, _chosen(len(group), len(than)), [*group, *than])
+
+
+def _chosen(num_candidates: int, num_others: int) -> str:
+    return (
+        f"the best of {num_candidates} candidates, each judged at 5 % / {num_candidates} against all {num_others} "
         "others; the interval shown is not corrected for that choice"
     )
-    paper_estimate = max(min(row[3] for row in candidate) for candidate in per_candidate)
-    return Judgement(decision, table, best, text, paper_estimate)
 
 
-def _collapse(claim: Mapping[str, Any], evidence: Evidence, metric: str) -> Judgement:
-    threshold, loss_below = float(claim["threshold"]), float(claim["loss_below"])
-    # (what, metric, cell, bound, whether the values have to stay below it)
-    wanted = [
-        (what, measured, cell, bound, True)
-        for cell in evidence.group
-        for what, measured, bound in (("spread of z", metric, threshold), ("loss", "final_loss", loss_below))
+def _each_better(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    group, than = evidence.select(claim["group"]), evidence.select(claim["than"])
+    rows = []
+    for one in group:
+        mine = evidence.levels[one]
+        for other in than:
+            theirs = evidence.levels[other]
+            if "parts" in claim:
+                partner = {theirs[axis] for axis in claim["parts"]} <= {mine[axis] for axis in claim["parts"]}
+            else:
+                partner = all(mine[axis] == theirs[axis] for axis in claim["match"])
+            if partner:
+                rows.append((one, _against(claim, evidence, metric, ([one], [other]))))
+    whole = {one for one, _ in rows} - {one for one, row in rows if not float(row.effect.estimate) > row.margin}
+    question = _all_hold([row for _, row in rows], [*group, *than])
+    text = f"{len(whole)} of {len({one for one, _ in rows})} cells lie above all their partners; {question.text}"
+    return Question(question.candidates, text, question.cells)
+
+
+def _levels(claim: Claim, evidence: Evidence) -> tuple[list[str], dict[str, list[str]]]:
+    """The cells of ``within``, and their division by the level of the axis ``along``, in its order."""
+    cells = [cell for cell in evidence.select(claim.get("within", {})) if evidence.levels[cell][claim["along"]]]
+    of = {cell: evidence.levels[cell][claim["along"]] for cell in cells}
+    return cells, {level: [cell for cell in cells if of[cell] == level] for level in ordered(of.values())}
+
+
+def _trend(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    cells, levels = _levels(claim, evidence)
+    # Least squares over equally spaced levels, scaled to the change from the first level to the last.
+    places = np.arange(len(levels)) - (len(levels) - 1) / 2
+    weights = places / np.sum(places**2) * (len(levels) - 1)
+    sign = 1.0 if claim["direction"] == "rises" else -1.0
+    terms = [
+        Term(sign * weight, metric, found) for weight, found in zip(weights, levels.values(), strict=True) if weight
     ]
-    wanted += [("spread of z", metric, cell, threshold, False) for cell in evidence.than]
-    samples = [evidence.sample(measured, [cell]) for _, measured, cell, _, _ in wanted]
-    names = [f"{what}, {evidence.names[cell]}" for what, _, cell, _, _ in wanted]
-    bounds = [bound for *_, bound, _ in wanted]
-    table = _table(list(zip(names, map(one_sample, samples), bounds, strict=True)))
-    table["metric"] = [measured for _, measured, *_ in wanted]
-    # "Below a bound" is "its negative above the negative bound", so that one rule serves both.
-    signs = [-1.0 if below else 1.0 for *_, below in wanted]
-    effects = [one_sample(sign * sample) for sign, sample in zip(signs, samples, strict=True)]
-    decision = conjunction(effects, [sign * bound for sign, bound in zip(signs, bounds, strict=True)])
-    sides = ["below" if sign < 0 else "above" for sign in signs]
+    name = f"{claim['along']} from {next(iter(levels))} to {list(levels)[-1]}, {claim['direction']}"
+    effect = evidence.contrast(terms, paired=claim.get("paired", False))
+    text = f"change from end to end of a straight line over {len(levels)} equally spaced levels"
+    return Question([[Comparison(name, effect, _margin(claim))]], text, cells)
+
+
+def _interior_optimum(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    cells, levels = _levels(claim, evidence)
+    first, *inner, last = levels
+    best = claim.get("best")
+    named = [level_text(level) for level in (best if isinstance(best, list) else [] if best is None else [best])]
+    rows = {
+        level: [
+            Comparison(f"{claim['along']} {level} vs {end}", found.effect, found.margin)
+            for end in (first, last)
+            for found in [_against(claim, evidence, metric, (levels[level], levels[end]))]
+        ]
+        for level in named or inner
+        if level in levels
+    }
+    if named:
+        return _all_hold([row for found in rows.values() for row in found], cells)
+    return Question(list(rows.values()), _chosen(len(rows), 2), cells)
+
+
+def _interaction(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    sides = {
+        (where, side): [cell for cell in evidence.select(claim[side]) if cell in set(evidence.select(claim[where]))]
+        for where in ("from", "to")
+        for side in ("group", "than")
+    }
+    shrinks = 1.0 if claim["direction"] == "shrinks" else -1.0
+    terms = [
+        Term(shrinks * (1.0 if (where == "from") == (side == "group") else -1.0), metric, cells)
+        for (where, side), cells in sides.items()
+    ]
+    effect = evidence.contrast(terms, paired=claim.get("paired", False))
+    benefits = [
+        evidence.contrast([Term(1.0, metric, sides[where, "group"]), Term(-1.0, metric, sides[where, "than"])]).estimate
+        for where in ("from", "to")
+    ]
+    names = (evidence.name(sides["from", side]) for side in ("group", "than"))
+    name = f"benefit of {' vs '.join(names)}, {claim['direction']}"
+    ends = " to ".join(number(float(benefit), 2, sign=True) for benefit in benefits)
+    text = f"the benefit goes from {ends}"
+    return Question(
+        [[Comparison(name, effect, _margin(claim))]], text, [cell for cells in sides.values() for cell in cells]
+    )
+
+
+def _range_below(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    cells, levels = _levels(claim, evidence)
+    margin, paired = _margin(claim), claim.get("paired", False)
+    bound: list[Term] = []
+    if "group" in claim:
+        bound, _, used = _difference(claim, evidence, metric)
+        cells = [*cells, *used]
+    rows = []
+    for high, low in itertools.permutations(levels, 2):
+        spread = [Term(-1.0, metric, levels[high]), Term(1.0, metric, levels[low])]
+        effect = evidence.contrast([*bound, *spread], paired=paired)
+        rows.append(
+            Comparison(f"the effect against {high} vs {low}", effect, margin)
+            if bound
+            else Comparison(f"{claim['along']} {high} vs {low}", effect, -margin, sign=-1.0)
+        )
+    return _all_hold(rows, cells)
+
+
+def _rank_agreement(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    printed = {cell: value for cell, value in evidence.printed.get(metric, {}).items() if not math.isnan(value)}
+    cells = [cell for cell in evidence.select(claim.get("within", {})) if cell in printed]
+    theirs = np.array([printed[cell] for cell in cells])
+    ours = evidence.values[metric][cells].dropna().to_numpy(dtype=float)
+    # One correlation a seed, so that the seed stays the unit; noise within a seed can only lower it.
+    varied = len(cells) > 2 and np.ptp(theirs) > 0
+    found = [float(stats.spearmanr(theirs, row).statistic) for row in ours if varied and np.ptp(row) > 0]
+    name = f"Spearman's ρ with the paper over {len(cells)} cells"
+    text = "mean over seeds of each seed's rank correlation with the paper's numbers"
+    return Question([[Comparison(name, one_sample(found), float(claim["rho"]))]], text, cells, pure=True)
+
+
+def _bounds(claim: Claim, evidence: Evidence, wanted: Sequence[tuple[str, str, str, float, float]]) -> Question:
+    """Bounds on single cells: (what, metric, cell, bound, sign); sign -1: to stay below it."""
+    rows = [
+        Comparison(
+            f"{what}, {evidence.name([cell])}",
+            evidence.contrast([Term(sign, measured, [cell])]),
+            sign * bound,
+            sign,
+            measured,
+        )
+        for what, measured, cell, bound, sign in wanted
+    ]
     parts = [
-        f"{row['comparison']}: {number(row['estimate'], 3)}, has to be {side} {number(row['margin'], 2)}"
-        for row, side in zip(table.to_dict("records"), sides, strict=True)
+        f"{row.name}: {number(row.sign * float(row.effect.estimate), 3)}, has to be "
+        f"{'below' if row.sign < 0 else 'above'} {number(row.sign * row.margin, 2)}"
+        for row in rows
     ]
-    spreads = table["estimate"].iloc[: 2 * len(evidence.group) : 2].fillna(-math.inf)
-    printed = [evidence.paper.get(metric, {}).get(cell, math.nan) for cell in evidence.group]
-    shown = 2 * int(spreads.to_numpy().argmax())
-    return Judgement(decision, table, shown, "; ".join(parts), max(printed), wants_below=True)
+    group = set(evidence.select(claim["group"]))
+    leading = {row.name for row, (_, _, cell, _, _) in zip(rows, wanted, strict=True) if cell in group}
+    leading &= {row.name for row in rows if row.metric == wanted[0][1]}
+    cells = list(dict.fromkeys(cell for _, _, cell, _, _ in wanted))
+    return Question([rows], "; ".join(parts), cells, shown=lambda one: one.name in leading)
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Evidence, str], Judgement]] = {
+def _collapse(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    spread, loss = float(claim["threshold"]), float(claim["loss_below"])
+    wanted = [
+        row
+        for cell in evidence.select(claim["group"])
+        for row in (("spread of z", metric, cell, spread, -1.0), ("loss", "final_loss", cell, loss, -1.0))
+    ]
+    wanted += [("spread of z", metric, cell, spread, 1.0) for cell in evidence.select(claim["than"])]
+    return _bounds(claim, evidence, wanted)
+
+
+def _no_convergence(claim: Claim, evidence: Evidence, metric: str) -> Question:
+    spread, loss = float(claim["threshold"]), float(claim["loss_above"])
+    wanted = [
+        row
+        for cell in evidence.select(claim["group"])
+        for row in (("loss", metric, cell, loss, 1.0), ("spread of z", "z_std_ratio", cell, spread, 1.0))
+    ]
+    wanted += [("loss", metric, cell, loss, -1.0) for cell in evidence.select(claim["than"])]
+    return _bounds(claim, evidence, wanted)
+
+
+def _diverges(claim: Claim, evidence: Evidence, _: str) -> Question:
+    rows, cells = [], []
+    for side, sign in (("group", 1.0), ("than", -1.0)):
+        for cell in evidence.select(claim[side]) if side in claim else []:
+            ended = evidence.outcomes[cell].dropna()
+            count = int((ended == "diverged").sum())
+            met = count if sign > 0 else len(ended) - count
+            name = f"{evidence.name([cell])}: {count} of {len(ended)} diverged"
+            rows.append(Comparison(name, Proportion(met, len(ended)), 0.5))
+            cells.append(cell)
+    return _all_hold(rows, cells, pure=True)
+
+
+KINDS: dict[str, Callable[[Claim, Evidence, str], Question]] = {
     "better": _better,
     "top": _top,
     "some_better": _some_better,
+    "each_better": _each_better,
+    "trend": _trend,
+    "interior_optimum": _interior_optimum,
+    "equivalent": _equivalent,
+    "interaction": _interaction,
+    "range_below": _range_below,
+    "rank_agreement": _rank_agreement,
     "collapse": _collapse,
+    "no_convergence": _no_convergence,
+    "diverges": _diverges,
 }
+"""The comparisons of a claim, by its kind: (claim at its scale, evidence, metric)."""
+
+_OWN_METRIC = {"collapse": "z_std_ratio", "no_convergence": "final_loss"}
+
+
+def metrics_of(claim: Claim, metric: str) -> list[str]:
+    """The metrics that a claim rests on, the leading one first; ``metric`` is the grid's."""
+    leading = _OWN_METRIC.get(claim["kind"], claim.get("metric", metric))
+    others = {"collapse": ["final_loss"], "no_convergence": ["z_std_ratio"]}.get(claim["kind"], [])
+    return [leading, *others, *([claim["than_metric"]] if "than_metric" in claim else [])]

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
-"""Measured on every run, whatever its evaluations."""
+RUN_METRICS = ("z_std_ratio", "z_std", "final_loss", "contrastive_top1", "contrastive_entropy")
+"""Measured without an evaluation; the contrastive ones on runs whose loss picks the partner among other views."""
+
+NUM_PARAMETERS = "num_parameters"
+"""What a scatter can have as ``x`` beside an axis or a metric: a column of the paper's CSV, and a key of our cells."""
 
 CURVES = ("loss", "lr", "z_std")
 """Columns of curves.csv that a figure can draw over the epochs."""
@@ -29,6 +32,8 @@ _OF_RUNS = {
     "z_std_ratio": Quantity("spread of z", "", "", 3),
     "z_std": Quantity("z_std", "", "", 4),
     "final_loss": Quantity("final loss", "", "", 3),
+    "contrastive_top1": Quantity("contrastive accuracy", "%", "points", 1),
+    "contrastive_entropy": Quantity("contrastive entropy", "nats", "nats", 2),
 }
 _PROTOCOLS = {
     "linear_sgd": "linear evaluation with augmentation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.claims import VERDICTS, Verdict, decide
+from reports.claims import VERDICTS, Verdict
 from reports.figures import describe, draw
 from reports.forest import HEIGHT, WIDTH, Forest, forests
 from reports.inputs import GridResult, load_results
@@ -21,7 +22,7 @@ from reports.metrics import headed, number, paper_name, quantity
 from reports.reference import Untrained, untrained
 from reports.selectors import level_text
 from reports.style import save
-from reports.tables import cell_table, comparison_table, csv_text, latex, mean_text, wide_rows
+from reports.tables import cell_table, comparison_table, csv_text, latex, mean_text, verdict_table, wide_rows
 
 _FEW_ROWS = 12  # a table up to this long is shown open
 
@@ -75,23 +76,14 @@ def _section(result: GridResult, files: dict[str, bytes]) -> Section:
     slug = f"{result.name}.{result.scale}"
     figure, finding = draw(result), describe(result)
     svg = save(figure, "svg")
-    verdicts = [
-        decide(
-            claim,
-            result.frame,
-            axes=list(result.axes),
-            metric=result.metric,
-            scale=result.scale,
-            paper=result.paper_cells,
-        )
-        for claim in result.spec["claims"]
-    ]
+    verdicts = result.verdicts
     caption = f"{result.spec['title']}, scale {result.scale} on {result.datasets}: mean and 95 % half-width over seeds."
     files[f"figures/{slug}.svg"] = svg
     files[f"figures/{slug}.pdf"] = save(figure, "pdf")
     files[f"tables/{slug}.csv"] = csv_text(cell_table(result)).encode()
     files[f"tables/{slug}.tex"] = latex(result, caption).encode()
     files[f"tables/{slug}.claims.csv"] = csv_text(comparison_table(verdicts)).encode()
+    files[f"tables/{slug}.verdicts.csv"] = csv_text(verdict_table(verdicts)).encode()
     header, rows = wide_rows(result)
     return Section(
         result=result,
@@ -141,7 +133,7 @@ def inline_svg(svg: str, slug: str, finding: str) -> Markup:
 
 
 def _interval(verdict: Verdict) -> str:
-    decimals, sign = quantity(verdict.metric).decimals, verdict.signed
+    decimals, sign = verdict.decimals, verdict.signed
     return f"[{number(verdict.low, decimals, sign=sign)}, {number(verdict.high, decimals, sign=sign)}]"
 
 
@@ -166,6 +158,8 @@ def _environment() -> jinja2.Environment:
         "number": number,
         "quantity": quantity,
         "interval": _interval,
+        "band": _band,
+        "p_value": _p_value,
         "mean_text": mean_text,
         "css_class": lambda verdict: verdict.replace(" ", "-"),
         "duration": _duration,
@@ -176,6 +170,19 @@ def _environment() -> jinja2.Environment:
     macros: Any = environment.get_template("macros.html").module
     environment.globals |= {"badge": macros.badge, "forest": macros.forest}
     return environment
+
+
+def _band(verdict: Verdict) -> str:
+    """The band of the known seed noise around the paper's estimate; empty where it is not known."""
+    low, high = verdict.trial.low, verdict.trial.high
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    low_text, high_text = (number(bound, verdict.decimals, sign=verdict.signed) for bound in (low, high))
+    return f"[{low_text}, {high_text}]"
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else number(value, 3)
 
 
 def _duration(seconds: float | None) -> str:

@@ -52,7 +52,12 @@ def load_paper(name: str, axes: Sequence[str] = ()) -> pd.DataFrame:
             problems.append(f"{path.name}, row {line}: expected {len(header)} fields, one per column")
             continue
         for column in header:
-            columns[column].append(_read(row[column], column, f"{path.name}, row {line}, column {column!r}", problems))
+            as_axis = column in axes or column not in COLUMNS
+            columns[column].append(
+                level_text(row[column])
+                if as_axis
+                else _read(row[column], column, f"{path.name}, row {line}, column {column!r}", problems)
+            )
     if problems:
         raise InputError(problems)
     return pd.DataFrame(columns)
@@ -72,4 +77,4 @@ def _read(text: str, column: str, place: str, problems: list[str]) -> object:
         if text not in ("cell", "row_average"):
             problems.append(f"{place}: {text!r}{nearest(text, ('cell', 'row_average'))}")
         return text
-    return text if column in COLUMNS else level_text(text)
+    return text

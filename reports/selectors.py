@@ -1,17 +1,20 @@
 """Selectors: which cells of a grid a claim speaks of, by the levels of its axes.
 
 A selector maps short axis names to a level or a list of levels; ``same`` and ``different`` name axes whose levels
-must agree or differ. A list of selectors is their union. The empty selector is every cell.
+must agree or differ. ``lowest`` and ``highest`` stand for the extreme levels of a numeric axis, which differ between
+scales. A list of selectors is their union. The empty selector is every cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.errors import nearest
 
 Selector = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+_EXTREMES = ("lowest", "highest")
 
 
 def level_text(level: object) -> str:
@@ -37,6 +40,38 @@ def _parts(selector: object) -> list[Any]:
     return list(selector) if isinstance(selector, list | tuple) else [selector]
 
 
+def is_value(level: str) -> bool:
+    """Whether a level's text is a number or a truth value, and says nothing without the name of its axis."""
+    return level in ("true", "false") or is_number(level)
+
+
+def is_number(level: str) -> bool:
+    """Whether a level's text is a number."""
+    try:
+        float(level)
+    except ValueError:
+        return False
+    return True
+
+
+def ordered(levels: Iterable[str]) -> list[str]:
+    """The distinct levels: by value if all are numbers, else in the order given."""
+    distinct = list(dict.fromkeys(levels))
+    return sorted(distinct, key=float) if all(map(is_number, distinct)) else distinct
+
+
+def _extreme(part: Mapping[str, Any], cells: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
+    """The selector with ``lowest`` and ``highest`` replaced by the levels that they mean."""
+    meant = dict(part)
+    for axis, wanted in part.items():
+        if axis in ("same", "different"):
+            continue
+        levels = [level for level in ordered(found[axis] for found in cells.values()) if level]
+        ends = {"lowest": levels[0], "highest": levels[-1]} if levels else {}
+        meant[axis] = [ends.get(str(level), level) for level in _as_list(wanted)]
+    return meant
+
+
 def _matches(part: Mapping[str, Any], levels: Mapping[str, str]) -> bool:
     for key, wanted in part.items():
         if key in ("same", "different"):
@@ -50,7 +85,8 @@ def _matches(part: Mapping[str, Any], levels: Mapping[str, str]) -> bool:
 
 def select(selector: Selector, cells: Mapping[str, Mapping[str, str]]) -> list[str]:
     """The ids of the selected cells, in the order of ``cells`` (cell id -> axis -> level text)."""
-    return [cell for cell, levels in cells.items() if any(_matches(part, levels) for part in _parts(selector))]
+    parts = [_extreme(part, cells) for part in _parts(selector)]
+    return [cell for cell, levels in cells.items() if any(_matches(part, levels) for part in parts)]
 
 
 def selector_problems(selector: object, axes: Mapping[str, Sequence[str]], place: str) -> list[str]:
@@ -70,7 +106,7 @@ def selector_problems(selector: object, axes: Mapping[str, Sequence[str]], place
                 problems += [
                     f"{place}.{key}: no level {text!r} at this scale{nearest(text, axes[key])}"
                     for text in texts
-                    if text not in axes[key]
+                    if text not in axes[key] and not (text in _EXTREMES and all(map(is_number, axes[key])))
                 ]
                 if not texts:
                     problems.append(f"{place}.{key}: no level given{nearest('', axes[key])}")

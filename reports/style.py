@@ -19,6 +19,7 @@ REFERENCE = "#b3541e"  # untrained lines, 1/sqrt(D): never a colour of the data
 COLORS = ("#0b5fa5", "#d98a00", "#3f8f6b", "#8a4f9e")  # Okabe and Ito's order of hues; luminance falls into steps
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "D", "^")
+HATCHES = ("", "...", "\\\\\\", "xxx")  # bars of one hue each; "////" is kept for what is unfinished
 SEQUENTIAL = "YlGnBu"  # luminance falls monotonically, so it survives grey
 
 _RC: Any = {

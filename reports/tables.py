@@ -110,6 +110,32 @@ def csv_text(table: pd.DataFrame) -> str:
 def comparison_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Every comparison behind the verdicts: claim, metric, comparison, estimate, low, high, margin, n."""
     columns = ["claim", "metric", "comparison", "estimate", "low", "high", "margin", "n"]
-    made = [v.comparisons.assign(claim=v.id, metric=v.comparisons.get("metric", v.metric)) for v in verdicts]
-    made = [table for table in made if len(table)]
+    made = [verdict.comparisons.assign(claim=verdict.id) for verdict in verdicts if len(verdict.comparisons)]
     return pd.concat(made)[columns] if made else pd.DataFrame(columns=columns)
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row a claim: what was decided, from what, and how it stands as printed."""
+    return pd.DataFrame(
+        [
+            {
+                "claim": verdict.id,
+                "verdict": verdict.verdict,
+                "as_printed": verdict.trial.words,
+                "metric": verdict.metric,
+                "estimate": verdict.estimate,
+                "low": verdict.low,
+                "high": verdict.high,
+                "margin": verdict.margin,
+                "n": verdict.n,
+                "p_supported": verdict.p_supported,
+                "p_contradicted": verdict.p_contradicted,
+                "p_adjusted": verdict.adjusted,
+                "further_seeds": verdict.further_seeds,
+                "paper_estimate": verdict.trial.estimate,
+                "paper_low": verdict.trial.low,
+                "paper_high": verdict.trial.high,
+            }
+            for verdict in verdicts
+        ]
+    )

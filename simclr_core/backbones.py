@@ -11,16 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from simclr_core.config import BackboneConfig
+from simclr_core.config import BLOCKS, BackboneConfig
 
-_BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
-    10: (BasicBlock, (1, 1, 1, 1)),
-    18: (BasicBlock, (2, 2, 2, 2)),
-    34: (BasicBlock, (3, 4, 6, 3)),
-    50: (Bottleneck, (3, 4, 6, 3)),
-    101: (Bottleneck, (3, 4, 23, 3)),
-    152: (Bottleneck, (3, 8, 36, 3)),
-}
+_BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
@@ -39,7 +32,8 @@ class ResNet(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        block, num_blocks = _BLOCKS[config.depth]
+        kind, num_blocks = BLOCKS[config.depth]
+        block = _BLOCKS[kind]
         width = round(64 * config.width_multiplier)
         kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[config.stem]
         self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)

@@ -22,11 +22,15 @@ from simclr_core.views import ViewMaker
 
 
 class Batch(NamedTuple):
-    """This process's share of a step: positions (b,) in the pre-training set, and a pair of views, or two pairs."""
+    """This process's share of a step: positions (b,) in the pre-training set, and a pair of views, or two pairs.
+
+    ``labels``: int64 (b,), -1 where there is none; supervised training alone looks at them.
+    """
 
     step: int
     indices: Tensor
     pairs: list[Pair]
+    labels: Tensor
 
 
 class _Epoch(NamedTuple):
@@ -56,7 +60,9 @@ class Batches:
                 indices, makers = self._indices(step), self._epoch(self._epoch_of(step)).makers
                 parts = own.split(makers[0].num_crops, dim=1) if own.ndim == 5 else [own] * len(makers)
                 views = [maker(part, indices, step, self._slice) for maker, part in zip(makers, parts, strict=True)]
-                yield Batch(step, indices[self._slice].to(self._device), views)
+                own_indices = indices[self._slice]
+                labels = self._images.labels[self._rows[own_indices]]
+                yield Batch(step, own_indices.to(self._device), views, labels.to(self._device))
 
     def _pixels(self, start: int, stop: int) -> Generator[Tensor, None, None]:
         """uint8: whole images (B, 3, S, S) from memory, or from a stream all crops (B, V, 3, S, S)."""

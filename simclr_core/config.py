@@ -8,7 +8,16 @@ from simclr_core.options import ConfigError, field_problems, option
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
-DEPTHS = (10, 18, 34, 50, 101, 152)
+BLOCKS = {
+    10: ("basic", (1, 1, 1, 1)),
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+"""The ResNets by depth: the kind of block, and how many there are in each of the four stages."""
+DEPTHS = tuple(BLOCKS)
 
 
 @dataclass
@@ -129,13 +138,16 @@ class PredictorConfig:
 
 _SIMCLR = {"name": ("simclr",)}
 _SIMSIAM = {"name": ("simsiam",)}
+_SUPERVISED = {"name": ("supervised",)}
+_PAIRED_VIEWS = {"name": ("simclr", "simsiam")}
 
 
 @dataclass
 class MethodConfig:
     """The objective."""
 
-    name: str = option("simclr", choices=("simclr", "simsiam"))
+    name: str = option("simclr", choices=("simclr", "simsiam", "supervised"))
+    num_classes: int = option(10, low=2, only=_SUPERVISED)  # of the data set whose labels are learnt
     loss: str = option(
         "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
     )  # SimCLR Table 4
@@ -144,7 +156,7 @@ class MethodConfig:
     margin: float = option(0.8, low=0.0, high=2.0, only=_SIMCLR | {"loss": ("margin_triplet",)})
     semi_hard: bool = option(False, only=_SIMCLR | {"loss": ("nt_logistic", "margin_triplet")})
     loss_scale: float = option(1.0, low=1e-6, neutral=1.0)  # 2: SimCLR's released code adds the two views' means
-    stop_gradient: bool = option(False, neutral=False, neutral_under=_SIMCLR)
+    stop_gradient: bool = option(False, only=_PAIRED_VIEWS, neutral=False, neutral_under=_SIMCLR)
     similarity: str = option("cosine", choices=("cosine", "cross_entropy"), only=_SIMSIAM, neutral="cosine")
     symmetry: str = option(
         "symmetric", choices=("symmetric", "asymmetric", "asymmetric_2x"), only=_SIMSIAM, neutral="symmetric"

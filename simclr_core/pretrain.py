@@ -22,6 +22,7 @@ from simclr_core.environment import differences, environment
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
 from simclr_core.methods.base import Method, StepOutput, Targets
+from simclr_core.methods.supervised import Supervised
 from simclr_core.methods.targets import Alternation, MovingAverage
 from simclr_core.optim import build_optimizer, lr_at, num_train_steps, num_warmup_steps, peak_lr, set_lr
 from simclr_core.runtime import RuntimeConfig, TrainingStopped
@@ -135,10 +136,11 @@ def pretrain(
                 training.diverged = True
                 break
             training.final_loss = loss
-            spread = z_std(torch.cat([gather(output.z_1.detach()), gather(output.z_2.detach())])).item()
+            z_1, z_2 = gather(output.z_1.detach()), gather(output.z_2.detach())
             metrics = {"step": training.step, "epoch": training.step / batches.steps_per_epoch, "loss": loss, "lr": lr}
+            metrics |= {"z_std": z_std(torch.cat([z_1, z_2])).item(), **training.method.agreement(z_1, z_2)}
             if curves is not None:
-                curves.add(metrics | {"z_std": spread}, 2 * size * logged.rate(training.step))
+                curves.add(metrics, 2 * size * logged.rate(training.step))
         if shown.seconds() > _PROGRESS_EVERY_S or training.step == num_steps:
             on_progress(Progress("pretrain", training.step, num_steps, 2 * size * shown.rate(training.step)))
         asks = world.size == 1 or training.step % _ASK_EVERY == 0
@@ -173,6 +175,8 @@ def _build(config: RunConfig, batches: Batches, world: World) -> Training:
 def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: int) -> Targets | None:
     """What this step's predictions are compared with, where it is not the batch's own projections."""
     targets = training.targets
+    if isinstance(training.method, Supervised):
+        return lambda _z_1, _z_2: (batch.labels, batch.labels)
     if isinstance(targets, MovingAverage):
         return lambda z_1, z_2: targets.update(batch.indices, z_1, z_2)
     if isinstance(targets, Alternation):

@@ -12,6 +12,7 @@ import torch
 
 from simclr_core import checkpoint
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.curves import late_mean
 from simclr_core.data import Dataset, load_dataset
 from simclr_core.distributed import World, agree, from_main, joined
 from simclr_core.eval_checks import validate_evaluations
@@ -20,7 +21,7 @@ from simclr_core.evaluate import evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.methods import build_method
-from simclr_core.options import flatten
+from simclr_core.options import ConfigError, flatten
 from simclr_core.pretrain import OnProgress, Progress, StopRequested, Training, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig
@@ -63,6 +64,7 @@ def execute(
         on_progress(Progress("load", 0, 1))
         from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache
         dataset = _load(config.data, runtime)
+        _check_labels(config, dataset)
         kept = checkpoint.read(run_dir / checkpoint.NAME) if finished and world.is_main else None
         training = None
         if not from_main(lambda: kept is not None):
@@ -78,7 +80,7 @@ def execute(
     method.load_state_dict(state["method"])
     test = embed(method, dataset.test, config.data.normalization, world.device, num_workers=runtime.num_workers)
     if training is not None:
-        write_json(run_dir / "result.json", _result(config, training, test, dataset, world))
+        write_json(run_dir / "result.json", _result(config, training, test, dataset, world, run_dir))
         checkpoint.drop_previous(run_dir)
     outcome = read_json(run_dir / "result.json")["outcome"]
     load = functools.partial(_load, runtime=runtime)
@@ -113,7 +115,24 @@ def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path) -> Datase
     return load_dataset(DataConfig(*data), data_dir, cache_dir)
 
 
-def _result(config: RunConfig, training: Training, test: Embeddings, dataset: Dataset, world: World) -> dict[str, Any]:
+def _check_labels(config: RunConfig, dataset: Dataset) -> None:
+    """Raises ConfigError for a supervised run whose data set has no labels, or other classes than it learns."""
+    if config.method.name != "supervised":
+        return
+    problems = []
+    if len(dataset.classes) != config.method.num_classes:
+        problems.append(
+            f"method.num_classes = {config.method.num_classes}: {dataset.name} has {len(dataset.classes)} classes"
+        )
+    if (dataset.pretrain.labels < 0).any():
+        problems.append(f"method.name = 'supervised': images of {dataset.name} have no label")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _result(
+    config: RunConfig, training: Training, test: Embeddings, dataset: Dataset, world: World, run_dir: Path
+) -> dict[str, Any]:
     spread = z_std(test.z).item()
     ratio = spread * math.sqrt(training.method.dim)
     if training.diverged or not math.isfinite(ratio):
@@ -132,6 +151,8 @@ def _result(config: RunConfig, training: Training, test: Embeddings, dataset: Da
         "z_std_ratio": ratio if math.isfinite(ratio) else None,
         "z_std_images": len(test.labels),
         "dim": training.method.dim,
+        "contrastive_top1": late_mean(run_dir, "contrastive_top1"),
+        "contrastive_entropy": late_mean(run_dir, "contrastive_entropy"),
         "train_images": config.data.train_images or len(dataset.train.labels),
         "data_fingerprint": dataset.fingerprint,
         "num_processes": world.size,

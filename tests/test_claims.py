@@ -85,7 +85,7 @@ def test_top_shows_its_smallest_difference() -> None:
     assert verdict.comparison == "color → crop vs crop"
     assert verdict.estimate == pytest.approx(39.1333 - 33.1, abs=1e-3)
     assert len(verdict.comparisons) == 4  # two pairs against the two singles, not against each other
-    assert verdict.detail.startswith("4 of 4 comparisons hold")
+    assert verdict.detail.startswith("4 of 4 comparisons lie on the claimed side, 4 beyond their noise")
 
 
 def test_top_falls_by_one_comparison() -> None:
@@ -173,7 +173,7 @@ def test_the_papers_numbers_get_the_same_contrast(tmp_path) -> None:
     found = {
         claim["id"]: decide(
             claim, result.frame, axes=list(result.axes), metric="linear_top1", scale="mini", paper=result.paper_cells
-        ).paper_estimate
+        ).trial.estimate
         for claim in FIG5_CLAIMS
     }
 
@@ -257,7 +257,7 @@ def test_the_grids_of_the_generator_are_right() -> None:
     [
         (
             lambda g: g["claims"][0].update(kind="some_beter"),
-            "claim C1.kind: 'some_beter': expected one of better, top, some_better, collapse (did you",
+            "claim C1.kind: 'some_beter': expected one of better, top, some_better, each_better",
         ),
         (
             lambda g: g["claims"][0].update(group={"frist": "crop"}),
@@ -280,7 +280,7 @@ def test_the_grids_of_the_generator_are_right() -> None:
         (lambda g: g["claims"][1].update(id="C1"), "claim C1: the id stands twice"),
         (lambda g: g["claims"].append("C9"), "claims[4]: expected a mapping"),
         (lambda g: g["claims"][3].update(kind="collapse"), "claim C3: no 'threshold', which kind collapse needs"),
-        (lambda g: g["figure"].update(kind="heat"), "figure.kind: 'heat': expected one of heatmap, curves"),
+        (lambda g: g["figure"].update(kind="heat"), "figure.kind: 'heat': expected one of heatmap, curves, bars, lines, scatter"),
         (lambda g: g["figure"].update(row="frist"), "figure.row: no axis 'frist'"),
         (lambda g: g["figure"].update(colour="first"), "figure: unknown key 'colour'"),
         (lambda g: g["figure"].pop("column"), "figure: no 'column', which kind heatmap needs"),

@@ -14,7 +14,9 @@ from typer.testing import CliRunner, Result
 import reports
 from ablations import console
 from ablations.cli import app
+from ablations.display import duration
 from ablations.grid import expand, load_grid
+from simclr_core.cost import training_multiply_adds
 
 FIG5 = "simclr_fig5_augmentation_pairs"
 FIG2 = "simsiam_fig2_stop_gradient"
@@ -69,11 +71,14 @@ def test_plan_run_status_show_and_a_second_run(ablate: Ablate, fake_trainer: Use
     planned = ablate("plan", FIG2, "--scale", "demo")
     assert re.search(r"stop_gradient=true +done +planned +done", planned.output)
     assert "9 runs: 3 planned, 6 done" in planned.output
-    # 7 s and four evaluations of 1.5 s for each of three runs
-    assert "time: about 39 s of one core for what is left, by the median of 6 finished runs" in planned.output
+    # four evaluations of 1.5 s for each of three runs, and 7 s for the two of them that train
+    assert "time: about 32 s of one core for what is left, by the median of 6 finished runs" in planned.output
     assert re.search(rf"{FIG2} +demo +3 +0 +0 +6 +0 +0", ablate("status", FIG2, "--scale", "demo").output)
 
+    planned = ablate("plan", FIG2, "--scale", "demo", "--device-tflops", "0.001")
     spec = expand(load_grid(FIG2), "demo", seeds=[0])[0]
+    seconds = 2 * 2 * (training_multiply_adds(spec.config) or 0) / 1e9  # two runs left that train
+    assert f"on a device at 0.001 TFLOP/s: about {duration(seconds)}, pre-training alone" in planned.output
     shown = ablate("show", spec.run_id[:-3])
     assert shown.exit_code == 0
     assert spec.command in shown.output

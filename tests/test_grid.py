@@ -13,8 +13,10 @@ import pytest
 import yaml
 from conftest import WriteGrid
 
+from ablations.cli import checked
 from ablations.errors import GridError
 from ablations.grid import PACKAGED, expand, find_grids, load_grid
+from ablations.overview import with_overview
 from simclr_core.config import EvalConfig
 from simclr_core.identity import eval_id, run_id
 from simclr_core.options import override
@@ -23,7 +25,8 @@ from simclr_core.recipes import recipe
 FIG5 = "simclr_fig5_augmentation_pairs"
 FIG2 = "simsiam_fig2_stop_gradient"
 SEVEN = ["crop", "cutout", "color", "sobel", "noise", "blur", "rotate"]  # SimCLR Fig. 5, left to right
-SHIPPED = [(grid, scale) for grid in (FIG5, FIG2) for scale in ("demo", "mini", "cifar10", "imagenet")]
+GRIDS = sorted(path.stem for path in PACKAGED.glob("*.yaml"))
+SHIPPED = [(name, scale) for name in GRIDS for scale in load_grid(name).scales]
 
 
 @pytest.mark.parametrize(
@@ -47,8 +50,57 @@ def test_shipped_grids_expand_at_every_scale(name: str, scale: str, num_cells: i
     assert len({spec.run_id for spec in specs}) == len(specs) == num_runs
 
 
-def test_every_shipped_grid_is_tested_here() -> None:
-    assert sorted(path.stem for path in PACKAGED.glob("*.yaml")) == sorted({name for name, _ in SHIPPED})
+@pytest.mark.parametrize(("name", "scale"), SHIPPED)
+def test_every_grid_can_be_planned_at_every_scale(name: str, scale: str) -> None:
+    """Its figure, its claims and the paper's numbers fit its cells."""
+    ((grid, specs),) = checked([name], scale, None)
+
+    assert len({spec.run_id for spec in specs}) == len(specs) > 2
+    assert grid.scales[scale].note
+
+
+def test_the_papers_claims_are_declared() -> None:
+    declared = {claim["id"].rstrip("abcdefgh") for name in GRIDS for claim in load_grid(name).claims}
+
+    assert {f"C{number}" for number in (*range(1, 21), 26, 27, 28)} <= declared
+    assert {f"S{number}" for number in range(1, 13)} <= declared
+
+
+def test_the_readme_has_the_table_of_grids() -> None:
+    """If this fails: nox -s grids_readme."""
+    text = (PACKAGED / "README.md").read_text(encoding="utf-8")
+
+    assert text == with_overview(text)
+    assert all(f"[{name}]({name}.yaml)" in text for name in GRIDS)
+
+
+METHODS = """axes:
+  method:
+    simclr: {}
+    supervised: {recipe: supervised, optimizer.base_lr: 0.2}
+  views.first:"""
+
+
+def test_named_levels_have_settings_and_recipes(write_grid: WriteGrid) -> None:
+    path = write_grid(
+        ("axes:\n  views.first:", METHODS),
+        ("{views.first: [crop]}", "{method: {supervised: {optimizer.momentum: 0.8}}}"),
+    )
+    small, mini = (expand(load_grid(str(path)), scale, seeds=[0]) for scale in ("demo", "mini"))
+    found = {spec.levels.get("method"): spec for spec in small if spec.role == "cell"}
+
+    assert (found["simclr"].recipe, found["supervised"].recipe) == ("simclr_demo", "supervised_demo")
+    assert found["supervised"].config.optimizer.base_lr == 0.2
+    assert found["supervised"].config.views.kind == "pair"
+    assert {spec.recipe for spec in mini} == {"supervised_mini"}
+    assert {(spec.config.optimizer.base_lr, spec.config.optimizer.momentum) for spec in mini} == {(0.2, 0.8)}
+
+
+def test_an_evaluation_can_be_of_some_cells_only(write_grid: WriteGrid) -> None:
+    path = write_grid(("{protocol: knn, num_labels: 1000}", "{protocol: knn, num_labels: 1000, only: {first: color}}"))
+    specs = expand(load_grid(str(path)), "demo", seeds=[0])
+
+    assert [len(spec.evaluations) for spec in specs] == [1, 1, 2, 2, 1]
 
 
 @pytest.mark.parametrize("scale", ["mini", "cifar10", "imagenet"])
@@ -69,7 +121,7 @@ def test_fig5_at_demo_says_that_it_is_symmetric() -> None:
 
 @pytest.mark.parametrize(("name", "scale"), SHIPPED)
 def test_commands_give_the_same_run_ids(name: str, scale: str) -> None:
-    for spec in expand(load_grid(name), scale):
+    for spec in expand(load_grid(name), scale, seeds=[7]):
         python, module, trainer, *words = shlex.split(spec.command)
         values = {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words[:-1])}
         base = recipe(values.pop("recipe"))
@@ -158,7 +210,7 @@ def test_grids_are_found_by_name_here_and_among_the_packaged(
     (tmp_path / "grids").mkdir()
     write_grid().rename(tmp_path / "grids" / "little.yaml")
 
-    assert set(find_grids()) == {"little", FIG5, FIG2}
+    assert set(find_grids()) == {"little", *GRIDS}
     assert load_grid("little").path == tmp_path / "grids" / "little.yaml"
     assert load_grid("grids/little.yaml").name == "little"
     with pytest.raises(GridError, match=r"no grid 'litle': .*\(did you mean 'little'\?\)"):

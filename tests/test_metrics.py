@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from reports.metrics import evaluation_metric, quantity
+from ablations import reader
+from reports.metrics import RUN_METRICS, evaluation_metric, quantity
 from simclr_core.config import EvalConfig
 from simclr_core.identity import canonical
 
@@ -38,3 +39,8 @@ def test_the_reporter_names_an_evaluation_as_the_trainer_does(
 )
 def test_quantities_in_words(metric: str, label: str, unit: str) -> None:
     assert (quantity(metric).label, quantity(metric).unit) == (label, unit)
+
+
+def test_reader_and_reporter_know_the_same_metrics_of_runs() -> None:
+    assert (*reader.RUN_METRICS, *reader.CONTRASTIVE_METRICS) == RUN_METRICS
+    assert all(quantity(metric).label != metric for metric in reader.CONTRASTIVE_METRICS)

@@ -211,7 +211,7 @@ def test_the_same_results_give_the_same_bytes(site, tmp_path) -> None:
     first = {path.relative_to(index.parent): path.read_bytes() for path in index.parent.rglob("*") if path.is_file()}
     second = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert first == second
-    assert len(first) == 1 + 2 * 5
+    assert len(first) == 1 + 2 * 6
 
 
 HOSTILE = "<script>alert('1')</script>&\"'"

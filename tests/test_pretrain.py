@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,8 @@ def test_metrics_and_timing_have_a_line_for_each_logged_step(images: ImageSet, t
     assert metrics[-1]["step"] == 100
     assert metrics[-1]["epoch"] == 20
     assert len(metrics) <= 20
-    assert set(metrics[0]) == {"step", "epoch", "loss", "lr", "z_std"}
+    assert set(metrics[0]) == {"step", "epoch", "loss", "lr", "z_std", "contrastive_top1", "contrastive_entropy"}
+    assert 0 <= metrics[-1]["contrastive_entropy"] <= math.log(8)
     assert "host" in timing[0]
 
 

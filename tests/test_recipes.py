@@ -77,4 +77,5 @@ def test_the_ledger_names_settings_choices_and_recipes_that_exist() -> None:
     assert len(named) > 30
     assert named - keys == set()
     assert in_evaluations - evaluation == set()
-    assert set(re.findall(r"`((?:simclr|simsiam)_(?:imagenet|cifar10|mini|demo)\w*)`", LEDGER)) == set(RECIPES)
+    names = re.findall(r"`((?:simclr|simsiam|supervised)_(?:imagenet|cifar10|mini|demo)\w*)`", LEDGER)
+    assert set(names) == set(RECIPES)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.stats import Effect, conjunction, difference, one_sample, some_conjunction, summarise
+from reports.rule import conjunction, some_conjunction
+from reports.stats import Effect, difference, one_sample, summarise
 
 SIMULATIONS = 8000
 
@@ -142,7 +143,7 @@ def test_choosing_among_candidates_does_not_raise_the_error_rate(num_candidates)
     candidates, singles = _cells([30.0] * num_candidates, rng), _cells([30.0, 10.0], rng)
     effects = [[difference(candidate, single) for single in singles] for candidate in candidates]
 
-    decision = some_conjunction(effects, 0.0)
+    decision = some_conjunction(effects, [[0.0] * 2] * num_candidates)
 
     assert np.mean(decision.supported) <= 0.05
     assert np.mean(decision.contradicted) <= 0.05
@@ -152,9 +153,9 @@ def test_a_clear_winner_is_found_and_a_clear_loser_is_told() -> None:
     rng = np.random.default_rng(9)
     winner, middle, loser = _cells([36.0, 31.0, 20.0], rng, n=5)
 
-    assert np.mean(some_conjunction([[difference(winner, middle)], [difference(loser, middle)]], 0.0).supported) > 0.95
+    assert np.mean(some_conjunction([[difference(winner, middle)], [difference(loser, middle)]], [[0.0]] * 2).supported) > 0.95
     assert (
-        np.mean(some_conjunction([[difference(loser, middle)], [difference(loser, winner)]], 0.0).contradicted) > 0.95
+        np.mean(some_conjunction([[difference(loser, middle)], [difference(loser, winner)]], [[0.0]] * 2).contradicted) > 0.95
     )
 
 
@@ -162,5 +163,5 @@ def test_no_claim_is_both_supported_and_contradicted() -> None:
     rng = np.random.default_rng(10)
     effects: list[Effect] = [difference(*_cells([mean, 0.0], rng)) for mean in (-1.0, 0.0, 1.0)]
 
-    for decision in (conjunction(effects, [0.0] * 3), some_conjunction([[effect] for effect in effects], 0.0)):
+    for decision in (conjunction(effects, [0.0] * 3), some_conjunction([[effect] for effect in effects], [[0.0]] * 3)):
         assert not np.any(decision.supported & decision.contradicted)

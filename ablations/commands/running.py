@@ -33,7 +33,15 @@ def list_grids() -> None:
         out.print(sizes)
 
 
-def plan_runs(grids: Names, scale: Scale, store: StoreDir = Path("runs"), seeds: Seeds = None) -> None:
+def plan_runs(
+    grids: Names,
+    scale: Scale,
+    store: StoreDir = Path("runs"),
+    seeds: Seeds = None,
+    device_tflops: Annotated[
+        float | None, typer.Option(min=1e-3, help="TFLOP/s that a device sustains: also estimate its time.")
+    ] = None,
+) -> None:
     """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
     with told():
         loaded = checked(grids, scale, seeds)
@@ -55,6 +63,10 @@ def plan_runs(grids: Names, scale: Scale, store: StoreDir = Path("runs"), seeds:
             say(f"time: unknown; known is {cost.source}")
         else:
             say(f"time: about {duration(cost.left_core_s)} of one core for what is left, by {cost.source}")
+        if device_tflops is not None:
+            seconds = planning.device_s(specs, of_grid, device_tflops)
+            told_s = "unknown, as is the size of the data set" if seconds is None else f"about {duration(seconds)}"
+            say(f"on a device at {device_tflops:g} TFLOP/s: {told_s}, pre-training alone, by its multiply-adds")
 
 
 def run(

@@ -6,8 +6,9 @@ from simclr_core.config import RunConfig
 from simclr_core.methods.base import Method
 from simclr_core.methods.simclr import SimCLR
 from simclr_core.methods.simsiam import SimSiam
+from simclr_core.methods.supervised import Supervised
 
-_METHODS: dict[str, type[Method]] = {"simclr": SimCLR, "simsiam": SimSiam}
+_METHODS: dict[str, type[Method]] = {"simclr": SimCLR, "simsiam": SimSiam, "supervised": Supervised}
 
 
 def build_method(config: RunConfig) -> Method:

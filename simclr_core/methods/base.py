@@ -17,7 +17,10 @@ from simclr_core.heads import build_predictor, build_projector, projection_dim
 
 Pair = tuple[Tensor, Tensor]
 Targets = Callable[[Tensor, Tensor], Pair]
-"""From z_1, z_2 without gradient to what the predictions of view 1 and of view 2 are to match, (B, D) each."""
+"""From z_1, z_2 without gradient to what the predictions of view 1 and of view 2 are to match, (B, D) each.
+
+Of a supervised run: the labels of the images, int64 (B,), twice.
+"""
 
 
 class StepOutput(NamedTuple):
@@ -44,6 +47,10 @@ class Method(nn.Module):
         self.dim = projection_dim(config.projector, self.backbone.num_features)
         self.projector = build_projector(config.projector, self.backbone.num_features)
         self.predictor = build_predictor(config.predictor, self.dim)
+
+    def agreement(self, z_1: Tensor, z_2: Tensor) -> dict[str, float]:  # noqa: ARG002 - few methods have one
+        """What else is logged of the projections of a whole batch, (B, D) each, by the name of the metric."""
+        return {}
 
     def features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F) in float32.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from simclr_core.distributed import gather, world
-from simclr_core.losses import simclr_loss
+from simclr_core.losses import contrastive_accuracy_and_entropy, simclr_loss
 from simclr_core.methods.base import Method, StepOutput, Targets
 
 
@@ -27,3 +27,11 @@ class SimCLR(Method):
         keys = None if keys_1 is p_1 and keys_2 is p_2 else (keys_1, keys_2)
         loss = simclr_loss(self.config, p_1, p_2, keys, first_key=world().rank * len(z_1))
         return StepOutput(self.config.loss_scale * loss, z_1, z_2)
+
+    def agreement(self, z_1: Tensor, z_2: Tensor) -> dict[str, float]:
+        """Contrastive accuracy in percent and entropy in nats (Table 5), where the loss has a temperature for them."""
+        if self.config.loss == "margin_triplet":
+            return {}
+        normalize = self.config.normalize or self.config.loss != "nt_xent"
+        top1, entropy = contrastive_accuracy_and_entropy(z_1, z_2, self.config.temperature, normalize=normalize)
+        return {"contrastive_top1": top1, "contrastive_entropy": entropy}

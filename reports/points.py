@@ -1,0 +1,108 @@
+"""The points of bars, lines and scatters: our cells and the paper's as one table each, and what they say in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.metrics import NUM_PARAMETERS, number, quantity
+from reports.selectors import Selector, is_number, ordered, select
+from reports.stats import summarise
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a chart shows of a grid: ``x`` is an axis, in a scatter also a metric or ``num_parameters``."""
+
+    kind: str
+    x: str
+    metric: str
+    color: str | None = None
+    facet: str | None = None
+    within: Selector | None = None
+
+
+def in_order(levels: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The distinct levels: numbers by value, words as the grid lists them (``known``), others after them."""
+    distinct = ordered(levels)
+    if all(map(is_number, distinct)):
+        return distinct
+    return sorted(distinct, key=lambda level: known.index(level) if level in known else len(known))
+
+
+def our_points(frame: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
+    """One row a cell drawn: x, color, facet (texts), at (its place in a scatter), mean, half_width, n, planned."""
+    cells = frame[frame["role"] == "cell"]
+    levels = {
+        str(row["cell_id"]): {axis: str(row[axis]) for axis in axes}
+        for row in cells.drop_duplicates("cell_id").to_dict("records")
+    }
+    chosen = select(encoding.within or {}, levels)
+    values = cells[(cells["metric"] == encoding.metric) & cells["cell_id"].isin(chosen)]
+    table = summarise(values, ["cell_id", *axes])
+    table["planned"] = table["cell_id"].map(values.groupby("cell_id")["run_id"].nunique())
+    table["at"] = table["cell_id"].map(_places(cells, encoding)) if encoding.kind == "scatter" else math.nan
+    return _encoded(table, axes, encoding)
+
+
+def _places(cells: pd.DataFrame, encoding: Encoding) -> dict[str, float]:
+    if encoding.x == NUM_PARAMETERS:
+        return dict(cells.groupby("cell_id")[NUM_PARAMETERS].first())
+    if encoding.x in cells:
+        return dict(cells.groupby("cell_id")[encoding.x].first().astype(float))
+    return dict(cells[cells["metric"] == encoding.x].groupby("cell_id")["value"].mean())
+
+
+def paper_points(paper: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
+    """The same of the paper's cells; its own numeric levels, whether this scale has them or not."""
+    rows = paper[paper["metric"] == encoding.metric].reset_index(drop=True)
+    levels = {str(index): {axis: str(row[axis]) for axis in axes} for index, row in enumerate(rows.to_dict("records"))}
+    table = rows.loc[[int(index) for index in select(encoding.within or {}, levels)]]
+    table = table.assign(mean=table["value"], half_width=table["std"], n=1, planned=1, at=math.nan)
+    if encoding.kind == "scatter" and encoding.x in paper:
+        table["at"] = pd.to_numeric(table[encoding.x], errors="coerce")
+    elif encoding.kind == "scatter":
+        other = paper[paper["metric"] == encoding.x].set_index(list(axes))["value"]
+        keys = pd.MultiIndex.from_frame(table[list(axes)]) if len(axes) > 1 else pd.Index(table[next(iter(axes))])
+        table["at"] = other.reindex(keys).to_numpy()
+    return _encoded(table, axes, encoding)
+
+
+def _encoded(table: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
+    named = [axis for axis in axes if axis not in (encoding.color, encoding.facet, encoding.x)]
+    return table.assign(
+        x=table[encoding.x] if encoding.x in axes else "",
+        color=table[encoding.color] if encoding.color else "",
+        facet=table[encoding.facet] if encoding.facet else "",
+        name=[", ".join(str(row[axis]) for axis in named) for row in table.to_dict("records")],
+    ).reset_index(drop=True)
+
+
+def describe_chart(
+    frame: pd.DataFrame, paper: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding
+) -> str:
+    """Best and worst cell of ours, and of the paper's, in a sentence each."""
+    shown = quantity(encoding.metric)
+    sentences = []
+    for who, points in (
+        ("Ours", our_points(frame, axes, encoding)),
+        ("The paper", paper_points(paper, axes, encoding)),
+    ):
+        there = points.dropna(subset="mean")
+        if there.empty:
+            sentences.append(f"{who}: no number yet." if who == "Ours" else f"{who} prints no number.")
+            continue
+        ends = [
+            there.iloc[int(place)] for place in (there["mean"].to_numpy().argmax(), there["mean"].to_numpy().argmin())
+        ]
+        words = [
+            f"{number(float(end['mean']), shown.decimals)} {shown.unit}".rstrip()
+            + " at "
+            + ", ".join(f"{axis.replace('_', ' ')} {end[axis]}" for axis in axes if end[axis])
+            for end in ends
+        ]
+        sentences.append(f"{who}: from {words[1]} to {words[0]}.")
+    return " ".join(sentences)

@@ -1,0 +1,125 @@
+"""The rule of the verdicts: from effects to p-values of a claim, over the looks, over the claims of a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from reports.stats import ALPHA, Booleans, Effect, Floats, Proportion
+
+LOOKS = (3, 5, 8, 12)
+"""Numbers of seeds after which a grid with looks is judged."""
+
+POWER = 0.8
+"""Probability with which the further seeds that are asked for would decide a claim."""
+
+Evidenced = Effect | Proportion
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the effects say of one claim, or of many simulated ones, (...) each.
+
+    ``p_supported`` and ``p_contradicted`` are p-values of "it does not hold" and "it does", corrected for the
+    comparisons within the claim; ``as_estimated`` says whether the estimates alone, without their noise, meet the
+    claim.
+    """
+
+    p_supported: Floats
+    p_contradicted: Floats
+    as_estimated: Booleans
+
+    @property
+    def supported(self) -> Booleans:
+        """The verdict of this claim alone, at ``ALPHA``."""
+        return np.asarray(self.p_supported < ALPHA)
+
+    @property
+    def contradicted(self) -> Booleans:
+        """The verdict of this claim alone, at ``ALPHA``; never together with ``supported``."""
+        return np.asarray(self.p_contradicted < ALPHA)
+
+
+def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decision:
+    """Every effect exceeds its margin.
+
+    Supported if each does: an intersection-union test, which needs no correction (Berger 1982). Contradicted if some
+    effect falls short, corrected for their number (Bonferroni).
+    """
+    pairs = list(zip(effects, margins, strict=True))
+    below = np.min([effect.p_below(margin) for effect, margin in pairs], axis=0)
+    return Decision(
+        p_supported=np.max([effect.p_above(margin) for effect, margin in pairs], axis=0),
+        p_contradicted=np.minimum(1.0, below * len(pairs)),
+        as_estimated=np.all([effect.estimate > margin for effect, margin in pairs], axis=0),
+    )
+
+
+def some_conjunction(candidates: Sequence[Sequence[Evidenced]], margins: Sequence[Sequence[float]]) -> Decision:
+    """Some candidate exceeds the margin in all its effects.
+
+    Supported if a candidate's conjunction is, corrected for the number of candidates (Bonferroni). Contradicted if
+    every candidate's conjunction is: an intersection-union test over the candidates.
+    """
+    decisions = [conjunction(effects, bounds) for effects, bounds in zip(candidates, margins, strict=True)]
+    best = np.min([decision.p_supported for decision in decisions], axis=0)
+    return Decision(
+        p_supported=np.minimum(1.0, best * len(decisions)),
+        p_contradicted=np.max([decision.p_contradicted for decision in decisions], axis=0),
+        as_estimated=np.any([decision.as_estimated for decision in decisions], axis=0),
+    )
+
+
+def alpha_at_look(num_seeds: int) -> float:
+    """What one look may spend of ``ALPHA``; 0 between the looks, where no verdict is given."""
+    return ALPHA / len(LOOKS) if num_seeds in LOOKS else 0.0
+
+
+def next_look(num_seeds: int) -> int | None:
+    """The number of seeds at the first look that needs more than ``num_seeds``; None after the last."""
+    return next((look for look in LOOKS if look > num_seeds), None)
+
+
+def over_looks(decisions: Sequence[Decision]) -> Decision:
+    """The decision over the looks so far, each p-value paid for by the number of planned looks (Bonferroni).
+
+    A p-value below ``alpha_at_look`` at any look is one below ``ALPHA`` here, at that look and at every later one: what
+    was decided stays decided.
+    """
+    planned = len(LOOKS)
+    return Decision(
+        p_supported=np.minimum(1.0, planned * np.min([decision.p_supported for decision in decisions], axis=0)),
+        p_contradicted=np.minimum(1.0, planned * np.min([decision.p_contradicted for decision in decisions], axis=0)),
+        as_estimated=decisions[-1].as_estimated,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted for a family of claims (Holm 1979), in their order."""
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
+
+
+def further_seeds(effect: Evidenced, margin: float, alpha: float) -> int | None:
+    """How many seeds beside those there are would decide, with probability ``POWER``, if the estimate were the truth.
+
+    By the power of the one-sided t test at ``alpha``. None where it cannot be told: below two seeds, without spread,
+    at the margin, or beyond a thousand seeds.
+    """
+    if isinstance(effect, Proportion) or effect.num_seeds < 2:
+        return None
+    spread = float(effect.standard_error) * math.sqrt(effect.num_seeds)
+    gap = abs(float(effect.estimate) - margin)
+    if not (spread > 0 and math.isfinite(spread) and gap / spread > 0.08):
+        return None
+    power = TTestPower()
+    num_seeds = effect.num_seeds + 1
+    while power.power(gap / spread, num_seeds, alpha, alternative="larger") < POWER:
+        num_seeds += 1 if num_seeds < 30 else 10
+        if num_seeds > 1000:
+            return None
+    return num_seeds - effect.num_seeds

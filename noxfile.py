@@ -121,6 +121,13 @@ def grids_readme(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def simulation(session: nox.Session) -> None:
+    """Print how often the verdicts' rule errs, with its looks, and what it can resolve, from simulated seeds."""
+    install(session, "test", project=True)
+    session.run(sys.executable, "tests/simulation.py", env={"OMP_NUM_THREADS": "1"} | TESTS_ON_PATH)
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Run both grids at the smallest scale and write site/index.html; arguments after `--` go to `ablate run`."""
     install(session, project=True)

@@ -20,6 +20,7 @@ class Cost:
     total_core_s: float | None
     source: str  # where the figure comes from
     left_core_s: float | None
+    core_s_per_run: float | None  # the mean over the runs
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def cost(grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, Sta
     elif (expected := grid.scales[scale].expected_core_s) is not None:
         estimates, source = [expected] * len(specs), "the grid's own figure"
     else:
-        return Cost(None, "nothing: no run has finished, and the grid gives no figure", None)
+        return Cost(None, "nothing: no run has finished, and the grid gives no figure", None, None)
     left = sum(s for spec, s in zip(specs, estimates, strict=True) if states[spec.run_id] is not State.DONE)
-    return Cost(sum(estimates), source, left)
+    per_run = statistics.mean(estimates) if estimates else grid.scales[scale].expected_core_s
+    return Cost(sum(estimates), source, left, per_run)
 
 
 def device_s(specs: Iterable[RunSpec], states: dict[str, State], tflops: float) -> float | None:

@@ -103,9 +103,10 @@ def _styles(side: pd.DataFrame, sides: Sequence[pd.DataFrame], encoding: Encodin
             )
             for index, level in enumerate(union)
         }
-    levels = _known(side["color"], encoding.color, axes)
+    levels = [level for level in _known(side["color"], encoding.color, axes) if level]
     shades = mpl.colormaps[SEQUENTIAL](np.linspace(0.35, 1.0, max(len(levels), 2)))
-    return {
+    unknown = {"": _Style(MUTED, "o", "solid", "")}  # the paper does not say which level a number has
+    return unknown | {
         level: _Style(shades[index], MARKERS[index % len(MARKERS)], "solid", "") for index, level in enumerate(levels)
     }
 
@@ -135,7 +136,7 @@ def _draw_bars(
                 start += 1.0
         start += 0.6
     panel.set_xticks([sum(ends) / 2 for ends in edges.values()], [_tick(group, len(groups)) for group in groups])
-    present = [level for level in styles if level in set(points["color"])]
+    present = [level for level in styles if level and level in set(points["color"])]
     if encoding.color:
         for level in present:
             look = styles[level]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from reports.comparisons import Comparison, Question
 from reports.evidence import gather, missing_text
-from reports.kinds import KINDS, Comparison, Question, metrics_of
+from reports.kinds import KINDS, metrics_of
 from reports.metrics import quantity
 from reports.rule import LOOKS, Decision, further_seeds, holm, over_looks
 from reports.stats import ALPHA

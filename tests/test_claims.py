@@ -280,7 +280,7 @@ def test_the_grids_of_the_generator_are_right() -> None:
         (lambda g: g["claims"][1].update(id="C1"), "claim C1: the id stands twice"),
         (lambda g: g["claims"].append("C9"), "claims[4]: expected a mapping"),
         (lambda g: g["claims"][3].update(kind="collapse"), "claim C3: no 'threshold', which kind collapse needs"),
-        (lambda g: g["figure"].update(kind="heat"), "figure.kind: 'heat': expected one of heatmap, curves, bars, lines, scatter"),
+        (lambda g: g["figure"].update(kind="heat"), "figure.kind: 'heat': expected one of heatmap, curves, bars"),
         (lambda g: g["figure"].update(row="frist"), "figure.row: no axis 'frist'"),
         (lambda g: g["figure"].update(colour="first"), "figure: unknown key 'colour'"),
         (lambda g: g["figure"].pop("column"), "figure: no 'column', which kind heatmap needs"),

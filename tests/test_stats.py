@@ -153,10 +153,10 @@ def test_a_clear_winner_is_found_and_a_clear_loser_is_told() -> None:
     rng = np.random.default_rng(9)
     winner, middle, loser = _cells([36.0, 31.0, 20.0], rng, n=5)
 
-    assert np.mean(some_conjunction([[difference(winner, middle)], [difference(loser, middle)]], [[0.0]] * 2).supported) > 0.95
-    assert (
-        np.mean(some_conjunction([[difference(loser, middle)], [difference(loser, winner)]], [[0.0]] * 2).contradicted) > 0.95
-    )
+    found = some_conjunction([[difference(winner, middle)], [difference(loser, middle)]], [[0.0]] * 2)
+    assert np.mean(found.supported) > 0.95
+    found = some_conjunction([[difference(loser, middle)], [difference(loser, winner)]], [[0.0]] * 2)
+    assert np.mean(found.contradicted) > 0.95
 
 
 def test_no_claim_is_both_supported_and_contradicted() -> None:

@@ -1,0 +1,71 @@
+"""The rule of the verdicts in simulation: coverage, error at the margin with all looks, and power.
+
+``nox -s simulation`` prints the tables of docs/statistics.md; tests/test_simulation.py asks the same of fewer draws.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from reports.rule import LOOKS, Decision, conjunction, over_looks
+from reports.stats import ALPHA, difference
+
+SEED_NOISE = 0.65  # points, measured at scale mini
+
+
+def coverage(num: int, num_than: int, sd_ratio: float, draws: int, rng: np.random.Generator) -> float:
+    """How often the 95 % interval of a difference holds the truth."""
+    first = rng.normal(1.0, SEED_NOISE * sd_ratio, (draws, num))
+    low, high = difference(first, rng.normal(0.0, SEED_NOISE, (draws, num_than))).interval()
+    return float(np.mean((low < 1.0) & (high > 1.0)))
+
+
+def after_looks(effect: float, margin: float, draws: int, rng: np.random.Generator) -> Decision:
+    """The decision of one claim after all planned looks, seeds being added to both sides until the last."""
+    first, second = rng.normal(effect, SEED_NOISE, (draws, LOOKS[-1])), rng.normal(0.0, SEED_NOISE, (draws, LOOKS[-1]))
+    return over_looks([conjunction([difference(first[:, :look], second[:, :look])], [margin]) for look in LOOKS])
+
+
+def peeking(draws: int, rng: np.random.Generator) -> float:
+    """How often a true effect at its margin is found above it by looking after every seed at full alpha."""
+    first, second = (rng.normal(0.0, SEED_NOISE, (draws, LOOKS[-1])) for _ in range(2))
+    looks = [conjunction([difference(first[:, :n], second[:, :n])], [0.0]).supported for n in range(3, LOOKS[-1] + 1)]
+    return float(np.mean(np.any(looks, axis=0)))
+
+
+def family_errors(num_claims: int, draws: int, rng: np.random.Generator) -> float:
+    """How often any of a grid's claims, all with their effects at the margin, is supported: looks and Holm together."""
+    p_values = [after_looks(0.0, 0.0, draws, rng).p_supported for _ in range(num_claims)]
+    return float(np.mean(num_claims * np.min(p_values, axis=0) < ALPHA))  # Holm's first step, which lets in the others
+
+
+def power(effect: float, num_seeds: int, draws: int, rng: np.random.Generator) -> float:
+    """How often an effect is found above 0 with so many seeds on each side, without looks or other claims."""
+    sides = rng.normal(effect, SEED_NOISE, (draws, num_seeds)), rng.normal(0.0, SEED_NOISE, (draws, num_seeds))
+    return float(np.mean(conjunction([difference(*sides)], [0.0]).supported))
+
+
+def main() -> None:
+    """Print the tables."""
+    rng, draws = np.random.default_rng(0), 100_000
+    print("coverage of the 95 % interval: seeds, seeds of the other side, ratio of standard deviations")
+    for num, num_than, ratio in itertools.product((3, 5, 10), (3, 5, 10), (0.5, 1.0, 2.0)):
+        print(f"{num:3} {num_than:3} {ratio:4} {100 * coverage(num, num_than, ratio, draws, rng):6.2f} %")
+    decision = after_looks(0.0, 0.0, draws, rng)
+    print(f"effect at the margin, four looks: supported {100 * np.mean(decision.supported):.2f} %, ", end="")
+    print(f"contradicted {100 * np.mean(decision.contradicted):.2f} %; ", end="")
+    print(f"looking after every seed at full alpha: supported {100 * peeking(draws, rng):.1f} %")
+    for num_claims in (2, 5):
+        print(f"{num_claims} claims at their margins, looks and Holm: any supported ", end="")
+        print(f"{100 * family_errors(num_claims, 20_000, rng):.2f} %")
+    print("power: effect in points; 3, 5, 10 seeds; four looks up to 12 seeds")
+    for effect in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0):
+        found = [power(effect, num, draws // 5, rng) for num in (3, 5, 10)]
+        found.append(float(np.mean(after_looks(effect, 0.0, draws // 5, rng).supported)))
+        print(f"{effect:5.2f}" + "".join(f"{100 * share:7.1f} %" for share in found))
+
+
+if __name__ == "__main__":
+    main()

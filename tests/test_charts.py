@@ -1,0 +1,79 @@
+"""Bars, lines and scatters: what is drawn, beside what, and how unfinished cells show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from reports.charts import chart
+from reports.papers import load_paper
+from reports.points import Encoding, describe_chart, in_order, our_points, paper_points
+from reports.style import save
+
+AXES = {"method": ["simclr", "supervised"], "color_strength": ["0.125", "1", "1_with_blur", "autoaugment"]}
+
+
+def _frame(*, lost: bool = False) -> pd.DataFrame:
+    rows = []
+    for place, method in enumerate(AXES["method"]):
+        for number, strength in enumerate(AXES["color_strength"]):
+            for seed in range(3):
+                cell = f"{method}-{strength}"
+                value = 30.0 + 5 * place + number + 0.5 * seed
+                gone = lost and cell == "simclr-1" and (seed > 0)
+                row = {"method": method, "color_strength": strength, "cell_id": cell, "run_id": f"{cell}-{seed}"}
+                row |= {"role": "cell", "label": cell, "seed": seed, "metric": "linear_top1", "num_parameters": 1e6}
+                rows.append(row | {"value": np.nan if gone else value})
+    return pd.DataFrame(rows)
+
+
+PAPER = load_paper("simclr_table1_color_strength.csv", list(AXES))
+
+
+def _chart(kind: str, x: str, *, lost: bool = False) -> Figure:
+    return chart(_frame(lost=lost), PAPER, AXES, Encoding(kind, x, "linear_top1", "method"), "Title", "scale mini")
+
+
+def test_points_are_means_over_seeds_and_the_papers_numbers() -> None:
+    encoding = Encoding("bars", "color_strength", "linear_top1", "method")
+    ours = our_points(_frame(), AXES, encoding).set_index(["color", "x"])
+    theirs = paper_points(PAPER, AXES, encoding).set_index(["color", "x"])
+
+    assert ours.loc[("supervised", "1"), "mean"] == 36.5
+    assert theirs.loc[("simclr", "1_with_blur"), "mean"] == 64.5
+    assert len(theirs) == 12  # the strengths that this scale leaves out, too
+
+
+@pytest.mark.parametrize("kind", ["bars", "lines"])
+def test_both_sides_are_drawn_over_the_grids_order(kind) -> None:
+    ours, theirs = _chart(kind, "color_strength").axes[:2]
+
+    assert [label.get_text() for label in ours.get_xticklabels()] == ["0.125", "1", "1 with blur", "autoaugment"]
+    assert (ours.get_title(loc="left"), theirs.get_title(loc="left")) == ("Ours", "The paper")
+    assert np.ptp(ours.get_ylim()) == pytest.approx(np.ptp(theirs.get_ylim()))
+
+
+def test_an_unfinished_bar_is_hatched_and_says_its_seeds() -> None:
+    panel = _chart("bars", "color_strength", lost=True).axes[0]
+
+    assert sum(patch.get_hatch() == "////" for patch in panel.patches) == 1
+    assert any("1 of 3" in text.get_text() for text in panel.texts)
+
+
+@pytest.mark.parametrize("kind", ["bars", "lines", "scatter"])
+def test_nothing_finished_can_be_drawn_and_described(kind) -> None:
+    empty, encoding = _frame().assign(value=np.nan), Encoding(kind, "color_strength", "linear_top1", "method")
+    if kind == "scatter":
+        encoding = Encoding(kind, "num_parameters", "linear_top1", "method")
+
+    svg = save(chart(empty, PAPER, AXES, encoding, "Title", "scale mini"), "svg").decode()
+
+    assert "unfinished" in svg
+    assert describe_chart(empty, PAPER, AXES, encoding).startswith("Ours: no number yet.")
+
+
+def test_numbers_are_ordered_by_value_and_words_as_the_grid_has_them() -> None:
+    assert in_order(["1024", "64", "256"], []) == ["64", "256", "1024"]
+    assert in_order(["b", "c", "a"], ["a", "b"]) == ["a", "b", "c"]

@@ -1,0 +1,313 @@
+"""The kinds of claims beyond comparing groups, the family of a grid, looks, and the papers on trial."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from reports.claim_checks import claim_problems
+from reports.claims import Verdict, decide, judge
+from reports.papers import load_paper
+from reports.rule import LOOKS, alpha_at_look, further_seeds, holm, next_look
+from reports.stats import contrast, difference, one_sample
+from reports.trial import NOT_PRINTED, Trial, noise_sd, put_on_trial
+
+HEAD = {"id": "C", "says": "it holds", "locus": "Sec. 1"}
+NOISE = np.array([0.0, 0.3, -0.3])
+AXES = ["method", "batch"]
+
+
+def _frame(means: dict[tuple[str, str], float], metric: str = "linear_top1", noise=NOISE, outcome="trained") -> Any:
+    """Cells of two axes; every cell has the same noise in another order."""
+    rows = []
+    for shift, ((method, batch), mean) in enumerate(means.items()):
+        for seed, value in enumerate(mean + np.roll(noise, shift)):
+            row = {"method": method, "batch": batch, "cell_id": f"{method}-{batch}", "seed": seed, "value": value}
+            row |= {"run_id": f"{method}-{batch}-{seed}", "role": "cell", "label": "", "metric": metric}
+            rows.append(row | {"state": "done", "outcome": outcome})
+    return pd.DataFrame(rows)
+
+
+GRID = {
+    ("a", "64"): 60.0, ("a", "128"): 62.0, ("a", "256"): 64.0,
+    ("b", "64"): 66.0, ("b", "128"): 66.5, ("b", "256"): 67.0,
+}  # fmt: skip
+
+
+def _decide(claim, frame=None, *, looks=False, paper=None) -> Verdict:
+    frame = _frame(GRID) if frame is None else frame
+    return decide(HEAD | claim, frame, axes=AXES, metric="linear_top1", scale="mini", looks=looks, paper=paper)
+
+
+def test_a_trend_is_the_change_from_end_to_end() -> None:
+    claim = {"kind": "trend", "along": "batch", "direction": "rises", "within": {"method": "a"}, "margin": 1.0}
+
+    rising = _decide(claim)
+
+    assert rising.verdict == "supported"
+    assert rising.estimate == pytest.approx(4.0)
+    assert _decide(claim | {"direction": "falls"}).verdict == "contradicted"
+    assert _decide(claim | {"margin": 6.0}).verdict == "contradicted"
+
+
+def test_a_trend_of_three_levels_has_the_regressions_slope() -> None:
+    values = dict(zip(GRID, [60.0, 65.0, 63.0], strict=False))
+    verdict = _decide({"kind": "trend", "along": "batch", "direction": "rises"}, _frame(values))
+
+    assert verdict.estimate == pytest.approx(2 * stats.linregress([0, 1, 2], [60.0, 65.0, 63.0]).slope)
+
+
+def test_an_interaction_is_the_difference_of_the_differences() -> None:
+    claim = {
+        "kind": "interaction", "group": {"batch": "highest"}, "than": {"batch": "lowest"},
+        "from": {"method": "a"}, "to": {"method": "b"}, "direction": "shrinks",
+    }  # fmt: skip
+
+    verdict = _decide(claim)
+
+    assert verdict.estimate == pytest.approx((64 - 60) - (67 - 66))
+    assert verdict.verdict == "supported"
+    assert "from +4.00 to +1.00" in verdict.detail
+    assert _decide(claim | {"direction": "grows"}).verdict == "contradicted"
+
+
+def test_an_optimum_inside() -> None:
+    hill = _frame({("a", "64"): 60.0, ("a", "128"): 65.0, ("a", "256"): 62.0})
+    claim = {"kind": "interior_optimum", "along": "batch"}
+
+    assert _decide(claim, hill).verdict == "supported"
+    assert _decide(claim, hill).estimate == pytest.approx(3.0)
+    assert _decide(claim | {"best": 128}, hill).verdict == "supported"
+    assert _decide(claim | {"within": {"method": "a"}}).verdict == "contradicted"
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    claim = {"kind": "equivalent", "group": {"method": "b", "batch": "128"}, "than": {"method": "b", "batch": "256"}}
+
+    assert _decide(claim | {"margin": 2.0}).verdict == "supported"
+    assert _decide(claim | {"margin": 0.6}).verdict == "undecided"
+    assert _decide(claim | {"than": {"method": "a", "batch": "64"}, "margin": 2.0}).verdict == "contradicted"
+    assert (
+        _decide({"kind": "equivalent", "group": {"method": "a"}, "than_value": 62.0, "margin": 2.0}).verdict
+        == "supported"
+    )
+
+
+def test_a_range_below_a_number_and_below_an_effect() -> None:
+    flat = {"kind": "range_below", "along": "batch", "within": {"method": "b"}}
+
+    assert _decide(flat | {"margin": 3.0}).verdict == "supported"
+    assert _decide({**flat, "within": {"method": "a"}, "margin": 2.0}).verdict == "contradicted"
+    effect = _decide(flat | {"group": {"method": "b"}, "than": {"method": "a"}, "paired": True})
+    assert effect.estimate == pytest.approx(66.5 - 62 - 1)
+
+
+def test_the_same_run_in_two_terms_is_compared_seed_by_seed() -> None:
+    shared = np.array([0.0, 8.0, -8.0])
+    one = {("a", "64"): 50.0}
+    frame = pd.concat([_frame(one, noise=shared), _frame({("a", "64"): 38.0}, "linear_z_top1", shared + NOISE)])
+    claim = {"kind": "better", "group": {"method": "a"}, "than_metric": "linear_z_top1", "margin": 10.0}
+
+    assert _decide(claim, frame).verdict == "supported"
+
+
+def test_each_has_its_own_partner() -> None:
+    verdict = _decide({"kind": "each_better", "group": {"method": "b"}, "than": {"method": "a"}, "match": ["batch"]})
+
+    assert (verdict.verdict, len(verdict.comparisons)) == ("supported", 3)
+    assert verdict.detail.startswith("3 of 3 cells lie above all their partners")
+
+
+@pytest.mark.parametrize(("ours", "words"), [([1, 2, 3, 4, 5, 6], "supported"), ([6, 5, 4, 3, 2, 1], "contradicted")])
+def test_ranks_agree_with_the_paper(ours, words) -> None:
+    paper = pd.DataFrame(
+        [{"method": method, "batch": batch, "metric": "linear_top1", "value": float(rank)}
+         for rank, (method, batch) in enumerate(GRID)]
+    )  # fmt: skip
+    frame = _frame({cell: 10.0 * value for cell, value in zip(GRID, ours, strict=True)})
+
+    verdict = _decide({"kind": "rank_agreement", "rho": 0.5}, frame, paper=paper)
+
+    assert verdict.verdict == words
+    assert verdict.unit == ""
+
+
+def test_failing_to_learn_is_not_a_collapse() -> None:
+    def frame(spread: float) -> pd.DataFrame:
+        small = NOISE / 100
+        losses = _frame({("a", "64"): -0.1, ("b", "64"): -0.9}, "final_loss", small)
+        return pd.concat([losses, _frame({("a", "64"): spread, ("b", "64"): 0.8}, "z_std_ratio", small)])
+
+    sides = {"group": {"method": "a"}, "than": {"method": "b"}, "threshold": 0.1}
+    stuck = sides | {"kind": "no_convergence", "loss_above": -0.5}
+
+    assert _decide(stuck, frame(0.6)).verdict == "supported"
+    assert _decide(stuck, frame(0.03)).verdict == "contradicted"
+    assert _decide(sides | {"kind": "collapse", "loss_below": -0.98}, frame(0.6)).verdict == "contradicted"
+
+
+@pytest.mark.parametrize(("num_seeds", "words"), [(3, "undecided"), (5, "supported")])
+def test_divergence_is_counted(num_seeds, words) -> None:
+    frame = _frame({("a", "64"): math.nan}, noise=np.zeros(num_seeds), outcome="diverged")
+
+    verdict = _decide({"kind": "diverges", "group": {"method": "a"}}, frame)
+
+    assert (verdict.verdict, verdict.estimate) == (words, 1.0)  # 1/2 to the 5th is below 5 %
+
+
+def test_a_contrast_of_two_is_welchs_as_scipy_has_it() -> None:
+    a, b = [36.1, 37.4, 36.6], [33.0, 35.9, 34.1, 34.4, 33.8]
+    found, expected = contrast([a, b], [1.0, -1.0]), stats.ttest_ind(a, b, equal_var=False, alternative="greater")
+
+    assert found.p_above(0.0) == pytest.approx(expected.pvalue)
+    assert found.degrees_of_freedom == pytest.approx(expected.df)
+    assert one_sample(a).p_above(36.0) == pytest.approx(stats.ttest_1samp(a, 36.0, alternative="greater").pvalue)
+
+
+def test_holm_adjusts_a_family_and_leaves_out_what_cannot_be_tested() -> None:
+    sides = {"group": {"method": "b", "batch": "64"}, "than": {"method": "a", "batch": "256"}}
+    close = HEAD | {"kind": "better", "margin": 1.5} | sides
+    claims = [close | {"id": name} for name in "ABC"]
+    away = HEAD | {"id": "D", "kind": "better", "not_testable": {"mini": "too small"}} | sides
+
+    alone = decide(close, _frame(GRID), axes=AXES, metric="linear_top1", scale="mini")
+    (single,) = judge([close], _frame(GRID), axes=AXES, metric="linear_top1", scale="mini")
+    family = judge([*claims, away], _frame(GRID), axes=AXES, metric="linear_top1", scale="mini")
+
+    assert single.adjusted == pytest.approx(alone.p_supported)
+    assert family[0].adjusted == pytest.approx(min(1.0, 3 * alone.p_supported))
+    assert [verdict.verdict for verdict in family] == ["undecided"] * 3 + ["not testable here"]
+    assert family[0].further_seeds is not None
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_looks_pay_for_themselves_and_what_is_decided_stays_so() -> None:
+    noise = np.array([0.0, 0.1, -0.1, 9.0, -9.0])
+    means = {("a", "64"): 50.0, ("b", "64"): 53.0}
+    claim = {"kind": "better", "group": {"method": "b"}, "than": {"method": "a"}}
+
+    def with_looks(num_seeds: int) -> Verdict:
+        frame = _frame(means, noise=noise)
+        frame["value"] = frame["value"].where(frame["seed"] < num_seeds)
+        return _decide(claim, frame, looks=True)
+
+    # The shift between the cells puts an outlier among the first three seeds of the second; give both the same order.
+    frame = _frame(means, noise=noise)
+    frame["value"] = frame["value"] - np.roll(noise, 1)[frame["seed"]] * (frame["method"] == "b")
+    frame["value"] += noise[frame["seed"]] * (frame["method"] == "b")
+    first = _decide(claim, frame[frame["seed"] < LOOKS[0]], looks=True)
+    both = _decide(claim, frame, looks=True)
+
+    assert (first.verdict, both.verdict) == ("supported", "supported")
+    assert both.p_supported == pytest.approx(first.p_supported)
+    assert _decide(claim, frame).verdict == "undecided"  # one look at all five
+    assert "the first look is after 3 seeds" in _decide(claim, frame[frame["seed"] < 2], looks=True).detail
+    assert "runs have no value" in with_looks(2).detail
+
+
+def test_looks_divide_alpha() -> None:
+    assert [alpha_at_look(look) for look in (2, *LOOKS)] == [0.0, *[0.0125] * 4]
+    assert [next_look(num) for num in (0, 3, 4, 12)] == [3, 5, 5, None]
+
+
+def test_further_seeds_give_the_power_asked_for() -> None:
+    effect = difference([1.0, 1.6, 0.4], [0.0, 0.5, -0.5])
+    more = further_seeds(effect, 0.0, 0.05)
+    assert more is not None
+    spread = float(effect.standard_error) * math.sqrt(3)
+
+    def power(num: int) -> float:
+        return float(stats.nct.sf(stats.t.ppf(0.95, num - 1), num - 1, 1.0 / spread * math.sqrt(num)))
+
+    assert power(3 + more) >= 0.8 > power(2 + more)
+    assert further_seeds(one_sample([1.0]), 0.0, 0.05) is None
+    assert further_seeds(one_sample([1.0, 1.0]), 0.0, 0.05) is None
+
+
+def _trial(claim, csv, axes, key="simclr") -> Trial:
+    paper = load_paper(csv, axes)
+    return put_on_trial(
+        HEAD | claim, paper[paper["role"] == "cell"], axes=axes, metric="linear_top1", noise=noise_sd(key)
+    )
+
+
+@pytest.mark.parametrize(("scaling", "words", "change"), [("linear", "holds", 4.9), ("sqrt", "fails", -0.6)])
+def test_gaps_shrink_with_training_for_linear_scaling_only(scaling, words, change) -> None:
+    claim = {
+        "kind": "interaction", "direction": "shrinks",
+        "group": {"lr_scaling": scaling, "global_batch_size": "highest"},
+        "than": {"lr_scaling": scaling, "global_batch_size": "lowest"},
+        "from": {"epochs": "lowest"}, "to": {"epochs": "highest"},
+    }  # fmt: skip
+
+    trial = _trial(claim, "simclr_tableB1_batch_epochs_lr_scaling.csv", ["lr_scaling", "epochs", "global_batch_size"])
+
+    assert trial.words == f"{words} as printed"
+    assert trial.estimate == pytest.approx(change)
+    assert trial.high - trial.low == pytest.approx(2 * 1.96 * 2 * 0.79, rel=1e-3)  # four single runs
+
+
+def test_composing_does_not_help_every_pair() -> None:
+    claim = {
+        "kind": "each_better", "group": {"different": ["first", "second"]}, "than": {"same": ["first", "second"]},
+        "parts": ["first", "second"],
+    }  # fmt: skip
+
+    trial = _trial(claim, "simclr_fig5_augmentation_pairs.csv", ["first", "second"])
+
+    assert trial.words == "fails as printed"
+    assert trial.detail.startswith("25 of 42 cells lie above all their partners")
+    assert trial.estimate == pytest.approx(7.5 - 18.8)
+
+
+def test_what_was_never_printed_is_not_tried() -> None:
+    claim = {"kind": "better", "group": {"batch_norm": "default"}, "than": {"batch_norm": "all"}}
+
+    assert _trial(claim, "simsiam_table3_batchnorm.csv", ["batch_norm"], "simsiam").words == NOT_PRINTED
+    assert (
+        _trial(
+            claim | {"not_printed": True, "than": {"batch_norm": "none"}},
+            "simsiam_table3_batchnorm.csv",
+            ["batch_norm"],
+        ).words
+        == NOT_PRINTED
+    )
+
+
+LEVELS = {"method": ["a", "b"], "batch": ["64", "128", "256"]}
+CELLS = {f"{method}-{batch}": {"method": method, "batch": batch} for method, batch in GRID}
+SIDES = {"group": {"method": "a"}, "than": {"method": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        ({"kind": "trend", "along": "bach", "direction": "rises"}, "C.along: no axis 'bach': expected"),
+        ({"kind": "trend", "along": "batch", "direction": "up"}, "C.direction: 'up': expected one of rises, falls"),
+        ({"kind": "trend", "along": "batch", "direction": "rises", "within": {"batch": 64}}, "one level of 'batch'"),
+        ({"kind": "interior_optimum", "along": "batch", "best": 64}, "C.best: '64' is no inner level: exp"),
+        ({"kind": "interior_optimum", "along": "method"}, "has 2 levels; an optimum needs three"),
+        ({"kind": "better", "group": {"method": "a"}}, "no 'than', which kind better needs"),
+        ({"kind": "better", "than_value": 3, **SIDES}, "than_value stands instead of than"),
+        ({"kind": "better", "margin": {"demo": 1.0}, **SIDES}, "C.margin: no number for scale mini"),
+        ({"kind": "equivalent", **SIDES}, "no 'margin', which kind equivalent needs"),
+        ({"kind": "each_better", **SIDES}, "expected either match"),
+        ({"kind": "each_better", "match": ["bach"], **SIDES}, "C.match: no axis 'bach'"),
+        ({"kind": "range_below", "along": "batch"}, "no 'margin', which kind range_below needs"),
+        (
+            {"kind": "interaction", "direction": "shrinks", "from": {"method": "a"}, "to": {"method": "b"}, **SIDES},
+            "C.from: selects no cell of than",
+        ),
+        ({"kind": "rank_agreement", "rho": True}, "C.rho = True: expected a number"),
+        ({"kind": "better", "than": {"method": "highest"}, "group": {}}, "no level 'highest' at this scale"),
+    ],
+)  # fmt: skip
+def test_a_wrong_claim_is_told(claim, told) -> None:
+    problems = claim_problems(HEAD | claim, "C", axes=LEVELS, metrics=["linear_top1"], cells=CELLS, scale="mini")
+
+    assert any(told in problem for problem in problems), problems

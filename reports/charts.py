@@ -287,6 +287,8 @@ def _label_axes(panel: Axes, encoding: Encoding, *, first: bool) -> None:
 def _match_scales(panels: Any, encoding: Encoding) -> None:
     """Bars start at 0 and share their end; lines and points share the length of the axis."""
     flat = [panel for panel in panels.flat if panel.has_data()]
+    if not flat:
+        return
     limits = [panel.get_ylim() for panel in flat]
     if encoding.kind == "bars":
         low, high = min([0.0, *(low for low, _ in limits)]), max(high for _, high in limits)

@@ -56,7 +56,7 @@ def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decis
     return Decision(
         p_supported=np.max([effect.p_above(margin) for effect, margin in pairs], axis=0),
         p_contradicted=np.minimum(1.0, below * len(pairs)),
-        as_estimated=np.all([effect.estimate > margin for effect, margin in pairs], axis=0),
+        as_estimated=np.all([np.asarray(effect.estimate > margin) for effect, margin in pairs], axis=0),
     )
 
 

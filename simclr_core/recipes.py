@@ -147,9 +147,12 @@ def supervised_cifar10() -> RunConfig:
 def supervised_mini() -> RunConfig:
     """Supervised training on the data, views and network of simclr_mini, as long as it.
 
+    The rate is the best of .1, .4 and 1 (linear 27, 37 and 35 with 2,000 labels, one seed each).
     Hardware: one CPU core, under a minute.
     """
-    return _supervised(simclr_mini(), epochs=4, warmup_epochs=1, num_classes=10)
+    config = _supervised(simclr_mini(), epochs=4, warmup_epochs=1, num_classes=10)
+    config.optimizer.base_lr = 0.4
+    return config
 
 
 def supervised_demo() -> RunConfig:

@@ -102,11 +102,17 @@ def _describe_chart(result: GridResult) -> str:
     return describe_chart(result.frame, result.printed, result.axes, _encoding(result))
 
 
-_CHARTS = ("bars", "lines", "scatter")
-_DRAW: dict[str, Callable[[GridResult], Figure]] = {"heatmap": _heatmap, "curves": _curves} | dict.fromkeys(
-    _CHARTS, _chart
-)
+_DRAW: dict[str, Callable[[GridResult], Figure]] = {
+    "heatmap": _heatmap,
+    "curves": _curves,
+    "bars": _chart,
+    "lines": _chart,
+    "scatter": _chart,
+}
 _DESCRIBE: dict[str, Callable[[GridResult], str]] = {
     "heatmap": _describe_heatmap,
     "curves": _describe_curves,
-} | dict.fromkeys(_CHARTS, _describe_chart)
+    "bars": _describe_chart,
+    "lines": _describe_chart,
+    "scatter": _describe_chart,
+}

@@ -72,7 +72,7 @@ class Evidence:
 
     def _per_seed(self, term: Term) -> Floats:
         frame = self.values[term.metric]
-        return np.mean([frame[cell].to_numpy(dtype=float) for cell in term.cells], axis=0)
+        return np.asarray(np.mean([frame[cell].to_numpy(dtype=float) for cell in term.cells], axis=0))
 
     def contrast(self, terms: Sequence[Term], *, paired: bool = False) -> Effect:
         """The sum of the terms: seed by seed if ``paired`` or if a run is in two terms, else of independent samples."""

@@ -19,7 +19,14 @@ class GridError(UserError):
     """What is wrong with grid files: each line says which file, which place, what was expected."""
 
 
+LISTED = 20
+"""More valid names than that are counted, and only the nearest are told."""
+
+
 def expected(name: object, valid: Iterable[str]) -> str:
     """``"expected one of a, b (did you mean 'a'?)"``, the end of a message about a wrong name."""
     names = list(valid)
-    return f"expected one of {', '.join(names)}{nearest(name, names)}" if names else "there are none"
+    if not names:
+        return "there are none"
+    listed = ", ".join(names) if len(names) <= LISTED else f"{len(names)} names"
+    return f"expected one of {listed}{nearest(name, names)}"

@@ -50,8 +50,10 @@ def holds(node: Any, conditions: Conditions) -> bool:
 
 
 def nearest(name: object, valid: list[str]) -> str:
-    """``" (did you mean 'crop'?)"``, or nothing where no valid name is near."""
+    """``" (did you mean 'crop'?)"``, or nothing where no valid name is near; one that begins so is nearest."""
     ratios = {word: difflib.SequenceMatcher(None, str(name), word).ratio() for word in valid}
+    if str(name):
+        ratios = {word: ratio + word.startswith(str(name)) for word, ratio in ratios.items()}
     best = max(ratios.values(), default=0.0)
     close = [word for word in sorted(valid, key=lambda word: -ratios[word]) if ratios[word] > max(0.5, best - 0.1)]
     return f" (did you mean {' or '.join(repr(word) for word in close[:3])}?)" if close else ""

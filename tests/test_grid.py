@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import WriteGrid
 
-from ablations.cli import checked
+from ablations.commands.asked import checked
 from ablations.errors import GridError
 from ablations.grid import PACKAGED, expand, find_grids, load_grid
 from ablations.overview import with_overview

@@ -80,11 +80,6 @@ def alpha_at_look(num_seeds: int) -> float:
     return ALPHA / len(LOOKS) if num_seeds in LOOKS else 0.0
 
 
-def next_look(num_seeds: int) -> int | None:
-    """The number of seeds at the first look that needs more than ``num_seeds``; None after the last."""
-    return next((look for look in LOOKS if look > num_seeds), None)
-
-
 def over_looks(decisions: Sequence[Decision]) -> Decision:
     """The decision over the looks so far, each p-value paid for by the number of planned looks (Bonferroni).
 

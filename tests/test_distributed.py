@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from submitit.helpers import TorchDistributedEnvironment
 from submitit.slurm.slurm import _parse_node_list
 from torch import Tensor, nn
+from toy import TOY
 from two_processes import CASES, TIMEOUT_S, Pair, State, config_of, free_port, largest_differences, train
 
 from simclr_core import distributed
@@ -28,6 +28,7 @@ from simclr_core.launched import Launched, first_host
 from simclr_core.methods import build_method
 from simclr_core.options import ConfigError
 from simclr_core.recipes import recipe
+from simclr_core.runtime import RuntimeConfig
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu1", "MASTER_PORT": "29500"}
 SRUN = {
@@ -523,31 +524,16 @@ def test_a_device_is_not_cut_in_two(pair: Pair) -> None:
 # From the command line.
 
 
-@pytest.fixture(scope="module")
-def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+@pytest.fixture
+def arguments(toy_runtime: RuntimeConfig) -> list[str]:
     """A run of five steps on 40 small images of two classes, whose views have pixel noise."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 20), ("test", 10)):
-        for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
-            folder = root / "toy" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(rng.normal(colour, 60, (32, 32, 3)), 0, 255).astype("uint8")
-                Image.fromarray(pixels).save(folder / f"{number}.png")
-    values = {
+    values = TOY | {
         "recipe": "simclr_mini",
-        "data.name": "toy",
-        "data.train_images": 40,
         "views.kind": "pair",
         "views.second": "noise",
-        "backbone.width_multiplier": 0.125,
-        "training.global_batch_size": 8,
-        "training.epochs": 1,
-        "optimizer.warmup_epochs": 0,
         "runtime.device": "cpu",
-        "runtime.data_dir": root,
-        "runtime.cache_dir": root / "cache",
+        "runtime.data_dir": toy_runtime.data_dir,
+        "runtime.cache_dir": toy_runtime.cache_dir,
     }
     return [f"{key}={value}" for key, value in values.items()]
 

@@ -13,7 +13,7 @@ from scipy import stats
 from reports.claim_checks import claim_problems
 from reports.claims import Verdict, decide, judge
 from reports.papers import load_paper
-from reports.rule import LOOKS, alpha_at_look, further_seeds, holm, next_look
+from reports.rule import LOOKS, alpha_at_look, further_seeds, holm
 from reports.stats import contrast, difference, one_sample
 from reports.trial import NOT_PRINTED, Trial, noise_sd, put_on_trial
 
@@ -212,7 +212,6 @@ def test_looks_pay_for_themselves_and_what_is_decided_stays_so() -> None:
 
 def test_looks_divide_alpha() -> None:
     assert [alpha_at_look(look) for look in (2, *LOOKS)] == [0.0, *[0.0125] * 4]
-    assert [next_look(num) for num in (0, 3, 4, 12)] == [3, 5, 5, None]
 
 
 def test_further_seeds_give_the_power_asked_for() -> None:

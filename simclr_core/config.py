@@ -33,6 +33,12 @@ class DataConfig:
     reading: str = option(
         "memory", choices=("memory", "stream"), neutral="memory"
     )  # stream: decode and crop each epoch
+    whole_images: str = option(  # as evaluations see them: SimCLR's paper, its code
+        "resize_then_crop",
+        choices=("resize_then_crop", "crop_then_resize"),
+        only={"reading": ("stream",)},
+        neutral="resize_then_crop",
+    )
     unreadable: str = option("error", choices=("error", "skip"), neutral="error")  # images that do not decode
 
 

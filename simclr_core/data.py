@@ -122,7 +122,7 @@ def _from_folder(config: DataConfig, data_dir: Path, cache_dir: Path, *, progres
         splits = _pixels(config.name, folder, cache_dir)
         dataset = _in_memory(config.name, folder.classes, splits)
         return replace(dataset, train_files=files, num_skipped=num_skipped)
-    train, test = (StreamedImages.of(folder, split, extents[split]) for split in SPLITS)
+    train, test = (StreamedImages.of(folder, split, extents[split], config.whole_images) for split in SPLITS)
     return Dataset(config.name, folder.classes, train, train, test, folder.fingerprint, files, num_skipped)
 
 

@@ -127,7 +127,8 @@ class _Material:
         if not name:
             return self.pretrained_on
         reading = "memory" if name in (photos.NAME, *torchvision_sets.SETS) else own.reading
-        return self.load(DataConfig(name=name, image_size=own.image_size, reading=reading))
+        whole_images = own.whole_images
+        return self.load(DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=whole_images))
 
     @functools.cached_property
     def label_list(self) -> LabelList | None:

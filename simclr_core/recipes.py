@@ -49,7 +49,7 @@ def simclr_imagenet_released() -> RunConfig:
     Hardware: 32 TPU v3, about 6 hours (README). Expected: around 64.5 top-1, linear (README).
     """
     return RunConfig(
-        data=DataConfig(name="imagenet", image_size=224, reading="stream"),
+        data=DataConfig(name="imagenet", image_size=224, reading="stream", whole_images="crop_then_resize"),
         views=_released_simclr_views(),
         backbone=BackboneConfig(depth=50, stem="imagenet", layout="original"),
         projector=ProjectorConfig(num_layers=3, dim=128, init="normal"),

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as vision
 
+from simclr_core.crops import evaluation_view
 from simclr_core.decoding import DataError, decode, resized_crop
 from simclr_core.image_folder import ImageFolder
 from simclr_core.images import Batches
@@ -48,21 +49,23 @@ class StreamedImages:
     labels: Tensor
     sizes: Tensor
     image_size: int
+    whole_images: str
 
     @classmethod
-    def of(cls, folder: ImageFolder, split: str, extents: npt.NDArray[np.int32]) -> StreamedImages:
+    def of(cls, folder: ImageFolder, split: str, extents: npt.NDArray[np.int32], whole_images: str) -> StreamedImages:
         """The images of a split; ``extents``: their heights and widths (N, 2)."""
         files = np.array([name.encode() for _, name in folder.files[split]])
         labels = torch.tensor(folder.labels(split))
-        return cls(folder.root, files, labels, torch.from_numpy(extents).long(), folder.image_size)
+        return cls(folder.root, files, labels, torch.from_numpy(extents).long(), folder.image_size, whole_images)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def whole(self, rows: Tensor, batch_size: int, num_workers: int = 0) -> Generator[Tensor, None, None]:
-        """The images of ``rows``, uint8 (b, 3, S, S): shorter side resized to 256/224 S, then the centre S x S.
+        """The images of ``rows``, uint8 (b, 3, S, S), their middle .875.
 
-        DataError naming the first file that cannot be read.
+        ``resize_then_crop``: the shorter side resized to 256/224 S, then the centre S x S. ``crop_then_resize``:
+        ``crops.evaluation_view``, to the nearest of 256 levels. DataError naming the first file that cannot be read.
         """
         return self._read(((part, None) for part in rows.split(batch_size)), num_workers, "bilinear")
 
@@ -143,7 +146,8 @@ class _Reader:
         size = self.images.image_size
         try:
             if boxes is None:
-                return torch.stack([_centre(self.images.read(row), size) for row in rows.tolist()])
+                view = WHOLE_IMAGES[self.images.whole_images]
+                return torch.stack([view(self.images.read(row), size) for row in rows.tolist()])
             return torch.stack(
                 [
                     torch.stack([resized_crop(image, box, size, self.interpolation) for box in image_boxes])
@@ -154,10 +158,17 @@ class _Reader:
             return error.problems
 
 
-def _centre(image: Tensor, size: int) -> Tensor:
+def _resize_then_crop(image: Tensor, size: int) -> Tensor:
     resized = vision.resize(image, [round(TEST_RESIZE * size)], antialias=True)
     centre: Tensor = vision.center_crop(resized, [size, size])
     return centre
+
+
+def _crop_then_resize(image: Tensor, size: int) -> Tensor:
+    return evaluation_view(image[None] / 255, size)[0].mul_(255).round_().to(torch.uint8)
+
+
+WHOLE_IMAGES = {"resize_then_crop": _resize_then_crop, "crop_then_resize": _crop_then_resize}
 
 
 def _pieces(batches: Iterator[Piece], lengths: deque[int]) -> Iterator[Piece]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_batches import GOLDEN
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -132,6 +133,24 @@ def test_whole_images_are_resized_by_their_shorter_side_and_cut_at_the_centre(da
         expected = transform(pil_loader(str(path_of(data_dir, dataset, row))))
         assert (image.int() - expected.int()).abs().max() <= 1
     assert list(dataset.train.whole(rows[:0], 3)) == []
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_whole_images_as_the_authors_code_has_them(number: int, tmp_path: Path) -> None:
+    """To the nearest of 256 levels: a file without loss, through the data set, as an evaluation reads it."""
+    golden = np.load(GOLDEN / "06_crop_resize.npz", allow_pickle=False)
+    for split in ("train", "test"):
+        folder = tmp_path / "authors" / split / "cat"
+        folder.mkdir(parents=True)
+        Image.fromarray(golden[f"cimg{number}_u8"]).save(folder / "1.png")
+    size = len(golden[f"eval{number}"])
+    config = DataConfig(name="authors", image_size=size, reading="stream", whole_images="crop_then_resize")
+    test = load_dataset(config, tmp_path, tmp_path / "cache", progress=False).test
+    (batch,) = test.whole(torch.tensor([0]), 1)
+
+    assert (batch.dtype, batch.shape) == (torch.uint8, (1, 3, size, size))
+    error = batch[0].permute(1, 2, 0).numpy() / 255 - golden[f"eval{number}"]
+    assert np.abs(error).max() <= 0.5 / 255 + 3e-6
 
 
 def test_the_number_of_workers_changes_no_bit_and_no_order(dataset: Dataset) -> None:

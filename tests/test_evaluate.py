@@ -254,8 +254,8 @@ def _spied(fit: Any, classifiers: list[Tensor]) -> Any:
     def fitted(*arguments: Any) -> Any:
         made = fit(*arguments)
         classifier = made[0] if isinstance(made, tuple) else made
-        if hasattr(classifier, "model"):
-            classifiers.append(torch.from_numpy(classifier.model.coef_))
+        if hasattr(classifier, "weights"):
+            classifiers.append(classifier.weights)
         else:
             module = classifier.mlp if hasattr(classifier, "mlp") else classifier
             classifiers.extend(w.detach().clone() for w in module.parameters())

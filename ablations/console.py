@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,8 @@ def told() -> Iterator[None]:
         problems = getattr(error, "problems", None)
         if problems is None:
             raise
+        import typer
+
         tell(problems)
         raise typer.Exit(2) from None
 

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from ablations.job import JobReport
+from ablations.job import JobReport, Update
 from ablations.spec import RunSpec
 
-
-class Update(NamedTuple):
-    """How far a run is: steps count within the phase."""
-
-    phase: str
-    step: int
-    num_steps: int
-    images_per_s: float
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 def duration(seconds: float) -> str:
@@ -43,6 +36,8 @@ class Display:
         self._bars: Progress | None = None
         self._lines: dict[int, TaskID] = {}
         if console.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[detail]}"))
             self._bars = Progress(*columns, console=console)
             self._whole = self._bars.add_task("all runs", total=total, detail="")

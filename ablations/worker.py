@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
-from ablations.display import Update
-from ablations.job import JobReport, load_execute, run_job
+from ablations.job import JobReport, Update, load_execute, run_job
 from ablations.spec import RunSpec
 from simclr_core.runtime import RuntimeConfig
 
@@ -56,7 +56,7 @@ def start(runtime: RuntimeConfig, execute_path: str, stop: Stop | None) -> Worke
     """Start a worker that runs ``module:name``. With ``stop``, it obeys that alone and no signal."""
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_work, args=(theirs, runtime, execute_path, stop), name="ablate worker")
-    with _blocked((signal.SIGINT, *_OF_A_CLUSTER) if stop else (signal.SIGINT,)):
+    with _blocked((signal.SIGINT, *_OF_A_CLUSTER) if stop else (signal.SIGINT,)), _without_main():
         process.start()
     theirs.close()
     return Worker(process, ours)
@@ -70,6 +70,17 @@ def _blocked(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A child imports the parent's main module first: a command line, or submitit, of which it needs nothing."""
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = before
 
 
 def interrupt(*_: object) -> None:

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from ablations.display import Update
+from ablations.job import Update
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.records import append_jsonl, read_json, write_json

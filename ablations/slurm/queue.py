@@ -15,7 +15,7 @@ from typing import Any
 
 from ablations import queued
 from ablations.queued import RECORD
-from ablations.slurm.scheduler import MAY_COME_BACK, Answer, ask
+from ablations.slurm.scheduler import Answer, ask
 from simclr_core.records import read_json, write_json
 
 SUBMITTING_S = 60.0
@@ -119,7 +119,7 @@ def _is_gone(claim: Mapping[str, Any], answer: Answer) -> bool:
         return False
     index = claim["array_index"]
     job = answer.job(claim["job_id"] if index is None else f"{claim['job_id']}_{index}")
-    return job is None or (job.ended and not job.state.startswith(MAY_COME_BACK))
+    return job is None or (job.ended and not answer.may_come_back(job, time.time()))
 
 
 def _is_abandoned(claim: Mapping[str, Any]) -> bool:

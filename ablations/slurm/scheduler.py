@@ -25,6 +25,9 @@ RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALI
 MAY_COME_BACK = ("NODE_FAIL", "PREEMPTED")
 """States that accounting reports of a job which the queue may hold again."""
 
+GRACE_S = 60.0
+"""SLURM's parts, and a shared file system, may be behind one another for so long."""
+
 
 @dataclass(frozen=True)
 class Printed:
@@ -81,6 +84,10 @@ class Answer:
         base = name.partition("_")[0]
         # a range of waiting elements that SLURM cut short stands for those that it does not name
         return found or self.jobs.get(f"{base}_...")
+
+    def may_come_back(self, job: Job, now: float) -> bool:
+        """Whether a job that has ended may be in the queue again a moment later, or is while the queue is silent."""
+        return job.state in MAY_COME_BACK and (not self.queue or now - (job.end or 0.0) <= GRACE_S)
 
 
 def run_client(command: Sequence[str]) -> Printed:

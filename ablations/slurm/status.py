@@ -16,12 +16,9 @@ from ablations.errors import UserError
 from ablations.queued import Queued
 from ablations.slurm import submissions
 from ablations.slurm.causes import Cause, cause_of
-from ablations.slurm.scheduler import MAY_COME_BACK, Answer, Job, ask
+from ablations.slurm.scheduler import GRACE_S, Answer, Job, ask
 from ablations.spec import RunSpec
 from ablations.store import STALE_AFTER_S, RunFacts, State, Store, is_done, state
-
-GRACE_S = 60.0
-"""A new job may be unknown for so long, and the files of one that has ended may come in so late."""
 
 SILENT = "SLURM does not answer"
 
@@ -164,10 +161,9 @@ def _running(facts: RunFacts, record: Queued, job: Job, now: float, busy: bool) 
 def _ended(facts: RunFacts, job: Job, answer: Answer, now: float) -> Verdict:
     if facts.has_failed:
         return Verdict(State.FAILED)
-    just_now = now - (job.end or 0.0) <= GRACE_S
-    if job.state in MAY_COME_BACK and (just_now or not answer.queue):
+    if answer.may_come_back(job, now):
         return Verdict(State.QUEUED, f"{job.state}; SLURM may put it back into the queue")
-    if job.state == "COMPLETED" and just_now:
+    if job.state == "COMPLETED" and now - (job.end or 0.0) <= GRACE_S:
         return Verdict(State.RUNNING, "its job has just ended; the last files are awaited")
     return Verdict(State.FAILED, f"SLURM calls its job {job.state}, and there is no result")
 

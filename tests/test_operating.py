@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from conftest import WriteGrid
@@ -20,8 +21,13 @@ from ablations.errors import UserError
 from ablations.grid import expand, load_grid
 from ablations.queued import RECORD, Queued
 from ablations.slurm import cancel, logs, prune, retry, scheduler
+from ablations.slurm.code import Code
+from ablations.slurm.profiles import Profile
 from ablations.slurm.scheduler import Answer, Job, Printed
 from ablations.slurm.status import Ask, RunStatus, survey
+from ablations.slurm.submissions import read_all
+from ablations.slurm.submit import Order, Sorted
+from ablations.slurm.submit import submit as submitting
 from ablations.spec import RunSpec
 from ablations.store import STALE_AFTER_S, Owner, State, Store
 from simclr_core.records import write_json
@@ -56,13 +62,22 @@ def submit(store: Store, spec: RunSpec, job_id: str | None, index: int | None, s
     return folder
 
 
-def write_submission(store: Store, name: str, grids: Sequence[str], jobs: dict[str, list[list[RunSpec]]]) -> Path:
+def write_submission(
+    store: Store,
+    name: str,
+    jobs: dict[str, list[list[RunSpec]]],
+    asked: Mapping[str, Mapping[str, list[RunSpec]]] = MappingProxyType({}),
+) -> Path:
     folder = store.root / ".submissions" / name
     listed = [
         {"job_id": job_id, "run_ids": [[spec.run_id for spec in task] for task in tasks]}
         for job_id, tasks in jobs.items()
     ]
-    content = {"id": name, "time": 1.0, "grids": list(grids), "scale": "demo", "profile": {}, "jobs": listed}
+    ids = {
+        grid: {submission: [spec.run_id for spec in specs] for submission, specs in by_submission.items()}
+        for grid, by_submission in asked.items()
+    }
+    content = {"id": name, "time": 1.0, "scale": "demo", "profile": {}, "asked": ids, "jobs": listed}
     write_json(folder / "submission.json", content)
     return folder
 
@@ -171,11 +186,9 @@ class Cluster:
         return Printed(0, "".join(f"{name}|{state}|None|n1|5|9\n" for name, state in self.states.items()), "")
 
 
-def plan_of(
-    specs: list[RunSpec], store: Store, cluster: Cluster, asks: cancel.WhoAsks = lambda _grid, _scale: ()
-) -> cancel.Cancelling:
+def plan_of(specs: list[RunSpec], store: Store, cluster: Cluster, grid: str = "little") -> cancel.Cancelling:
     found = survey(specs, store, time.time(), lambda ids: scheduler.ask(ids, cluster))
-    return cancel.plan(found.runs, ["little"], "demo", store, asks)
+    return cancel.plan(found.runs, [grid], "demo", store)
 
 
 def test_cancel_takes_runs_out_of_the_queue_once_their_jobs_are_gone(specs: list[RunSpec], store: Store) -> None:
@@ -204,22 +217,42 @@ def test_cancel_leaves_runs_of_other_grids_that_are_under_way(specs: list[RunSpe
     shared, other, own = specs[:3]
     for index, spec in enumerate(specs[:3]):
         submit(store, spec, "120", index)
-    write_submission(store, "s1", ["little", "second"], {"120": [[shared], [other], [own]]})
-    asked = {("second", "demo"): [shared.run_id, other.run_id]}
+    write_submission(store, "s1", {"120": [[shared], [other], [own]]}, {"little": {"s1": [shared, other, own]}})
+    write_submission(store, "s2", {}, {"second": {"s1": [shared, other]}})  # it found them in the queue
     cluster = Cluster({f"120_{index}": "PENDING" for index in range(3)})
 
-    todo = plan_of(specs, store, cluster, lambda grid, scale: asked[grid, scale])
+    todo = plan_of(specs, store, cluster)
 
     assert todo.jobs == {"120_2": [own.run_id]}
     assert todo.kept == dict.fromkeys((shared.run_id, other.run_id), "second at scale demo asks for it too")
 
+    cancel.cancel(todo, store, cluster, lambda _: None)
+    cluster = Cluster({f"120_{index}": "PENDING" for index in range(2)})
+    assert plan_of(specs, store, cluster, "second").jobs == {"120_0": [shared.run_id], "120_1": [other.run_id]}
+
+
+def test_what_a_grid_finds_in_the_queue_is_written_down_once(specs: list[RunSpec], store: Store) -> None:
+    submit(store, specs[0], "120", 0)
+    finish(specs[1], store)
+    order = Order({"second": [spec.run_id for spec in specs[:3]]}, "demo", Profile("p"))
+    for _ in range(2):
+        assert submitting(order, Sorted(queued=specs[:1]), {}, store, Code(Path("/code"))).job_ids == []
+
+    (wish,) = read_all(store)
+    assert (wish.jobs, wish.asked) == ((), {"second": {"s1": [specs[0].run_id]}})
+    cancel.cancel(cancel.Cancelling(["second"], "demo"), store, Cluster({}))
+    assert [each.asked for each in read_all(store)] == [{}]
+    submitting(order, Sorted(queued=specs[:1]), {}, store, Code(Path("/code")))
+    assert len(read_all(store)) == 2
+
 
 def test_a_grid_that_is_through_holds_nothing(specs: list[RunSpec], store: Store) -> None:
     submit(store, specs[0], "120", 0)
-    write_submission(store, "s1", ["little"], {"120": [[specs[0]]]})
-    write_submission(store, "s0", ["second"], {"110": [[specs[0]]]})  # no run is queued by it any more
+    write_submission(store, "s1", {"120": [[specs[0]]]}, {"little": {"s1": [specs[0]]}})
+    # no run is queued by it any more
+    write_submission(store, "s0", {"110": [[specs[0]]]}, {"second": {"s0": [specs[0]]}})
 
-    todo = plan_of(specs, store, Cluster({"120_0": "PENDING"}), lambda _grid, _scale: [specs[0].run_id])
+    todo = plan_of(specs, store, Cluster({"120_0": "PENDING"}))
     assert list(todo.jobs) == ["120_0"]
 
 
@@ -323,9 +356,9 @@ def test_logs_go_once_every_run_and_job_has_ended(
     specs: list[RunSpec], store: Store, answer: Answer, *, pruned: bool
 ) -> None:
     finish(specs[0], store)
-    folder = write_submission(store, "s1", ["little"], {"120": [[specs[0]]]})
+    folder = write_submission(store, "s1", {"120": [[specs[0]]]})
     (folder / "120_0_0_log.out").write_text("done\n", encoding="utf-8")
-    unfinished = write_submission(store, "s2", ["little"], {"121": [[specs[0], specs[1]]]})
+    unfinished = write_submission(store, "s2", {"121": [[specs[0], specs[1]]]})
     (unfinished / "121_0_log.out").write_text("...\n", encoding="utf-8")
 
     found = prune.plan(store, specs, None, lambda _: answer)
@@ -345,7 +378,7 @@ def test_sizes() -> None:
 def test_a_run_is_found_by_id_label_or_title(specs: list[RunSpec], store: Store) -> None:
     for spec in specs[:3]:
         store.run_dir(spec.run_id).mkdir(parents=True)
-    write_submission(store, "s1", ["little"], {})
+    write_submission(store, "s1", {})
     first, second, third = specs[:3]
     assert (first.label, second.label) == ("first=crop, second=crop",) * 2
 

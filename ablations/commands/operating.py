@@ -12,9 +12,8 @@ from typing import Annotated
 import typer
 
 from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, expand_all, runs_of_store
-from ablations.commands.submitting import submit
+from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, told
-from ablations.errors import UserError
 from ablations.grid import expand, find_grids, load_grid
 from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
@@ -72,7 +71,9 @@ def retry(
     store: StoreDir = Path("runs"),
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Only runs whose process or job went away.")] = False,
-    profile: Annotated[str | None, typer.Option(help="Submit what the grids lack at once, with this profile.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Submit these runs at once, with this profile.")] = None,
+    data_dir: DataDir = Path("data"),
+    allow_dirty: AllowDirty = False,
 ) -> None:
     """Clear failed and stale runs, so that the next ablate run or submit takes them; checkpoints stay.
 
@@ -97,19 +98,25 @@ def retry(
             f"{len(cleared.runs)} runs are planned again: "
             + ", ".join(f"{n} {kind}" for kind, n in causes.most_common())
         )
-        _start_again(cleared.runs, profile, store)
+        if profile:
+            only = {run.spec.run_id for run in cleared.runs}
+            for of_scale in dict.fromkeys(run.spec.scale for run in cleared.runs):
+                of_grids = [(grid, specs) for grid, at, specs in asked if at == of_scale]
+                with told():
+                    order = order_of(of_grids, of_scale, profile, data_dir=data_dir, allow_dirty=allow_dirty)
+                start(of_grids, order, store, only=only)
+        else:
+            _advise(cleared.runs, store)
     if cleared.kept:
         raise typer.Exit(1)
 
 
-def _start_again(runs: Sequence[RunStatus], profile: str | None, store: Path) -> None:
-    """Submit the grids of runs, or say how to."""
+def _advise(runs: Sequence[RunStatus], store: Path) -> None:
+    """Say how to start runs again."""
     where = "" if store == Path("runs") else f" --store {store}"
     profiles = {(run.spec.grid, run.spec.scale): run.files.record for run in runs}
     for (name, scale), record in profiles.items():
-        if profile:
-            submit([name], scale=scale, profile=profile, store=store)
-        elif record:
+        if record:
             say(f"next: ablate submit {name} --scale {scale} --profile {record.profile}{where}")
         else:
             say(f"next: ablate run {name} --scale {scale}{where}    (on a cluster: ablate submit)")
@@ -125,11 +132,10 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
         specs = [spec for _, of_grid in expand_all(grids, scale, None) for spec in of_grid]
         names = [grid.name for grid, _ in expand_all(grids, scale, None)]
     found = survey(specs, of_store, time.time())
-    todo = cancelling.plan(found.runs, names, scale, of_store, _asked_by)
+    todo = cancelling.plan(found.runs, names, scale, of_store)
     _tell_kept(todo.kept)
-    if not todo.jobs and not todo.forgotten:
+    if not (todo.jobs or todo.forgotten or todo.kept):
         say(f"nothing to cancel: no run of {', '.join(names)} at scale {scale} is in SLURM's queue")
-        return
     if todo.jobs:
         say(f"cancelling {sum(map(len, todo.jobs.values()))} runs; waiting for their jobs to end")
     done = cancelling.cancel(todo, of_store)
@@ -178,14 +184,6 @@ def _every_run(named: Iterable[str]) -> list[RunSpec]:
     """The runs of all grids there are, and of those named by path, at every scale."""
     loaded = [load_grid(name) for name in dict.fromkeys([*named, *map(str, find_grids().values())])]
     return [spec for grid in loaded for scale in grid.scales for spec in expand(grid, scale)]
-
-
-def _asked_by(grid: str, scale: str) -> list[str]:
-    """The runs of a grid that was submitted; none if it is no longer there."""
-    try:
-        return [spec.run_id for spec in expand(load_grid(grid), scale)]
-    except UserError:
-        return []
 
 
 def _tell_kept(reasons: Mapping[str, str]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +13,16 @@ from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
 from ablations.console import err, say, tell, told
 from ablations.display import duration
 from ablations.launch import merge
-from ablations.slurm.code import find_code
+from ablations.slurm import submit as submitting
+from ablations.slurm.code import Code, find_code
 from ablations.slurm.profiles import load_profile
+from ablations.slurm.submit import Order
+from ablations.spec import Grid, RunSpec
 from ablations.store import Store
+
+DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
+AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
+OfGrids = Sequence[tuple[Grid, Sequence[RunSpec]]]
 
 
 def submit(
@@ -27,25 +35,21 @@ def submit(
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Tasks of an array at a time.")] = None,
     pack: Annotated[int, typer.Option(min=1, help="Runs that share a task.")] = 1,
     max_attempts: Annotated[int, typer.Option(min=1, help="Of a run that is lost without a checkpoint.")] = 5,
-    data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    data_dir: DataDir = Path("data"),
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Run a copy of the commit.")] = False,
-    allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")] = False,
+    allow_dirty: AllowDirty = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the batch scripts; change nothing.")] = False,
 ) -> None:
     """Submit what grids still lack as SLURM job arrays, and return.
 
     What is done, under way or queued is left alone. Exit code 1 if SLURM refused a part, 2 if the input is wrong.
     """
-    from ablations.slurm import submit as submitting
-
     with told():
-        of_cluster = load_profile(profile)
         of_grids = checked(grids, scale, seeds)
-        of_store, code = Store(store), find_code()
-        order = submitting.Order(
-            grids=tuple(grid.name for grid, _ in of_grids),
-            scale=scale,
-            profile=of_cluster,
+        order = order_of(
+            of_grids,
+            scale,
+            profile,
             pack=pack,
             max_parallel=max_parallel,
             max_attempts=max_attempts,
@@ -53,22 +57,33 @@ def submit(
             allow_dirty=allow_dirty,
             snapshot=snapshot,
         )
+    start(of_grids, order, store, dry_run=dry_run)
+
+
+def order_of(of_grids: OfGrids, scale: str, profile: str, **choices: Any) -> Order:
+    """An order for grids at a scale; raises UserError if the profile is wrong."""
+    runs = {grid.name: [spec.run_id for spec in specs] for grid, specs in of_grids}
+    return Order(runs, scale, load_profile(profile), **choices)
+
+
+def start(
+    of_grids: OfGrids, order: Order, store: Path, *, only: Collection[str] | None = None, dry_run: bool = False
+) -> None:
+    """Submit what grids lack, or of that the runs ``only``, and say so."""
+    with told():
+        of_store, code = Store(store), find_code()
         submitting.check(order, code)
-        core_s = {
-            grid.name: planning.cost(grid, scale, specs, planning.states_of(specs, of_store), of_store).core_s_per_run
-            for grid, specs in of_grids
-        }
-        runs = submitting.sort_runs(merge(spec for _, specs in of_grids for spec in specs), of_store)
+        core_s = {}
+        for grid, specs in of_grids:
+            states = planning.states_of(specs, of_store)
+            core_s[grid.name] = planning.cost(grid, order.scale, specs, states, of_store).core_s_per_run
+        merged = merge(spec for _, specs in of_grids for spec in specs)
+        runs = submitting.sort_runs([spec for spec in merged if only is None or spec.run_id in only], of_store)
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)
         say(f"{store}: {len(runs.todo)} runs to submit{standing}")
-        if not runs.todo:
-            return
         if dry_run:
-            for batch, text in submitting.dry_run(order, runs.todo, core_s, of_store, code):
-                num_runs = sum(len(task) for task in batch.tasks)
-                limit = duration(batch.time_min * 60)
-                say(f"\n{num_runs} runs in {len(batch.tasks)} tasks of at most {limit}:\n\n{text}")
+            _show(order, runs.todo, core_s, of_store, code)
             return
         done = submitting.submit(order, runs, core_s, of_store, code)
     if done.job_ids:
@@ -80,3 +95,10 @@ def submit(
         tell(done.problems)
         say("what was not submitted is as before; the same command tries again", err)
         raise typer.Exit(1)
+
+
+def _show(order: Order, specs: Sequence[RunSpec], core_s: Mapping[str, float | None], store: Store, code: Code) -> None:
+    """The batch scripts that would be submitted."""
+    for batch, text in submitting.dry_run(order, specs, core_s, store, code):
+        num_runs = sum(len(task) for task in batch.tasks)
+        say(f"\n{num_runs} runs in {len(batch.tasks)} tasks of at most {duration(batch.time_min * 60)}:\n\n{text}")

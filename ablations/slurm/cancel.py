@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations import queued
 from ablations.slurm.scheduler import Client, ask, run_client
 from ablations.slurm.status import RunStatus
-from ablations.slurm.submissions import Submission, read_all
+from ablations.slurm.submissions import wanted, withdraw
 from ablations.store import State, Store
 
 GONE_WITHIN_S = 60.0
@@ -19,30 +19,28 @@ GONE_WITHIN_S = 60.0
 
 _LOOK_EVERY_S = 2.0
 
-WhoAsks = Callable[[str, str], Iterable[str]]
-"""(grid, scale) -> run ids."""
-
 
 @dataclass
 class Cancelling:
     """What is to be cancelled, and what is not and why."""
 
+    grids: Sequence[str]
+    scale: str
     jobs: dict[str, list[str]] = field(default_factory=dict)  # job or element -> its runs
     forgotten: list[str] = field(default_factory=list)  # runs whose job is gone already
     kept: dict[str, str] = field(default_factory=dict)  # run id -> reason
 
 
-def plan(runs: Sequence[RunStatus], grids: Sequence[str], scale: str, store: Store, asks: WhoAsks) -> Cancelling:
+def plan(runs: Sequence[RunStatus], grids: Sequence[str], scale: str, store: Store) -> Cancelling:
     """What cancelling ``grids`` at ``scale`` comes to; ``runs`` are theirs."""
     records = {path.name: record for path in _folders(store) if (record := queued.read(path))}
     ours = {run.spec.run_id: run for run in runs if run.files.record and run.spec.run_id in records}
-    live = [each for each in read_all(store) if each.folder.name in {record.submission for record in records.values()}]
-    wanted = _wanted(live, set(grids), scale, asks)
-    found = Cancelling()
+    of_others = wanted(store, records, grids, scale)
+    found = Cancelling(grids, scale)
     for run_id, run in ours.items():
         record = records[run_id]
-        if run_id in wanted:
-            found.kept[run_id] = f"{wanted[run_id]} asks for it too"
+        if run_id in of_others:
+            found.kept[run_id] = f"{of_others[run_id]} asks for it too"
         elif not record.job_name and run.state is not State.STALE:
             found.kept[run_id] = "it is being submitted just now; try again in a minute"
         elif run.state in (State.QUEUED, State.RUNNING) or (run.job and not run.job.ended):
@@ -65,16 +63,6 @@ def _folders(store: Store) -> list[Path]:
     return sorted(store.root.iterdir()) if store.root.is_dir() else []
 
 
-def _wanted(live: Sequence[Submission], grids: set[str], scale: str, asks: WhoAsks) -> Mapping[str, str]:
-    """Run id -> a grid, not among those cancelled, that was submitted, is not through yet, and asks for the run."""
-    others = {(grid, each.scale): None for each in live for grid in each.grids}
-    wanted: dict[str, str] = {}
-    for grid, of_scale in others:
-        if grid not in grids or of_scale != scale:
-            wanted |= dict.fromkeys(asks(grid, of_scale), f"{grid} at scale {of_scale}")
-    return wanted
-
-
 @dataclass
 class Cancelled:
     """What became of it."""
@@ -86,7 +74,11 @@ class Cancelled:
 def cancel(
     cancelling: Cancelling, store: Store, client: Client = run_client, sleep: Callable[[float], None] = time.sleep
 ) -> Cancelled:
-    """Cancel the jobs, wait until they are gone, and take their runs out of the books."""
+    """Cancel the jobs, wait until they are gone, and take their runs out of the books.
+
+    What is kept for other grids is theirs alone from now on.
+    """
+    withdraw(cancelling.grids, cancelling.scale, store)
     done = Cancelled()
     for run_id in cancelling.forgotten:
         _forget(run_id, store)

@@ -11,7 +11,7 @@ from pathlib import Path
 from ablations.launch import merge
 from ablations.slurm.scheduler import ask
 from ablations.slurm.status import Ask
-from ablations.slurm.submissions import read_all
+from ablations.slurm.submissions import RECORD, read_all
 from ablations.spec import RunSpec
 from ablations.store import Store, is_done
 
@@ -64,7 +64,7 @@ def plan(store: Store, every: Iterable[RunSpec], chosen: set[str] | None, ask: A
         live = {name.partition("_")[0] for name, job in answer.jobs.items() if not job.ended}
         for each in over:
             if live.isdisjoint(job.job_id for job in each.jobs):
-                logs = [path for path in _entries(each.folder) if path.name != "submission.json"]
+                logs = [path for path in _entries(each.folder) if path.name != RECORD]
                 found.items += [Item(path, "log of a job", _size(path)) for path in logs]
     return found
 

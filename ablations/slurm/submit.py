@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch, batches, check_pack, share
 from ablations.slurm.sbatch import executor, script
-from ablations.slurm.submissions import FOLDER
+from ablations.slurm.submissions import FOLDER, RECORD, asked_for, is_on_file
 from ablations.slurm.task import Task
 from ablations.spec import RunSpec
 from ablations.store import State, Store
@@ -42,15 +42,15 @@ MAX_ARRAY_SIZE = 1001
 class Order:
     """What a user asks for."""
 
-    grids: tuple[str, ...]  # names
+    grids: Mapping[str, Collection[str]]  # by name: all their runs
     scale: str
     profile: Profile
-    pack: int  # runs of a task
-    max_parallel: int | None  # tasks of an array
-    max_attempts: int
-    data_dir: Path
-    allow_dirty: bool
-    snapshot: bool
+    pack: int = 1  # runs of a task
+    max_parallel: int | None = None  # tasks of an array
+    max_attempts: int = 5
+    data_dir: Path = Path("data")
+    allow_dirty: bool = False
+    snapshot: bool = False
 
 
 @dataclass
@@ -102,7 +102,7 @@ def _is_queued(run_dir: Path) -> bool:
 def _jobs_of(store: Store, submission: str) -> Mapping[str, tuple[str, int | None]]:
     """Which job brings which run, as the submission has written down."""
     try:
-        jobs = read_json(store.root / FOLDER / submission / "submission.json")["jobs"]
+        jobs = read_json(store.root / FOLDER / submission / RECORD)["jobs"]
     except (OSError, ValueError, KeyError):
         return {}
     return {run_id: place for job in jobs for run_id, place in _places(job["job_id"], job["run_ids"])}
@@ -135,26 +135,20 @@ def dry_run(
 
 
 def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store: Store, code: Code) -> Submitted:
-    """Claim the runs for the queue and submit them.
+    """Claim the runs for the queue and submit them; those that are queued already are noted as asked for.
 
     Runs that sbatch refuses leave the queue again; ``problems`` has its words. Raises UserError before anything is
     claimed where an order cannot be fulfilled.
     """
+    if not runs.todo:
+        join(order, store, code)
+        return Submitted()
     limit = max_array_size()
     batches(runs.todo, core_s, order.profile, order.pack, limit)  # what it refuses, it refuses now
-    name = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
+    record = _record(order, code)
+    name = record["id"]
     folder = store.root.resolve() / FOLDER / name
-    record: dict[str, Any] = {
-        "id": name,
-        "time": time.time(),
-        "grids": list(order.grids),
-        "scale": order.scale,
-        "profile": {"name": order.profile.name, **order.profile.content},
-        "commit": code.commit,
-        "dirty": bool(code.changes),
-        "jobs": [],
-    }
-    write_json(folder / "submission.json", record)
+    write_json(folder / RECORD, record)
     orders.write(folder, runs.todo)
     code = _kept(code, folder, order)
     done = Submitted(name)
@@ -166,6 +160,8 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     ]
     done.taken = len(runs.todo) - len(claimed)
     waiting = {spec.run_id for spec in claimed}
+    record["asked"] = asked_for(order.grids, store)
+    write_json(folder / RECORD, record)
     try:
         for batch in batches(claimed, core_s, order.profile, order.pack, limit):
             try:
@@ -175,7 +171,7 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
                 break
             run_ids = [[spec.run_id for spec in task] for task in batch.tasks]
             record["jobs"].append({"job_id": job_id, "run_ids": run_ids})
-            write_json(folder / "submission.json", record)
+            write_json(folder / RECORD, record)
             for run_id, place in _places(job_id, run_ids):
                 queue.name_job(store.run_dir(run_id), name, *place)
                 waiting.discard(run_id)
@@ -187,7 +183,29 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
             queue.dequeue(store.run_dir(run_id), name)
         if not record["jobs"] and not waiting:  # others were faster with all of them
             shutil.rmtree(folder)
+            join(order, store, code)
     return done
+
+
+def join(order: Order, store: Store, code: Code) -> None:
+    """Write down that grids wait for runs which other submissions bring, so that nobody cancels these for himself."""
+    asked = asked_for(order.grids, store)
+    if not is_on_file(asked, order.scale, store):
+        record = _record(order, code) | {"asked": asked}
+        write_json(store.root / FOLDER / record["id"] / RECORD, record)
+
+
+def _record(order: Order, code: Code) -> dict[str, Any]:
+    return {
+        "id": time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6],
+        "time": time.time(),
+        "scale": order.scale,
+        "profile": {"name": order.profile.name, **order.profile.content},
+        "commit": code.commit,
+        "dirty": bool(code.changes),
+        "asked": {},
+        "jobs": [],
+    }
 
 
 def _kept(code: Code, folder: Path, order: Order) -> Code:

@@ -1,4 +1,4 @@
-"""SLURM on one machine, as a folder: a controller, some nodes, no accounting. For root on Debian or Ubuntu.
+"""SLURM on one machine, as a folder: a controller, some nodes, accounting. For root on Debian or Ubuntu.
 
 Every process that belongs to it, a daemon's or a job's, has the folder's ``SLURM_CONF`` in its environment, which is
 how all of them are found at the end.
@@ -7,6 +7,7 @@ how all of them are found at the end.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,11 +17,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "setpriv")
+from slurm import accounting
+
+PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd", *accounting.PACKAGES)
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "setpriv", *accounting.PROGRAMS)
 NODES = ("n1", "n2", "n3")
 CPUS = 4
 MAX_ARRAY_SIZE = 101
+REMEMBERED_S = 900
+"""For so long the controller knows a job that has ended."""
+
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 _CONF = """\
@@ -62,10 +68,9 @@ MessageTimeout=10
 InactiveLimit=0
 KillWait=5
 CompleteWait=0
-MinJobAge=900
+MinJobAge={remembered_s}
 MaxArraySize={max_array_size}
-AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
+{accounting}JobCompType=jobcomp/none
 PartitionName=main Nodes=ALL DefaultTime=60 State=UP Default=YES PriorityTier=1 PreemptMode=OFF
 PartitionName=low Nodes=ALL DefaultTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
 PartitionName=high Nodes=ALL DefaultTime=60 State=UP PriorityTier=10 PreemptMode=OFF
@@ -94,6 +99,10 @@ class Cluster:
         self._configure()
         self._start("munged", "--foreground", "--force", *self._munge())
         until((root / "munge.sock").exists, 10, "munged answers")
+        accounting.make_database(root, self.environment)
+        self._start(*accounting.database(root))
+        until((root / "database.sock").exists, 30, "MariaDB answers")
+        self.start_accounting()
         self.start_controller()
         for name in NODES:
             self.start_node(name)
@@ -101,17 +110,26 @@ class Cluster:
 
     def _configure(self) -> None:
         host = socket.gethostname().partition(".")[0]
-        ports = _free_ports(1 + len(NODES))
+        ports = _free_ports(2 + len(NODES))
+        self._accounting_port = ports[1]
         try:
             loopback = socket.gethostbyname(socket.gethostname()).startswith("127.")
         except OSError:
             loopback = False
         # both listen where the host's name leads, which need not be this machine's inside
         listen = "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny" if loopback else ""
-        text = _CONF.format(root=self.root, host=host, ports=ports, listen=listen, max_array_size=MAX_ARRAY_SIZE)
+        text = _CONF.format(
+            root=self.root,
+            host=host,
+            ports=ports,
+            listen=listen,
+            max_array_size=MAX_ARRAY_SIZE,
+            remembered_s=REMEMBERED_S,
+            accounting=accounting.configure(self.root, ports[1], listen.replace("NoCtldInAddrAny,", "")),
+        )
         nodes = [
             _NODE.format(name=name, host=host, port=port, cpus=CPUS)
-            for name, port in zip(NODES, ports[1:], strict=True)
+            for name, port in zip(NODES, ports[2:], strict=True)
         ]
         lines = text.splitlines(keepends=True)
         first_partition = next(i for i, line in enumerate(lines) if line.startswith("PartitionName"))
@@ -130,7 +148,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """The variables of a shell on this cluster."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM", "SBATCH_", "SRUN_"))}
-        return kept | {"SLURM_CONF": str(self.conf), "PATH": _PATH}
+        return kept | {"SLURM_CONF": str(self.conf), "PATH": _PATH} | accounting.variables(self.root)
 
     def _start(self, *command: str) -> None:
         with (self.root / "daemons.log").open("ab") as log:
@@ -154,6 +172,21 @@ class Cluster:
         """End slurmctld in order; jobs go on."""
         self._end("slurmctld", signal.SIGTERM)
 
+    def start_accounting(self) -> None:
+        """Start slurmdbd, whose database goes on in any case."""
+        self._start(*accounting.DAEMON)
+        until(lambda: _listens(self._accounting_port), 30, "slurmdbd answers")
+
+    def stop_accounting(self) -> None:
+        """End slurmdbd in order; the controller keeps what it has to say for its return."""
+        self._end("slurmdbd", signal.SIGTERM)
+
+    def remember(self, seconds: int) -> None:
+        """Let the controller forget jobs so long after their end."""
+        text = self.conf.read_text(encoding="utf-8")
+        self.conf.write_text(re.sub(r"(?m)^MinJobAge=.*$", f"MinJobAge={seconds}", text), encoding="utf-8")
+        self.tell("scontrol", "reconfigure")
+
     def start_node(self, name: str) -> None:
         """Start a node's slurmd."""
         self._start("slurmd", "-D", "-N", name, "-f", str(self.conf))
@@ -170,7 +203,8 @@ class Cluster:
         for command, process in list(self._daemons.items()):
             if process.poll() is not None:
                 words = command.split()
-                self.start_controller() if words[0] == "slurmctld" else self.start_node(words[3])
+                starts = {"slurmctld": self.start_controller, "slurmdbd": self.start_accounting}
+                starts[words[0]]() if words[0] in starts else self.start_node(words[3])
         until(lambda: self.nodes("idle") == set(NODES), 60, "all nodes are idle")
 
     def clean(self) -> None:
@@ -195,7 +229,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End everything."""
-        for name in ("slurmctld", "slurmd", "munged"):
+        for name in ("slurmctld", "slurmd", "mariadbd", "munged"):
             self._end(name, signal.SIGKILL)
         for name in NODES:
             self._kill_step_daemons(name)
@@ -245,6 +279,11 @@ def _free_ports(number: int) -> Sequence[int]:
         if len(free) == number:
             return free
     raise AssertionError("no free ports")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _pids() -> list[int]:

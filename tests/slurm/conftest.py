@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -111,6 +114,31 @@ class Study:
         """The ends of some of the jobs' logs."""
         paths = sorted(self.store.root.glob(".submissions/*/*_log.*"))[:6]
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in paths)
+
+
+def look(study: Study, command: str = "status", *options: str) -> str:
+    """What a command says of a study."""
+    words = [command, str(study.grid), "--scale", study.scale, "--store", str(study.store.root), *options]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def whole_status(study: Study) -> dict[str, Any]:
+    """What status tells programs."""
+    said: dict[str, Any] = json.loads(look(study, "status", "--json"))
+    return said
+
+
+def runs_of(study: Study) -> list[dict[str, Any]]:
+    """The runs of a study, as status tells them to programs."""
+    (grid,) = whole_status(study)["grids"]
+    return list(grid["runs"])
+
+
+def states(study: Study) -> Counter[str]:
+    """How many runs are in each state, as status has it."""
+    return Counter(run["state"] for run in runs_of(study))
 
 
 @pytest.fixture

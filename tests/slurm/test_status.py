@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -14,27 +12,10 @@ from typer.testing import CliRunner
 from ablations.cli import app
 from ablations.queued import RECORD
 from slurm.cluster import NODES, Cluster, until
-from slurm.conftest import Study
+from slurm.conftest import Study, look, runs_of, states
 
 MakeStudy = Callable[..., Study]
 UseTrainer = Callable[[str], None]
-
-
-def look(study: Study, command: str = "status", *options: str) -> str:
-    words = [command, str(study.grid), "--scale", study.scale, "--store", str(study.store.root), *options]
-    done = CliRunner().invoke(app, words, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def runs_of(study: Study) -> list[dict[str, object]]:
-    """The runs of a study, as status tells them to programs."""
-    (grid,) = json.loads(look(study, "status", "--json"))["grids"]
-    return list(grid["runs"])
-
-
-def states(study: Study) -> Counter[object]:
-    return Counter(run["state"] for run in runs_of(study))
 
 
 @pytest.fixture

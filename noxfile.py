@@ -84,9 +84,11 @@ def tests(session: nox.Session) -> None:
 def slurm(session: nox.Session) -> None:
     """Run the tests on a SLURM cluster that they start on this machine; needs root and Debian or Ubuntu."""
     install(session, "test", project=True)
-    packages = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
+    packages = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd", "slurmdbd")
+    packages += ("mariadb-client-core", "mariadb-server-core")  # slurmdbd's database, without a service of its own
+    programs = ("munged", "sbatch", "setpriv", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "my_print_defaults")
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
-    if any(shutil.which(name, path=path) is None for name in ("munged", "sbatch", "setpriv", "slurmctld", "slurmd")):
+    if any(shutil.which(name, path=path) is None for name in programs):
         command = f"apt-get install --no-install-recommends {' '.join(packages)}"
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             reason = f"there is no SLURM here; on Debian or Ubuntu, as root: {command}"

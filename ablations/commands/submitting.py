@@ -91,6 +91,8 @@ def start(
         say(f"submitted {done.num_runs} runs in {done.num_tasks} tasks as {jobs}; submission {done.id}")
     if done.taken:
         say(f"{done.taken} runs were taken by another submission at the same moment")
+    if done.added:
+        say(f"{done.added} queued runs were asked for more evaluations")
     if done.problems:
         tell(done.problems)
         say("what was not submitted is as before; the same command tries again", err)

@@ -13,6 +13,7 @@ from typing import Any
 from ablations.errors import UserError
 from ablations.spec import RunSpec
 from simclr_core.config import EvalConfig
+from simclr_core.identity import eval_id
 from simclr_core.options import ConfigError, flatten, override
 from simclr_core.recipes import recipe
 from simclr_core.records import read_json, write_json
@@ -42,6 +43,15 @@ def read(folder: Path, run_ids: Sequence[str]) -> list[RunSpec]:
     if problems:
         raise UserError(problems)
     return specs
+
+
+def evaluations(folder: Path) -> dict[str, set[str]]:
+    """Run id -> ids of the evaluations that a submission brings; none where that cannot be told."""
+    try:
+        listed = {run_id: content["evaluations"] for run_id, content in read_json(folder / NAME).items()}
+        return {run_id: {eval_id(override(EvalConfig(), e)) for e in of_run} for run_id, of_run in listed.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _content(spec: RunSpec) -> dict[str, Any]:

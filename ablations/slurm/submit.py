@@ -21,8 +21,8 @@ from typing import Any
 
 from ablations import launch, queued
 from ablations.errors import UserError
+from ablations.slurm import additions, orders, queue
 from ablations.slurm import code as code_of
-from ablations.slurm import orders, queue
 from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch, batches, check_pack, share
@@ -73,6 +73,7 @@ class Submitted:
     num_runs: int = 0
     num_tasks: int = 0
     taken: int = 0  # runs that another submission took at the same moment
+    added: int = 0  # runs of other submissions that were asked for more evaluations
     problems: list[str] = field(default_factory=list)  # why some were not submitted
 
 
@@ -142,7 +143,7 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     """
     if not runs.todo:
         join(order, store, code)
-        return Submitted()
+        return Submitted(added=additions.ask(runs.queued, store))
     limit = max_array_size()
     batches(runs.todo, core_s, order.profile, order.pack, limit)  # what it refuses, it refuses now
     record = _record(order, code)
@@ -159,6 +160,7 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
         spec for spec in runs.todo if queue.enqueue(store.run_dir(spec.run_id), name, order.profile.name, partition)
     ]
     done.taken = len(runs.todo) - len(claimed)
+    done.added = additions.ask([*runs.queued, *(spec for spec in runs.todo if spec not in claimed)], store)
     waiting = {spec.run_id for spec in claimed}
     record["asked"] = asked_for(order.grids, store)
     write_json(folder / RECORD, record)

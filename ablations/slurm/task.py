@@ -24,7 +24,7 @@ from ablations.display import Display
 from ablations.errors import UserError
 from ablations.job import JobReport
 from ablations.launch import launch
-from ablations.slurm import orders, ranks
+from ablations.slurm import additions, orders, ranks
 from ablations.slurm.place import SUBMISSION, Place, slurm_place
 from ablations.slurm.queue import dequeue, name_job
 from ablations.spec import RunSpec
@@ -134,6 +134,7 @@ class Session:
                 self._fail(run_id, "\n".join(error.problems))
             return
         while todo and not self.stop.requested():
+            todo = [additions.added(spec, self.store.run_dir(spec.run_id)) for spec in todo]
             todo = [spec for spec in todo if self._may_start(spec)]
             with NodeDisplay(self, len(todo), self.task.num_workers) as display:
                 execute = ranks.LEAD if ranks.size() > 1 else self.task.execute
@@ -141,7 +142,8 @@ class Session:
             for run_id in summary.held:
                 self._await(run_id)
             todo = [spec for spec in todo if spec.run_id in self._left]
-            if todo and ranks.size() > 1 and not self.stop.requested():
+            lost = [spec for spec in todo if self.store.state(spec) is not State.DONE] if ranks.size() > 1 else []
+            if lost and not self.stop.requested():
                 ranks.requeue()  # the other processes hang in what they were doing: all start again
 
     def _may_start(self, spec: RunSpec) -> bool:
@@ -184,7 +186,8 @@ class Session:
     def settle(self, spec: RunSpec, report: JobReport) -> None:
         """Note how an attempt ended; a run whose process died, or that was stopped, is left for another one."""
         if report.outcome == "done":
-            self._end(spec.run_id, "done")
+            if additions.added(spec, self.store.run_dir(spec.run_id)) is spec:
+                self._end(spec.run_id, "done")
         elif report.outcome == "refused":
             self._fail(spec.run_id, "\n".join(report.problems))
         elif report.outcome == "failed":

@@ -23,7 +23,7 @@ PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "sl
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "setpriv", *accounting.PROGRAMS)
 NODES = ("n1", "n2", "n3")
 CPUS = 4
-MAX_ARRAY_SIZE = 101
+MAX_ARRAY_SIZE = 1001
 REMEMBERED_S = 900
 """For so long the controller knows a job that has ended."""
 

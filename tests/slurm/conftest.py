@@ -48,6 +48,7 @@ def whole_cluster() -> Iterator[Cluster]:
         cluster = Cluster(root)
         path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
         os.environ.update(cluster.environment, PYTHONPATH=path, OMP_NUM_THREADS="1")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a thousand tasks compile nothing anew, here as on a cluster
         yield cluster
     finally:
         os.environ.clear()

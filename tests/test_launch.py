@@ -250,3 +250,28 @@ def test_a_terminal_shows_a_bar_for_the_whole_and_one_for_each_worker(
     assert "all runs" in printed
     assert "8 done" in printed
     assert State.RUNNING not in states(specs, store)
+
+
+def test_workers_leave_the_main_module_alone(write_grid: WriteGrid, tmp_path: Path) -> None:
+    """It is a command line, or submitit: what a task's start takes would be paid once more by each worker."""
+    script, loaded = tmp_path / "run_ablate.py", tmp_path / "loaded"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            from ablations import cli, launch
+            with open({str(loaded)!r}, "a") as file:
+                file.write(__name__ + " ")
+            if __name__ == "__main__":
+                launch.EXECUTE = "fake_trainer:quick"
+                cli.app()
+            """
+        ),
+        encoding="utf-8",
+    )
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    arguments = ["run", str(write_grid()), "--scale", "demo", "--store", str(tmp_path / "runs"), "--workers", "2"]
+    subprocess.run([sys.executable, str(script), *arguments], env=environment, capture_output=True, check=True)
+
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 10
+    assert loaded.read_text(encoding="utf-8") == "__main__ "

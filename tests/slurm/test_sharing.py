@@ -19,7 +19,10 @@ from slurm.conftest import Study, look, states
 MakeStudy = Callable[..., Study]
 UseTrainer = Callable[[str], None]
 
-ONE_MORE = ("num_labels: 1000}\nscales", "num_labels: 1000}\n  - {protocol: linear, embedding: z, num_labels: 1000}\nscales")
+ONE_MORE = (
+    "num_labels: 1000}\nscales",
+    "num_labels: 1000}\n  - {protocol: linear, embedding: z, num_labels: 1000}\nscales",
+)
 
 
 @pytest.mark.usefixtures("cluster")

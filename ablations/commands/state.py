@@ -43,7 +43,7 @@ def status(
                 found = _look(grids, scale, store, seeds)
                 live.update(Group(*board.screen(found, store)), refresh=True)
     elif as_json:
-        say(json.dumps(board.as_json(found, store, time.time()), indent=1))
+        out.file.write(json.dumps(board.as_json(found, store, time.time()), indent=1) + "\n")  # rich takes its time
     elif found:
         for part in board.screen(found, store):
             out.print(part)

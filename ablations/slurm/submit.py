@@ -155,12 +155,13 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     done = Submitted(name)
     for run_dir in runs.gone:
         queue.drop(run_dir)
-    partition = order.profile.partition
-    claimed = [
-        spec for spec in runs.todo if queue.enqueue(store.run_dir(spec.run_id), name, order.profile.name, partition)
-    ]
-    done.taken = len(runs.todo) - len(claimed)
-    done.added = additions.ask([*runs.queued, *(spec for spec in runs.todo if spec not in claimed)], store)
+    claimed: list[RunSpec] = []
+    taken: list[RunSpec] = []
+    for spec in runs.todo:
+        run_dir, profile = store.run_dir(spec.run_id), order.profile
+        (claimed if queue.enqueue(run_dir, name, profile.name, profile.partition) else taken).append(spec)
+    done.taken = len(taken)
+    done.added = additions.ask([*runs.queued, *taken], store)
     waiting = {spec.run_id for spec in claimed}
     record["asked"] = asked_for(order.grids, store)
     write_json(folder / RECORD, record)

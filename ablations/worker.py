@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
@@ -54,6 +55,7 @@ class Worker:
 
 def start(runtime: RuntimeConfig, execute_path: str, stop: Stop | None) -> Worker:
     """Start a worker that runs ``module:name``. With ``stop``, it obeys that alone and no signal."""
+    resource_tracker.ensure_running()  # which unblocks signals, and would do so below
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_work, args=(theirs, runtime, execute_path, stop), name="ablate worker")
     with _blocked((signal.SIGINT, *_OF_A_CLUSTER) if stop else (signal.SIGINT,)), _without_main():

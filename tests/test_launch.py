@@ -275,3 +275,27 @@ def test_workers_leave_the_main_module_alone(write_grid: WriteGrid, tmp_path: Pa
 
     assert len(list(tmp_path.glob("runs/*/result.json"))) == 10
     assert loaded.read_text(encoding="utf-8") == "__main__ "
+
+
+def test_a_signal_while_the_first_worker_starts_is_not_its_end(tmp_path: Path) -> None:
+    """SLURM's scancel reaches every process of a step, and multiprocessing unblocks signals as it starts its own."""
+    script = tmp_path / "start.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, signal
+            from ablations import worker
+            from simclr_core.runtime import RuntimeConfig
+            started = worker.start(RuntimeConfig(), "fake_trainer:quick", worker.Stop())
+            os.kill(started.process.pid, signal.SIGTERM)
+            assert started.connection.recv() is None, "it is ready"
+            started.connection.close()
+            started.process.join()
+            """
+        ),
+        encoding="utf-8",
+    )
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

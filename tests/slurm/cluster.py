@@ -199,16 +199,20 @@ class Cluster:
         self.tell("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=crash")
 
     def heal(self) -> None:
-        """Start what a test has stopped."""
+        """Start what a test has stopped, and wait until all nodes are idle."""
+        self._start_again()
+        until(lambda: self.nodes("idle") == set(NODES), 60, "all nodes are idle")
+
+    def _start_again(self) -> None:
         for command, process in list(self._daemons.items()):
             if process.poll() is not None:
                 words = command.split()
                 starts = {"slurmctld": self.start_controller, "slurmdbd": self.start_accounting}
                 starts[words[0]]() if words[0] in starts else self.start_node(words[3])
-        until(lambda: self.nodes("idle") == set(NODES), 60, "all nodes are idle")
 
     def clean(self) -> None:
         """Cancel all jobs and wait for the end of the last, with every node up."""
+        self._start_again()
         self.tell("scancel", "--user", "root")
         until(lambda: not self.tell("squeue", "-h"), 60, "the queue is empty")
         self.heal()

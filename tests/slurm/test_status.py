@@ -76,7 +76,14 @@ def test_a_controller_that_is_down_is_said_and_nothing_is_made_up(cluster: Clust
     cluster.stop_controller()
     begin = time.monotonic()
     shown = look(long)
+    assert time.monotonic() - begin < 30
+    assert "SLURM: squeue " in shown
+    assert "SLURM does not answer" not in shown  # accounting does
+    assert states(long) == {"running": 1, "queued": 9}
 
+    cluster.stop_accounting()
+    begin = time.monotonic()
+    shown = look(long)
     assert time.monotonic() - begin < 30
     assert "SLURM does not answer: states are those of the files alone" in shown
     assert states(long) == {"running": 1, "queued": 9}

@@ -23,7 +23,7 @@ UseTrainer = Callable[[str], None]
 
 NUM_SEEDS = 202
 NUM_RUNS = 5 * NUM_SEEDS
-DONE_WITHIN_S = 600
+DONE_WITHIN_S = 900
 LOOK_EVERY_S = 15
 
 

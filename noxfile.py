@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ nox.options.default_venv_backend = "none"
 ROOT = Path(__file__).parent
 PYPROJECT = ROOT / "pyproject.toml"
 TESTS_ON_PATH = {"PYTHONPATH": str(ROOT / "tests")}
+PEERS = ("lightly==1.6.0",)  # of the benchmarks
 DEMO_GRIDS = ("simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient")
 
 
@@ -125,6 +127,21 @@ def simulation(session: nox.Session) -> None:
     """Print how often the verdicts' rule errs, with its looks, and what it can resolve, from simulated seeds."""
     install(session, "test", project=True)
     session.run(sys.executable, "tests/simulation.py", env={"OMP_NUM_THREADS": "1"} | TESTS_ON_PATH)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure beside peers, in an environment of their own, and write docs/performance.md; `-- step` for one table."""
+    install(session, project=True)
+    folder = ROOT / ".nox" / "bench"
+    interpreter = folder / "bin" / "python"
+    if not interpreter.exists():
+        python(session, "venv", str(folder))
+        shared = "import site; print(site.getsitepackages()[0])"
+        packages = Path(subprocess.check_output([str(interpreter), "-c", shared], text=True).strip())
+        (packages / "shared.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")  # torch, once
+    session.run(str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *PEERS)
+    session.run(str(interpreter), "-m", "benchmarks", *session.posargs, env={"OMP_NUM_THREADS": str(os.cpu_count())})
 
 
 @nox.session(default=False)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from simclr_core.config import BLOCKS, BackboneConfig
+from simclr_core.convolution import Convolution
 
 _BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -51,6 +52,7 @@ class ResNet(nn.Module):
         self.num_features = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
+                module.__class__ = Convolution  # in place: a new layer would draw another initialisation
                 (_lecun_normal if original else _he_normal)(module)
         if config.zero_init_residual:
             self._zero_last_gammas()

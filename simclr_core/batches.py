@@ -68,7 +68,7 @@ class Batches:
         """uint8: whole images (B, 3, S, S) from memory, or from a stream all crops (B, V, 3, S, S)."""
         if self._in_memory is not None:
             for step in range(start, stop):
-                yield self._in_memory[self._indices(step)[self._slice].to(self._device)]
+                yield self._in_memory.index_select(0, self._indices(step)[self._slice].to(self._device))
             return
         interpolation = self._config.views.crop_interpolation
         with contextlib.closing(

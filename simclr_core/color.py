@@ -105,29 +105,41 @@ def color_jitter(
         "tensorflow": (adjust_channel_contrast, adjust_hsv_saturation),
     }[definition]
     brighten = {"multiply": adjust_brightness, "add": shift_brightness}[brightness]
-    images = images.clone()
-    factors = factors.to(order.device)
-    for operation in order.unbind(1):
+    blends = (definition, brightness) == ("torchvision", "multiply")
+
+    def change(images: Tensor, operation: Tensor, factors: Tensor) -> None:
         factor = factors.gather(1, operation[:, None]).squeeze(1)
-        if (definition, brightness) == ("torchvision", "multiply"):
-            _mix(images, operation, factor)
-        else:
-            for number, adjust in enumerate((brighten, contrast, saturation)):
-                change_some(images, operation == number, adjust, factor)
-        change_some(images, operation == 3, adjust_hue, factor)
-    return images
+        if blends:
+            _blend_any(images, operation, factor)
+            return
+        for number, adjust in enumerate((brighten, contrast, saturation)):
+            change_some(images, operation == number, adjust, factor)
+
+    # Sorted by the place of hue in their order, images that have an operation left before it, or after it, are
+    # neighbours: hue, the dearest, is done once for all, and the others on parts of the batch, in place.
+    place, rows = (order == 3).int().argmax(1).sort()
+    images = images.index_select(0, rows.to(images.device))
+    order, factors = order[rows], factors.to(order.device)[rows]
+    firsts = [int((place <= before).sum()) for before in range(3)]
+    if blends:
+        images[: firsts[0]].clamp_(0, 1)  # a crop that overshoots, as if hue too were a blend
+    for slot, first in enumerate(firsts):
+        change(images[first:], order[first:, slot], factors[first:])
+    images = adjust_hue(images, factors[:, 3])
+    for slot, first in enumerate(firsts, start=1):
+        change(images[:first], order[:first, slot], factors[:first])
+    return images.index_select(0, rows.argsort().to(images.device))
 
 
-def _mix(images: Tensor, operation: Tensor, factor: Tensor) -> None:
-    """In place, torchvision's operations 0 to 2: to the last bit, and a tenth faster than one by one.
+def _blend_any(images: Tensor, operation: Tensor, factor: Tensor) -> None:
+    """In place, torchvision's operations 0 to 2, to the last bit: a blend with black, with the mean or with the gray.
 
-    They mix an image with black, its mean or its gray, so one pass over all images does them, with weight 1 for hue.
+    One pass over all images does them, which is a tenth faster than one after the other.
     """
-    weight = torch.where(operation == 3, 1, factor)
     gray = to_gray(images)
-    other = gray.mean((1, 2, 3), keepdim=True) * per_image((1 - weight) * (operation == 1), images)
-    other = other + gray.mul_(per_image((1 - weight) * (operation == 2), images))
-    images.mul_(per_image(weight, images)).add_(other).clamp_(0, 1)
+    other = gray.mean((1, 2, 3), keepdim=True) * per_image((1 - factor) * (operation == 1), images)
+    other = other + gray.mul_(per_image((1 - factor) * (operation == 2), images))
+    images.mul_(per_image(factor, images)).add_(other).clamp_(0, 1)
 
 
 def equalize(images: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def change_some(images: Tensor, chosen: Tensor, operation: Callable[..., Tensor]
     """``on_some`` in place."""
     rows = chosen.nonzero().squeeze(1)
     if len(rows):
-        own = [parameter[rows.to(parameter.device)] for parameter in parameters]
+        own = [parameter.index_select(0, rows.to(parameter.device)) for parameter in parameters]
         rows = rows.to(images.device)
         images.index_copy_(0, rows, operation(images.index_select(0, rows), *own))
     return images

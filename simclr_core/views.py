@@ -141,7 +141,7 @@ class ViewMaker:
             return generator(self._seed, name, step, branch)
 
         for name in self._chains[branch - 1]:
-            rows = {column: values[indices] for column, values in self._tables[branch - 1][name].items()}
+            rows = {key: values.index_select(0, indices) for key, values in self._tables[branch - 1][name].items()}
             if name == "noise":
                 source = generator(self._seed, "noise", step, branch, device=images.device)
                 rows["noise"] = _draw_noise(images, others, source)

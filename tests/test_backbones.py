@@ -12,11 +12,12 @@ from simclr_core.config import BackboneConfig
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_it_is_torchvisions_resnet_without_fc(depth: int) -> None:
-    ours = ResNet(BackboneConfig(depth=depth, zero_init_residual=False)).eval()
-    theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None).eval()
+    """In float64: the last stage sums in another order than torchvision's."""
+    ours = ResNet(BackboneConfig(depth=depth, zero_init_residual=False)).double().eval()
+    theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None).double().eval()
     missing, unexpected = theirs.load_state_dict(ours.state_dict(), strict=False)
     theirs.fc = torch.nn.Identity()
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     assert (sorted(missing), unexpected) == (["fc.bias", "fc.weight"], [])
     with torch.inference_mode():

@@ -13,7 +13,7 @@ from simclr_core.data import Images, normalise, to_float
 from simclr_core.methods.base import Method
 
 BATCH = 250
-"""Images that go through the network at a time: few, so that the maps of a small network stay in a processor's cache."""
+"""Images that go through the network at a time: few, so that a small network's maps stay in a processor's cache."""
 
 
 @dataclass(frozen=True)

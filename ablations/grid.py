@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config import RunConfig, problems_of
 from simclr_core.eval_checks import evaluation_problems
 from simclr_core.identity import cell_id
-from simclr_core.options import Scalar, nearest, override
+from simclr_core.options import Node, Scalar, nearest, override
 from simclr_core.recipes import RECIPES, recipe
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"
@@ -97,7 +97,7 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
                 role=role,
                 label=label,
                 levels=levels,
-                config=replace(config, seed=seed),
+                config=_changed(config, {"seed": seed}),
                 evaluations=evaluations,
                 cell_id=identity,
                 seed=seed,
@@ -147,8 +147,15 @@ def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
     for key, value in settings.items():
         node, _, name = key.rpartition(".")
         by_node.setdefault(node, {})[name] = value
-    nodes = {node: replace(getattr(config, node), **values) for node, values in by_node.items() if node}
-    return replace(config, **nodes, **by_node.get("", {}))
+    nodes = {node: _changed(getattr(config, node), values) for node, values in by_node.items() if node}
+    return _changed(config, nodes | by_node.get("", {}))
+
+
+def _changed(node: Node, values: Mapping[str, Any]) -> Node:
+    """``dataclasses.replace`` in a tenth of its time, for nodes that do nothing when they are made."""
+    made = copy.copy(node)
+    vars(made).update(values)
+    return made
 
 
 def _problems(grid: Grid) -> list[str]:

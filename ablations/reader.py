@@ -9,10 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from ablations.errors import GridError, expected
 from ablations.spec import Axis, Grid, GridEvaluation, GridScale, level_text
 from simclr_core.config import EvalConfig, RunConfig
@@ -46,6 +42,10 @@ _SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s")
 
 def load_yaml(path: Path) -> Any:
     """The plain content of a YAML file; raises GridError naming the line that cannot be read."""
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except yaml.MarkedYAMLError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from simclr_core.distributed import World
 from simclr_core.environment import environment
 
-BENCHMARKS = ("step",)
+BENCHMARKS = ("step", "data_path", "evaluation", "grid", "planning")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 PACKAGES = ("torch", "torchvision", "numpy", "lightly", "kornia")
 

@@ -12,39 +12,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import MISSING, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
-from simclr_core.options import Conditions, Scalar, holds
+from simclr_core.options import Scalar, holds, leaf_fields, leaf_values, node_names
 
 CONFIG_VERSION = 1
 EVAL_VERSION = 1
-
-
-class _Leaf(NamedTuple):
-    name: str
-    is_node: bool
-    is_float: bool
-    only: Conditions
-    neutral: Scalar | None
-    neutral_under: Conditions
-
-
-@functools.cache
-def _leaves(kind: type) -> tuple[_Leaf, ...]:
-    """What ``canonical`` asks of every field of a class, looked up once: grids have thousands of cells."""
-    return tuple(
-        _Leaf(
-            f.name,
-            f.default_factory is not MISSING,
-            type(f.default) is float,
-            f.metadata.get("only", {}),
-            f.metadata.get("neutral"),
-            f.metadata.get("neutral_under", {}),
-        )
-        for f in fields(kind)
-    )
 
 
 def canonical(node: Any, *, neutrals: bool = False) -> dict[str, Any]:
@@ -52,37 +26,57 @@ def canonical(node: Any, *, neutrals: bool = False) -> dict[str, Any]:
 
     ``neutrals``: with those that are left out for having their neutral value, for people to read.
     """
+    out = {name: canonical(getattr(node, name), neutrals=neutrals) for name in node_names(node.__class__)}
+    return out | _canonical_leaves(node.__class__, neutrals, *leaf_values(node))
+
+
+@functools.lru_cache(maxsize=4096, typed=True)  # a grid of thousands of cells has few different nodes
+def _canonical_leaves(kind: type, neutrals: bool, *values: Scalar) -> dict[str, Any]:
+    leaves = leaf_fields(kind)
+    node = kind(**{leaf.name: value for leaf, value in zip(leaves, values, strict=True)})
     out: dict[str, Any] = {}
-    for leaf in _leaves(node.__class__):
-        value = getattr(node, leaf.name)
-        if leaf.is_node:
-            out[leaf.name] = canonical(value, neutrals=neutrals)
+    for leaf, value in zip(leaves, values, strict=True):
+        only, neutral = leaf.metadata.get("only", {}), leaf.metadata.get("neutral")
+        if not holds(node, only):
             continue
-        if leaf.only and not holds(node, leaf.only):
-            continue
-        if neutrals or leaf.neutral is None or value != leaf.neutral or not holds(node, leaf.neutral_under):
-            out[leaf.name] = float(value) if leaf.is_float else value  # 1 and 1.0 are one number
+        if neutrals or neutral is None or value != neutral or not holds(node, leaf.metadata.get("neutral_under", {})):
+            out[leaf.name] = float(value) if type(leaf.default) is float else value  # 1 and 1.0 are one number
     return out
 
 
 def run_id(config: RunConfig) -> str:
     """A readable prefix and 12 hexadecimal digits of the canonical configuration, seed included."""
-    content = {"config_version": CONFIG_VERSION, "config": canonical(config)}
-    return f"{config.method.name}-{config.data.name}-{_digest(content, 12)}"
+    text = f'{{"config":{_text(config)},"config_version":{CONFIG_VERSION}}}'
+    return f"{config.method.name}-{config.data.name}-{_digest(text, 12)}"
 
 
 def cell_id(config: RunConfig) -> str:
     """The same for a configuration without its seed: the unit that seeds replicate."""
-    without_seed = {key: value for key, value in canonical(config).items() if key != "seed"}
-    return _digest({"config_version": CONFIG_VERSION, "config": without_seed}, 12)
+    return _digest(f'{{"config":{_text(config, without="seed")},"config_version":{CONFIG_VERSION}}}', 12)
 
 
 def eval_id(evaluation: EvalConfig) -> str:
     """The name of an evaluation's result file."""
-    content = {"eval_version": EVAL_VERSION, "evaluation": canonical(evaluation)}
-    return f"{evaluation.protocol}-{evaluation.embedding}-{_digest(content, 8)}"
+    text = f'{{"eval_version":{EVAL_VERSION},"evaluation":{_text(evaluation)}}}'
+    return f"{evaluation.protocol}-{evaluation.embedding}-{_digest(text, 8)}"
 
 
-def _digest(content: dict[str, Any], length: int) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _text(node: Any, without: str = "") -> str:
+    """``canonical(node)`` as JSON with sorted keys and no blanks, put together from the nodes' texts."""
+    parts = {name: _text(getattr(node, name)) for name in node_names(node.__class__)}
+    if not parts:
+        return _text_of_leaves(node.__class__, *leaf_values(node))
+    leaves = _canonical_leaves(node.__class__, False, *leaf_values(node))
+    parts |= {name: json.dumps(value) for name, value in leaves.items()}
+    pairs = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts) if name != without)
+    return f"{{{pairs}}}"
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _text_of_leaves(kind: type, *values: Scalar) -> str:
+    leaves = _canonical_leaves(kind, False, *values)
+    return json.dumps(leaves, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -7,9 +7,11 @@ fields: it declares them with ``only``. What names a run is made from the tree i
 from __future__ import annotations
 
 import difflib
+import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 Scalar = bool | int | float | str
@@ -87,8 +89,8 @@ def _article(kind: str) -> str:
     return {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a word"}[kind]
 
 
-def _check(node: Any, f: Field[Any], key: str) -> list[str]:
-    value, meta = getattr(node, f.name), f.metadata
+def _check(value: Any, f: Field[Any], key: str) -> list[str]:
+    meta = f.metadata
     if choices := meta.get("choices"):
         if value not in choices:
             return [f"{key} = {value!r}: expected one of {', '.join(choices)}{nearest(value, list(choices))}"]
@@ -101,16 +103,33 @@ def _check(node: Any, f: Field[Any], key: str) -> list[str]:
     return []
 
 
+@functools.cache
+def leaf_fields(kind: type) -> tuple[Field[Any], ...]:
+    """The fields of a class of nodes that hold values."""
+    return tuple(f for f in fields(kind) if f.default_factory is MISSING)
+
+
+@functools.cache
+def node_names(kind: type) -> tuple[str, ...]:
+    """The names of those that hold nodes."""
+    return tuple(f.name for f in fields(kind) if f.default_factory is not MISSING)
+
+
+def leaf_values(node: Any) -> list[Scalar]:
+    """The values of its leaf fields, which tell all that can be told of a node without those below it."""
+    return [getattr(node, f.name) for f in leaf_fields(node.__class__)]
+
+
 def field_problems(node: Any, prefix: str = "") -> list[str]:
     """What is wrong with a node and those below it, field by field."""
-    problems: list[str] = []
-    for f in fields(node):
-        key = f"{prefix}{f.name}"
-        if is_dataclass(getattr(node, f.name)):
-            problems += field_problems(getattr(node, f.name), f"{key}.")
-        else:
-            problems += _check(node, f, key)
-    return problems
+    below = (field_problems(getattr(node, name), f"{prefix}{name}.") for name in node_names(node.__class__))
+    return [*itertools.chain.from_iterable(below), *_leaf_problems(node.__class__, prefix, *leaf_values(node))]
+
+
+@functools.lru_cache(maxsize=4096, typed=True)  # a grid of thousands of cells has few different nodes
+def _leaf_problems(kind: type, prefix: str, *values: Scalar) -> tuple[str, ...]:
+    leaves = zip(leaf_fields(kind), values, strict=True)
+    return tuple(problem for f, value in leaves for problem in _check(value, f, f"{prefix}{f.name}"))
 
 
 def override(config: Node, values: Mapping[str, object]) -> Node:

@@ -107,7 +107,7 @@ def pretrain(
     """
     start = time.perf_counter()
     batches = Batches(config, images, world, runtime.num_workers)
-    training = _build(config, batches, world)
+    training = build_training(config, batches, world)
     if (state := from_main(lambda: checkpoint.load(run_dir))) is not None:
         training.restore(state)
     elapsed_before = training.duration_s
@@ -126,7 +126,7 @@ def pretrain(
         schedule_step = batch.step - batch.step % batches.steps_per_epoch if by_epoch else batch.step
         lr = lr_at(schedule_step, peak, warmup_steps, num_steps)
         set_lr(training.optimizer, lr, peak)
-        output = _descend(training.method, batch, _targets_of(batch, batches, training, num_steps))
+        output = descend(training.method, batch, _targets_of(batch, batches, training, num_steps))
         training.optimizer.step()
         training.step += 1
 
@@ -156,7 +156,8 @@ def pretrain(
     return training
 
 
-def _build(config: RunConfig, batches: Batches, world: World) -> Training:
+def build_training(config: RunConfig, batches: Batches, world: World) -> Training:
+    """The network and the optimiser of a configuration as they stand before the first step."""
     torch.manual_seed(derive(config.seed, "init"))
     method = build_method(config)
     set_batch_norm_extent(method, config.training)
@@ -187,7 +188,7 @@ def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: i
     return None
 
 
-def _descend(method: Method, batch: Batch, targets: Targets | None) -> StepOutput:
+def descend(method: Method, batch: Batch, targets: Targets | None) -> StepOutput:
     """Gradients of the mean loss over the pairs and processes; the last pair's output, with this process's mean."""
     outputs: list[StepOutput] = [method(view_1, view_2, targets) for view_1, view_2 in batch.pairs]
     loss = outputs[0].loss if len(outputs) == 1 else torch.stack([output.loss for output in outputs]).mean()

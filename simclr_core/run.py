@@ -20,6 +20,7 @@ from simclr_core.evals.embed import Embeddings, embed
 from simclr_core.evaluate import evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
+from simclr_core.memory import keep_freed_memory
 from simclr_core.methods import build_method
 from simclr_core.options import ConfigError, flatten
 from simclr_core.pretrain import OnProgress, Progress, StopRequested, Training, pretrain
@@ -60,6 +61,7 @@ def execute(
         if finished and not missing:
             return
         torch.set_num_threads(runtime.num_threads)
+        keep_freed_memory()
         on_progress = on_progress if world.is_main else lambda _: None
         on_progress(Progress("load", 0, 1))
         from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import fields
 
 import pytest
 
 from simclr_core.config import EvalConfig, RunConfig, problems_of
-from simclr_core.identity import canonical, cell_id, eval_id, run_id
+from simclr_core.identity import CONFIG_VERSION, canonical, cell_id, eval_id, run_id
 from simclr_core.options import ConfigError, flatten, override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.runtime import RuntimeConfig
@@ -137,3 +139,19 @@ def test_a_wrong_value_says_what_was_expected(values: dict[str, object], problem
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'simclr_mini'"):
         recipe("simclr_mimi")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_ids_are_hashes_of_the_canonical_json(name: str) -> None:
+    """Which is put together from parts that are kept: as one piece it gives the same."""
+
+    def digest(content: object) -> str:
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    config = override(recipe(name), {"seed": 7})
+    content = canonical(config)
+    assert run_id(config).endswith(digest({"config_version": CONFIG_VERSION, "config": content})[:12])
+    del content["seed"]
+    assert cell_id(config) == digest({"config_version": CONFIG_VERSION, "config": content})[:12]
+    canonical(config)["views"]["kind"] = "changed by who got it"
+    assert canonical(config)["views"]["kind"] == config.views.kind

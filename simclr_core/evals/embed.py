@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from simclr_core.data import Images, normalise, to_float
 from simclr_core.methods.base import Method
 
-BATCH = 500
-"""Images that go through the network at a time."""
+BATCH = 250
+"""Images that go through the network at a time: few, so that a small network's maps stay in a processor's cache."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,142 @@
+"""What a mini run's four evaluations cost: linear and kNN on features and z, 10,000 labels, 10,000 test images.
+
+The network is that of ``simclr_mini``, trained as long on the built-in photographs at 32 pixels, since the solver's
+work hangs on how the features are spread; mirrored and turned patches bring their number to 10,000 and 10,000.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.tables import Table, in_turns, speed_ratio
+from simclr_core.cost import forward_multiply_adds
+from simclr_core.data import ImageSet, load_dataset
+from simclr_core.distributed import World
+from simclr_core.evals.embed import Embeddings, embed
+from simclr_core.evals.knn import knn_scores
+from simclr_core.evals.linear import HOLDOUT_EVERY, L2_LEVELS, fit_linear
+from simclr_core.evals.standardise import Standardise
+from simclr_core.pretrain import pretrain
+from simclr_core.recipes import simclr_mini
+from simclr_core.runtime import RuntimeConfig
+
+NUM_IMAGES = 10_000
+K, TEMPERATURE = 200, 0.1
+ROUNDS = 3
+CPU = torch.device("cpu")
+
+
+def run() -> list[Table]:
+    """The share of a run, and every part beside another way to it."""
+    torch.set_num_threads(1)  # as a worker of a grid
+    config = simclr_mini()
+    config.data.name = "photos"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = load_dataset(config.data, folder, folder / "cache")
+        start = time.perf_counter()
+        training = pretrain(config, dataset.pretrain, World(), RuntimeConfig(), folder, lambda _: None)
+        training_s = time.perf_counter() - start
+    method = training.method.eval()
+    normalization = config.data.normalization
+    assert isinstance(dataset.train, ImageSet)
+    assert isinstance(dataset.test, ImageSet)
+    sets = [in_all_orientations(part) for part in (dataset.train, dataset.test)]
+    train, test = (embed(method, images, normalization, CPU) for images in sets)
+    num_classes = len(dataset.classes)
+
+    square = torch.randn(1024, 1024)
+    ways: dict[str, Callable[[], object]] = {
+        "embedding": lambda: [embed(method, images, normalization, CPU) for images in sets],
+        PRODUCT: lambda: square @ square,
+    }
+    for part in ("features", "z"):
+        ways |= ways_of(part, train, test, num_classes)
+    timings = in_turns(ways, ROUNDS)
+    own = [name for name in timings if not name.endswith((PRODUCT, SCIKIT_LEARN, TOPK))]
+    seconds = {"training": training_s} | {name: statistics.median(timings[name]) for name in own}
+    total = sum(seconds.values())
+    seconds["all evaluation"] = total - training_s
+    flops = 2 * forward_multiply_adds(config) * 2 * NUM_IMAGES
+    limit = statistics.median(timings[PRODUCT]) / (2 * 1024**3) * flops / seconds["embedding"]
+    return [
+        Table(
+            "Evaluation in a mini run",
+            ("part", "seconds", "% of both"),
+            [(name, value, 100 * value / total) for name, value in seconds.items()],
+            f"Linear and kNN on features and on z, {NUM_IMAGES:,} labels and as many test images, one thread. All share"
+            " the embedding.",
+        ),
+        Table(
+            "Its parts beside others",
+            ("part", "beside", "times as fast"),
+            [
+                *((name, OTHERS[name.split()[0]], speed_ratio(timings, name, other_of(name))) for name in own[1:]),
+                ("embedding", "its multiply-adds in matrix products of 1,024 rows and columns", limit),
+            ],
+        ),
+    ]
+
+
+PRODUCT, SCIKIT_LEARN, TOPK = "product", "by scikit-learn", "by topk"
+OTHERS = {
+    "linear": "scikit-learn's L-BFGS, which stops after 100 steps before it has converged",
+    "kNN": "the same by torch.topk",
+}
+
+
+def other_of(name: str) -> str:
+    """The other way's name to ``linear on z``, say."""
+    return f"{name} {SCIKIT_LEARN if name.startswith('linear') else TOPK}"
+
+
+def in_all_orientations(images: ImageSet) -> ImageSet:
+    """Quarter turns and mirrored ones after the images themselves, ``NUM_IMAGES`` in all."""
+    turned = [torch.rot90(part, turns, (2, 3)) for part in (images.images, images.images.flip(3)) for turns in range(4)]
+    labels = images.labels.repeat(len(turned))
+    return ImageSet(torch.cat(turned)[:NUM_IMAGES], labels[:NUM_IMAGES])
+
+
+def ways_of(part: str, train: Embeddings, test: Embeddings, num_classes: int) -> dict[str, Callable[[], object]]:
+    """Both protocols on ``features`` or ``z``, ours and another's."""
+    bank, queries, labels = train.of(part), test.of(part), train.labels
+    return {
+        f"linear on {part}": lambda: fit_linear(bank, labels).scores(queries, num_classes),
+        other_of(f"linear on {part}"): lambda: by_scikit_learn(bank, labels, queries),
+        f"kNN on {part}": lambda: knn_scores(bank, labels, queries, num_classes, k=K, temperature=TEMPERATURE),
+        other_of(f"kNN on {part}"): lambda: by_topk(bank, labels, queries, num_classes),
+    }
+
+
+def by_scikit_learn(train: Tensor, labels: Tensor, test: Tensor) -> None:
+    """As many fits, with its default solver and limit of steps, each from where the last ended."""
+    standardise = Standardise.by(train)
+    x, y = standardise(train).numpy(), labels.numpy()
+    model = LogisticRegression(warm_start=True)
+    part = torch.arange(len(y)) % HOLDOUT_EVERY != 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for l2 in L2_LEVELS:
+            model.set_params(C=1 / (l2 * int(part.sum()))).fit(x[part], y[part])
+        model.set_params(C=1 / (L2_LEVELS[-1] * len(y))).fit(x, y)
+    model.decision_function(standardise(test).numpy())
+
+
+def by_topk(bank: Tensor, labels: Tensor, queries: Tensor, num_classes: int) -> None:
+    """The usual lines for it, in parts of 500 queries."""
+    bank = functional.normalize(bank, dim=1)
+    for part in functional.normalize(queries, dim=1).split(500):
+        nearest, indices = (part @ bank.T).topk(K, dim=1)
+        votes = (nearest / TEMPERATURE).exp()
+        torch.zeros(len(part), num_classes).scatter_add_(1, labels[indices], votes)

@@ -22,7 +22,7 @@ nox.options.default_venv_backend = "none"
 ROOT = Path(__file__).parent
 PYPROJECT = ROOT / "pyproject.toml"
 TESTS_ON_PATH = {"PYTHONPATH": str(ROOT / "tests")}
-PEERS = ("lightly==1.6.0",)  # of the benchmarks
+PEERS = ("kornia==0.9.0", "lightly==1.6.0")  # of the benchmarks
 DEMO_GRIDS = ("simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient")
 
 

@@ -7,6 +7,6 @@ A benchmark is a module here with one public function::
 It measures and returns its tables (``tables.Table``), the first of which has the figure and its ratio to the peer or
 the limit; it prints nothing and writes nothing but temporary files. Its name in ``__main__.BENCHMARKS`` is its
 module's. What is compared takes turns (``tables.in_turns``), since other work on a machine meets all alike then, and
-ratios are medians of the rounds' ratios. ``status`` is an older script, to be run by itself;
-``streaming`` is a part of ``data_path``.
+ratios are medians of the rounds' ratios. ``tables.Apart`` gives each its own process where settings differ. ``status``
+is an older script, to be run by itself; ``streaming`` is a part of ``data_path``.
 """

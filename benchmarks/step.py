@@ -7,6 +7,8 @@ shows it (its transform in a torch DataLoader, its loss and head). Two views of 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import statistics
 from collections.abc import Callable, Iterator
@@ -20,11 +22,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2.functional import to_pil_image
 
-from benchmarks.tables import Table, Timings, in_turns, speed_ratio
+from benchmarks.tables import Apart, Table, Timings, in_turns, speed_ratio
 from simclr_core.backbones import ResNet
 from simclr_core.batches import Batches
 from simclr_core.config import BackboneConfig, RunConfig
-from simclr_core.cost import forward_multiply_adds
+from simclr_core.cost import forward_multiply_adds, num_features
 from simclr_core.data import ImageSet, load_dataset
 from simclr_core.decoding import DataError
 from simclr_core.distributed import World
@@ -45,70 +47,49 @@ Step = Callable[[], object]
 
 def run() -> list[Table]:
     """Images a second, the share of the matrix products' limit, and where the time of our step goes."""
-    keep_freed_memory()
-    images = _images()
     limits = {dtype: _matrix_product_gflops(dtype) for dtype in (torch.float32, torch.bfloat16)}
     speeds, profiles = [], []
-    for name, backbone in NETWORKS.items():
-        config = recipe("simclr_mini")
-        config.backbone = backbone
-        config.data.train_images = 0
-        steps = {
-            "ours": _ours(config, images),
-            "lightly": _lightly(backbone, images),
-            "lightly, channels last": _lightly(backbone, images, channels_last=True),
+    for network in NETWORKS:
+        contenders = {
+            "ours": functools.partial(_ours, network),
+            "lightly": functools.partial(_lightly, network),
+            "lightly, channels last": functools.partial(_lightly, network, channels_last=True),
         }
         if limits[torch.bfloat16] > limits[torch.float32]:  # otherwise bfloat16 is emulated, tens of times slower
-            both = {"channels_last": True, "bfloat16": True}
-            steps["lightly, channels last, bfloat16 autocast"] = _lightly(backbone, images, **both)
-        turns = {what: _repeated(step, STEPS[name]) for what, step in steps.items()}
-        timings = in_turns(turns, ROUNDS[name])
-        speeds += [_row(name, what, timings, config, limits) for what in steps]
-        profiles.append(_profile(name, steps["ours"]))
-    threads = f"{torch.get_num_threads()} threads"
+            both = functools.partial(_lightly, network, channels_last=True, bfloat16=True)
+            contenders["lightly, channels last, bfloat16 autocast"] = both
+        with contextlib.ExitStack() as stack:
+            tasks = {what: stack.enter_context(contextlib.closing(Apart(make))) for what, make in contenders.items()}
+            timings = in_turns(tasks, ROUNDS[network])
+            profiled = stack.enter_context(contextlib.closing(Apart(functools.partial(_profiled, network))))
+            columns = ("operator", "calls", "share of the step")
+            profiles.append(Table(f"Where the time of our step goes: {network}", columns, profiled()))
+        speeds += [_row(network, what, timings, limits) for what in tasks]
     return [
         Table(
-            f"Training steps of SimCLR, batch {BATCH}, 32 pixels, {threads}",
-            ("network", "what", "images a second", "ours is x times as fast", "GFLOP/s in convolutions", "share"),
+            f"Training steps of SimCLR, batch {BATCH}, 32 pixels, {torch.get_num_threads()} threads",
+            ("network", "what", "images a second", "ours is x times as fast", "GFLOP/s of multiply-adds", "share"),
             speeds,
-            "Median step of the rounds. Two views of an image are two images; a backward pass counts as two forward"
-            " passes. Share: of the best float32 matrix product of this machine in the same run,"
-            f" {limits[torch.float32]:.0f} GFLOP/s (bfloat16: {limits[torch.bfloat16]:.0f}).",
+            "Median step of the rounds, each contender in a process of its own. Two views of an image are two images; a"
+            " backward pass counts as two forward passes. Share: of the best float32 matrix product of this machine in"
+            f" the same run, {limits[torch.float32]:.0f} GFLOP/s (bfloat16: {limits[torch.bfloat16]:.0f}).",
         ),
         *profiles,
     ]
 
 
-def _repeated(step: Step, count: int) -> Step:
-    return lambda: [step() for _ in range(count)]
-
-
-def _profile(network: str, step: Step) -> Table:
-    """Operators by the time spent in themselves, those above 2 %."""
-    with profile(activities=[ProfilerActivity.CPU]) as found:
-        step()
-    total = sum(event.self_cpu_time_total for event in found.key_averages())
-    rows: list[tuple[str | float, ...]] = []
-    for event in sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total):
-        if event.self_cpu_time_total < 0.02 * total:
-            break
-        rows.append((f"`{event.key}`", float(event.count), f"{event.self_cpu_time_total / total:.1%}"))
-    return Table(f"Where the time of our step goes: {network}", ("operator", "calls", "share of the step"), rows)
-
-
-def _row(
-    network: str, what: str, timings: Timings, config: RunConfig, limits: dict[torch.dtype, float]
-) -> tuple[str | float, ...]:
+def _row(network: str, what: str, timings: Timings, limits: dict[torch.dtype, float]) -> tuple[str | float, ...]:
     images_per_s = 2 * BATCH * STEPS[network] / statistics.median(timings[what])
-    gflops = 6 * forward_multiply_adds(config) * images_per_s / 1e9
-    return (
-        network,
-        what,
-        images_per_s,
-        speed_ratio(timings, "ours", what),
-        gflops,
-        f"{gflops / limits[torch.float32]:.0%}",
-    )
+    gflops = 6 * forward_multiply_adds(_config(network)) * images_per_s / 1e9
+    share = f"{gflops / limits[torch.float32]:.0%}"
+    return network, what, images_per_s, speed_ratio(timings, "ours", what), gflops, share
+
+
+def _config(network: str) -> RunConfig:
+    config = recipe("simclr_mini")
+    config.backbone = NETWORKS[network]
+    config.data.train_images = 0
+    return config
 
 
 def _images() -> ImageSet:
@@ -130,9 +111,10 @@ def _matrix_product_gflops(dtype: torch.dtype) -> float:
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def _ours(config: RunConfig, images: ImageSet) -> Step:
-    world = World()
-    batches = Batches(config, images, world, num_workers=0)
+def _step_of_ours(network: str) -> Step:
+    keep_freed_memory()
+    config, world = _config(network), World()
+    batches = Batches(config, _images(), world, num_workers=0)
     training = build_training(config, batches, world)
     coming = batches.steps(0, 10**9)
 
@@ -141,6 +123,34 @@ def _ours(config: RunConfig, images: ImageSet) -> Step:
         training.optimizer.step()
 
     return step
+
+
+def _ours(network: str) -> Step:
+    return _turn(network, _step_of_ours(network))
+
+
+def _turn(network: str, step: Step) -> Step:
+    def turn() -> None:
+        for _ in range(STEPS[network]):
+            step()
+
+    return turn
+
+
+def _profiled(network: str) -> Callable[[], list[tuple[str | float, ...]]]:
+    """Operators of one step by the time spent in themselves, those above 2 %."""
+    step = _step_of_ours(network)
+    step()
+
+    def rows() -> list[tuple[str | float, ...]]:
+        with profile(activities=[ProfilerActivity.CPU]) as found:
+            step()
+        events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        total = sum(event.self_cpu_time_total for event in events)
+        shares = [(f"`{event.key}`", float(event.count), event.self_cpu_time_total / total) for event in events]
+        return [(name, count, f"{share:.1%}") for name, count, share in shares if share > 0.02]
+
+    return rows
 
 
 class _Pictures(Dataset[tuple[list[Tensor], int]]):
@@ -160,26 +170,25 @@ class _Pictures(Dataset[tuple[list[Tensor], int]]):
 class _LightlySimCLR(nn.Module):
     """The model of lightly's SimCLR example, with a backbone for CIFAR-10."""
 
-    def __init__(self, backbone: nn.Module, num_features: int) -> None:
+    def __init__(self, backbone: nn.Module, features: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.projection_head = SimCLRProjectionHead(num_features, num_features, 128)
+        self.projection_head = SimCLRProjectionHead(features, features, 128)
 
     def forward(self, x: Tensor) -> Tensor:
         z: Tensor = self.projection_head(self.backbone(x).flatten(start_dim=1))
         return z
 
 
-def _lightly(config: BackboneConfig, images: ImageSet, *, channels_last: bool = False, bfloat16: bool = False) -> Step:
-    network = _torchs_own(config)
-    model = _LightlySimCLR(network, ResNet(config).num_features)
+def _lightly(network: str, *, channels_last: bool = False, bfloat16: bool = False) -> Step:
+    config, workers = NETWORKS[network], torch.get_num_threads()
+    model = _LightlySimCLR(_torchs_own(config), num_features(config))
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=memory_format)
     criterion = NTXentLoss(temperature=0.2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.06)
-    loader = DataLoader(
-        _Pictures(images), BATCH, shuffle=True, drop_last=True, num_workers=torch.get_num_threads(), prefetch_factor=1
-    )
+    pictures = _Pictures(_images())
+    loader = DataLoader(pictures, BATCH, shuffle=True, drop_last=True, num_workers=workers, prefetch_factor=1)
     coming: Iterator[tuple[list[Tensor], Tensor]] = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def step() -> None:
@@ -191,7 +200,7 @@ def _lightly(config: BackboneConfig, images: ImageSet, *, channels_last: bool = 
         optimizer.step()
         optimizer.zero_grad()
 
-    return step
+    return _turn(network, step)
 
 
 def _torchs_own(config: BackboneConfig) -> nn.Module:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
 
 Timings = dict[str, list[float]]
 """Seconds of every counted round, by what was timed."""
@@ -50,6 +54,39 @@ def in_turns(tasks: Mapping[str, Callable[[], object]], rounds: int) -> Timings:
             if number:
                 timings[name].append(time.perf_counter() - start)
     return timings
+
+
+class Apart:
+    """A task in a process of its own: contenders share neither settings nor memory. Called, it runs once more.
+
+    ``make``, which can be pickled, makes the task there; what the task returns comes back.
+    """
+
+    def __init__(self, make: Callable[[], Callable[[], object]]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(make, other))
+        self._process.start()
+        other.close()
+        self._connection.recv()
+
+    def __call__(self) -> Any:
+        """Run the task; what it returns."""
+        self._connection.send("run")
+        return self._connection.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.join()
+
+
+def _serve(make: Callable[[], Callable[[], object]], connection: Connection) -> None:
+    task = make()
+    connection.send("made")
+    with contextlib.suppress(EOFError):
+        while connection.recv():
+            connection.send(task())
 
 
 def speed_ratio(timings: Timings, ours: str, other: str) -> float:

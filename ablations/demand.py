@@ -106,6 +106,9 @@ def _judging(spec: RunSpec, tune: Tune, level: str) -> RunSpec:
 def _chosen(grid: Grid, tune: Tune, runs: list[RunSpec], store: Store | None) -> Arm:
     """An arm, with the level of the best mean once all its runs are done; of equal ones the first."""
     levels = {name: level for name, level in runs[0].levels.items() if name != tune.name}
+    if len({run.levels[tune.name] for run in runs}) == 1:  # nothing to choose from, at this scale
+        (level,) = {run.levels[tune.name] for run in runs}
+        return Arm(levels, {level: None}, level, ())
     by_level: dict[Scalar, list[float]] = {}
     missing = False
     for run in runs:

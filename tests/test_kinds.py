@@ -13,7 +13,7 @@ from scipy import stats
 from reports.claim_checks import claim_problems
 from reports.claims import Verdict, decide, judge
 from reports.papers import load_paper
-from reports.rule import LOOKS, alpha_at_look, further_seeds, holm
+from reports.rule import LOOKS, alpha_at_look, further_seeds, holm, settle
 from reports.stats import contrast, difference, one_sample
 from reports.trial import NOT_PRINTED, Trial, noise_sd, put_on_trial
 
@@ -210,8 +210,45 @@ def test_looks_pay_for_themselves_and_what_is_decided_stays_so() -> None:
     assert "runs have no value" in with_looks(2).detail
 
 
+def test_what_is_decided_stays_decided_and_stays_in_the_family() -> None:
+    clear, against, late = [(0.001, 1.0), (0.001, 1e-9)], [(0.3, 1.0)] * 4, [(0.2, 1.0), (0.02, 1.0)]
+
+    first, second, third = settle([clear, against, late])
+
+    assert (first.place, first.p_supported, first.p_contradicted) == (0, pytest.approx(0.003), 1.0)
+    assert (second.place, second.decided) == (3, False)
+    assert (third.place, third.p_supported) == (1, pytest.approx(0.04))  # 0.02 times the two that are left
+    assert settle([late])[0].p_supported == pytest.approx(0.02)
+    assert settle([]) == []
+
+
 def test_looks_divide_alpha() -> None:
     assert [alpha_at_look(look) for look in (2, *LOOKS)] == [0.0, *[0.0125] * 4]
+
+
+def test_a_look_sees_no_seed_beyond_it() -> None:
+    """Cells with more seeds than the claim's look change nothing, whatever those seeds say."""
+    claim = {"kind": "better", "group": {"method": "b"}, "than": {"method": "a"}}
+    calm = _frame({("a", "64"): 50.0, ("b", "64"): 50.4}, noise=np.array([0.0, 0.1, -0.1]))
+    wild = _frame({("b", "64"): 99.0}, noise=np.linspace(0.0, 9.0, 12))
+
+    before = _decide(claim, calm, looks=True)
+    after = _decide(claim, pd.concat([calm, wild[wild["seed"] > 2]]), looks=True)
+
+    assert (after.n, after.look) == (before.n, before.look) == (3, 3)
+    assert (after.p_supported, after.estimate, after.verdict) == (before.p_supported, before.estimate, before.verdict)
+
+
+def test_divergence_is_counted_at_looks_too() -> None:
+    claim = {"kind": "diverges", "group": {"method": "a"}}
+
+    def found(num_seeds: int) -> Verdict:
+        return _decide(
+            claim, _frame({("a", "64"): math.nan}, noise=np.zeros(num_seeds), outcome="diverged"), looks=True
+        )
+
+    assert [found(num).verdict for num in (2, 5, 7, 8)] == ["undecided", "undecided", "undecided", "supported"]
+    assert found(8).p_supported == pytest.approx(4 / 2**8)
 
 
 def test_further_seeds_give_the_power_asked_for() -> None:

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import WriteGrid
-from typer.testing import CliRunner, Result
+from conftest import Ablate, UseTrainer, WriteGrid
 
 import reports
-from ablations import console
-from ablations.cli import app
 from ablations.display import duration
 from ablations.grid import expand, find_grids, load_grid
 from simclr_core.cost import training_multiply_adds
 
 FIG5 = "simclr_fig5_augmentation_pairs"
 FIG2 = "simsiam_fig2_stop_gradient"
-Ablate = Callable[..., Result]
-UseTrainer = Callable[[str], None]
-
-
-@pytest.fixture
-def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablate:
-    """Run ``ablate`` in an empty folder; an exception that is no exit fails the test."""
-    monkeypatch.chdir(tmp_path)
-    for shown in (console.out, console.err):
-        monkeypatch.setattr(shown, "_width", 200)
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, arguments, catch_exceptions=False)
-
-    return run
 
 
 def test_every_command_has_help(ablate: Ablate) -> None:

@@ -40,7 +40,7 @@ def declare(
         content = {
             "schema_version": SCHEMA_VERSION,
             "time": time.time(),
-            "num_started": sum(store.run_dir(spec.run_id).is_dir() for spec in of_grid.runs),
+            "num_started": sum(_started(spec, store) for spec in of_grid.runs),
             "num_runs": len(of_grid.every),
             "metric": grid.metric,
             "looks": grid.scales[scale].looks,
@@ -59,10 +59,15 @@ def declare(
 def withdraw(kept: Sequence[tuple[Grid, Demand]], scale: str, store: Store) -> None:
     """Forget what was kept of grids of which no run could be started after all."""
     for grid, of_grid in kept:
-        if not any(store.run_dir(spec.run_id).is_dir() for spec in of_grid.runs):
+        if not any(_started(spec, store) for spec in of_grid.runs):
             shutil.rmtree(_path(store, grid.name, scale).parent)
     with suppress(OSError):
         (store.root / FOLDER).rmdir()  # if it is empty
+
+
+def _started(spec: RunSpec, store: Store) -> bool:
+    """By ``ablate``, or by hand; waiting in a queue is no start."""
+    return any((store.run_dir(spec.run_id) / name).exists() for name in ("provenance.json", "spec.json"))
 
 
 def read(store: Store, grid: str, scale: str) -> dict[str, Any] | None:

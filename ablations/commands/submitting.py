@@ -11,7 +11,7 @@ import typer
 from ablations import plan as planning
 from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
 from ablations.console import err, say, tell, told
-from ablations.declared import declare
+from ablations.declared import declare, withdraw
 from ablations.demand import Demand
 from ablations.display import duration
 from ablations.launch import merge
@@ -87,7 +87,7 @@ def start(
         if dry_run:
             _show(order, runs.todo, core_s, of_store, code)
             return
-        declare(of_grids, order.scale, runs.todo, of_store)
+        declared = declare(of_grids, order.scale, [*runs.todo, *runs.queued], of_store)
         done = submitting.submit(order, runs, core_s, of_store, code)
     if done.job_ids:
         jobs = f"job{'s' if len(done.job_ids) > 1 else ''} {', '.join(done.job_ids)}"
@@ -98,6 +98,8 @@ def start(
         say(f"{done.taken} runs were taken by another submission at the same moment")
     if done.added:
         say(f"{done.added} queued runs were asked for more evaluations")
+    if runs.todo and not done.job_ids:
+        withdraw(declared, order.scale, of_store)
     if done.problems:
         tell(done.problems)
         say("what was not submitted is as before; the same command tries again", err)

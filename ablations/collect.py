@@ -124,7 +124,11 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
         "dataset": spec.config.data.name,
         "outcome": result["outcome"],
     }
-    evaluated = [row for evaluation in record["evaluations"] for row in _evaluation_rows(shared, evaluation)]
+    evaluated = [
+        row
+        for asked, evaluation in zip(spec.evaluations, record["evaluations"], strict=True)
+        for row in _evaluation_rows(shared, asked.metric, evaluation)
+    ]
     of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
     rows = [{**of_run, "metric": metric, "value": result[metric]} for metric in RUN_METRICS]
     measured = [metric for metric in CONTRASTIVE_METRICS if result.get(metric) is not None]
@@ -133,12 +137,11 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
     return evaluated + rows
 
 
-def _evaluation_rows(shared: Row, evaluation: dict[str, Any]) -> list[Row]:
+def _evaluation_rows(shared: Row, metric: str, evaluation: dict[str, Any]) -> list[Row]:
     """A row for top-1, and one for top-5, under ``linear_top5`` and the like, where the evaluation has it.
 
     Evaluations of an earlier version have none, nor have those of fewer than six classes.
     """
-    metric = evaluation["metric"]
     row = {**shared, **{key: evaluation[key] for key in ("num_labels", "num_test")}}
     rows = [{**row, "metric": metric, "value": evaluation["top1"]}]
     if evaluation.get("top5") is not None:

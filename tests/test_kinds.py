@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ablations.grid import load_grid
 from reports.claim_checks import claim_problems
-from reports.claims import Verdict, decide, judge
+from reports.claims import Verdict, as_printed, decide, judge
 from reports.papers import load_paper
 from reports.rule import LOOKS, alpha_at_look, further_seeds, holm, settle
 from reports.stats import contrast, difference, one_sample
@@ -288,13 +289,38 @@ def test_gaps_shrink_with_training_for_linear_scaling_only(scaling, words, chang
     assert trial.high - trial.low == pytest.approx(2 * 1.96 * 2 * 0.79, rel=1e-3)  # four single runs
 
 
-def test_composing_does_not_help_every_pair() -> None:
-    claim = {
-        "kind": "each_better", "group": {"different": ["first", "second"]}, "than": {"same": ["first", "second"]},
-        "parts": ["first", "second"],
-    }  # fmt: skip
+def _declared(grid_name: str, claim_id: str) -> Trial:
+    """A shipped claim on the paper's numbers."""
+    grid = load_grid(grid_name)
+    (claim,) = [claim for claim in grid.claims if claim["id"] == claim_id]
+    axes = [
+        axis.name for axis in next(iter(grid.scales.values())).axes if not (grid.tune and axis.key == grid.tune.axis)
+    ]
+    paper = load_paper(grid.paper["csv"], axes)
+    cells = paper[paper["role"] == "cell"]
+    return put_on_trial(as_printed(claim), cells, axes=axes, metric=grid.metric, noise=noise_sd(grid.paper["key"]))
 
-    trial = _trial(claim, "simclr_fig5_augmentation_pairs.csv", ["first", "second"])
+
+@pytest.mark.parametrize(
+    ("grid", "claim", "estimate"),
+    [
+        ("simclr_table4_loss_functions", "C13", 63.9 - 57.9),
+        ("simclr_table4_loss_functions", "C14", 57.5 - 50.9),
+        ("simclr_table4_loss_functions", "C14b", 57.9 - 51.6),
+        ("simclr_cifar10", "C26", 95.1 - 94.0),
+        ("simclr_table7_semi_supervised", "C22", 48.3 - 25.4),
+        ("simclr_table7_semi_supervised", "C22b", 65.6 - 56.4),
+        ("simclr_table7_semi_supervised", "C22c", 63.0 - 48.3),
+    ],
+)
+def test_tuned_and_fine_tuned_claims_hold_as_printed(grid, claim, estimate) -> None:
+    trial = _declared(grid, claim)
+
+    assert (trial.words, trial.estimate) == ("holds as printed", pytest.approx(estimate))
+
+
+def test_composing_does_not_help_every_pair() -> None:
+    trial = _declared("simclr_fig5_augmentation_pairs", "C3b")
 
     assert trial.words == "fails as printed"
     assert trial.detail.startswith("25 of 42 cells lie above all their partners")

@@ -102,7 +102,7 @@ def main() -> None:
         print(f"{num_claims} claims at their margins, looks and Holm: any supported ", end="")
         print(f"{100 * family_errors(num_claims, 20_000, rng):.2f} %")
     for effects in ((0.0,) * 4, (3.0, 3.0, 0.0, 0.0)):
-        verdicts, seeds = until_decided(effects, 10_000, rng)
+        verdicts, seeds = until_decided(effects, 5_000, rng)
         false = [any(words[i] == "supported" for i, e in enumerate(effects) if not e) for words in verdicts]
         print(
             f"seeds for undecided claims alone, effects {effects}: a false 'supported' {100 * np.mean(false):.2f} %, ",

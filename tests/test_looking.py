@@ -64,6 +64,7 @@ def test_only_cells_of_undecided_claims_get_seeds(ablate: Ablate, fake_trainer: 
     page = Path("page", "index.html").read_text(encoding="utf-8")
     assert "At the look after 3 seeds" in page or "at the look after 3 seeds" in page
     assert "at the look after 12 seeds" in page
+    assert "· 3 to 12 seeds ·" in page
 
     again = ablate("run", grid, "--scale", "demo", "--until-decided")
     assert again.stdout.count("up to") == 0

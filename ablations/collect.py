@@ -11,19 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablations import plan
+from ablations.declared import earlier
+from ablations.demand import demand
+from ablations.description import SCHEMA_VERSION, grid_json
 from ablations.errors import UserError
-from ablations.grid import expand, scale_of
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
-from simclr_core.cost import backbone_parameters
-from simclr_core.identity import canonical
-from simclr_core.options import override
-from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import read_json, write_json
 
-SCHEMA_VERSION = 1
 RUNS_COLUMNS = (
     "schema_version",
     "run_id",
@@ -64,11 +60,13 @@ def collect(
     curves: list[Row] = []
     seen: set[str] = set()
     for grid in grids:
-        specs = expand(grid, scale_of(grid, scale).name, seeds)
-        states, records = {}, {}
-        for spec in specs:
+        asked = demand(grid, scale, store, seeds)
+        states = {spec.run_id: State.PLANNED for spec in asked.foreseen}
+        records = {}
+        collected.num_runs += len(asked.foreseen)
+        for spec in asked.runs:
             states[spec.run_id], records[spec.run_id] = _read_run(spec, store, collected.broken)
-        for spec in specs:
+        for spec in asked.runs:
             record = records[spec.run_id]
             collected.num_runs += 1
             collected.num_done += record is not None
@@ -79,7 +77,7 @@ def collect(
                 seen.add(spec.run_id)
         outcomes = {run_id: record["result"]["outcome"] if record else None for run_id, record in records.items()}
         contents[f"{grid.name}.{scale}.json"] = grid_json(
-            grid, scale, specs, states=states, outcomes=outcomes, store=store
+            grid, scale, asked, states=states, outcomes=outcomes, store=store
         )
     others = _runs_of_others(results_dir, set(contents))
     kept_runs = [row for row in _read_table(results_dir / "runs.csv", RUNS_COLUMNS) if row["run_id"] in others]
@@ -90,84 +88,9 @@ def collect(
     _write_table(results_dir / "runs.csv", RUNS_COLUMNS, by_key.values())
     _write_table(results_dir / "curves.csv", CURVES_COLUMNS, [*kept_curves, *curves])
     for name, content in contents.items():
+        content["declared"] = earlier(content["declared"], _declared_before(results_dir / name))
         write_json(results_dir / name, content)
     return collected
-
-
-def grid_json(
-    grid: Grid,
-    scale: str,
-    specs: Sequence[RunSpec],
-    *,
-    states: dict[str, State],
-    outcomes: dict[str, str | None],
-    store: Store,
-) -> dict[str, Any]:
-    """The content of ``results/<grid>.<scale>.json``: what was asked, and where each run stands."""
-    of_scale = grid.scales[scale]
-    cells: dict[str, dict[str, Any]] = {}
-    for spec in specs:
-        cell: dict[str, Any] = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels}
-        cell |= {"num_parameters": backbone_parameters(spec.config.backbone), "runs": []}
-        run = {"run_id": spec.run_id, "seed": spec.seed, "state": str(states[spec.run_id])}
-        run |= {"outcome": outcomes.get(spec.run_id), "command": spec.command}
-        cells.setdefault(spec.cell_id, cell)["runs"].append(run)
-    cost = plan.cost(grid, scale, specs, states, store)
-    found = [plan.measured(spec, store) for spec in specs if states[spec.run_id] is State.DONE]
-    spent = [times.training_s + times.evaluation_s for times in found if times]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": grid.name,
-        "title": grid.title,
-        "question": grid.question,
-        "scale": scale,
-        "note": of_scale.note,
-        "paper": grid.paper,
-        "recipe": f"{grid.recipe}_{scale}",
-        "axes": {axis.name: list(axis.labels) for axis in of_scale.axes},
-        "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
-        "metric": grid.metric,
-        "evaluations": [canonical(evaluation.config) for evaluation in of_scale.evaluations],
-        "cells": list(cells.values()),
-        "figure": grid.figure,
-        "claims": list(grid.claims),
-        "looks": grid.looks,
-        "deviations": deviations(grid, scale),
-        "cost": {
-            "estimated_core_s": None if cost.total_core_s is None else round(cost.total_core_s, 1),
-            "actual_core_s": round(sum(spent), 1),
-        },
-    }
-
-
-def deviations(grid: Grid, scale: str) -> list[dict[str, Any]]:
-    """What this scale does otherwise than the paper's: settings in use, labels of evaluations, levels of axes."""
-    if f"{grid.recipe}_imagenet" not in RECIPES or scale == "imagenet":
-        return []
-    ours, papers = _settings(grid, scale), _settings(grid, "imagenet")
-    keys = [key for key in {**papers, **ours} if ours.get(key) != papers.get(key)]
-    return [{"key": key, "paper": papers.get(key), "ours": ours.get(key)} for key in keys]
-
-
-def _settings(grid: Grid, scale: str) -> dict[str, Any]:
-    of_scale = grid.scales.get(scale)
-    own = of_scale.overrides if of_scale else {}
-    config = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **own})
-    axes = of_scale.axes if of_scale else ()
-    varied = {key for axis in axes for key in axis.keys}
-    used = _dotted(canonical(config, neutrals=True))
-    settings = {key: value for key, value in used.items() if key not in varied and key != "seed"}
-    settings |= {f"axes.{axis.name}": list(axis.labels) for axis in axes}
-    for evaluation in of_scale.evaluations if of_scale else ():
-        settings[f"{evaluation.config.metric}.num_labels"] = evaluation.config.num_labels
-    return settings
-
-
-def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in content.items():
-        out |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
 
 
 def _read_run(spec: RunSpec, store: Store, broken: list[str]) -> tuple[State, dict[str, Any] | None]:
@@ -201,7 +124,11 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
         "dataset": spec.config.data.name,
         "outcome": result["outcome"],
     }
-    evaluated = [row for evaluation in record["evaluations"] for row in _evaluation_rows(shared, evaluation)]
+    evaluated = [
+        row
+        for asked, evaluation in zip(spec.evaluations, record["evaluations"], strict=True)
+        for row in _evaluation_rows(shared, asked.metric, evaluation)
+    ]
     of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
     rows = [{**of_run, "metric": metric, "value": result[metric]} for metric in RUN_METRICS]
     measured = [metric for metric in CONTRASTIVE_METRICS if result.get(metric) is not None]
@@ -210,12 +137,11 @@ def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
     return evaluated + rows
 
 
-def _evaluation_rows(shared: Row, evaluation: dict[str, Any]) -> list[Row]:
+def _evaluation_rows(shared: Row, metric: str, evaluation: dict[str, Any]) -> list[Row]:
     """A row for top-1, and one for top-5, under ``linear_top5`` and the like, where the evaluation has it.
 
     Evaluations of an earlier version have none, nor have those of fewer than six classes.
     """
-    metric = evaluation["metric"]
     row = {**shared, **{key: evaluation[key] for key in ("num_labels", "num_test")}}
     rows = [{**row, "metric": metric, "value": evaluation["top1"]}]
     if evaluation.get("top5") is not None:
@@ -249,10 +175,21 @@ def _runs_of_others(results_dir: Path, names: set[str]) -> set[str]:
         if path.name in names:
             continue
         try:
-            runs |= {run["run_id"] for cell in read_json(path)["cells"] for run in cell["runs"]}
+            content = read_json(path)
+            arms = (content.get("tuning") or {}).get("arms", [])
+            runs |= {run["run_id"] for cell in [*content["cells"], *arms] for run in cell["runs"]}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # the reporter says what is wrong with it
     return runs
+
+
+def _declared_before(path: Path) -> dict[str, Any] | None:
+    """What the table that is to be replaced knows of the claims before the runs, of which the store may not know."""
+    try:
+        found = read_json(path).get("declared")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import ablations
+from ablations.entries import shown
 from ablations.errors import GridError, expected
-from ablations.reader import Reader, shown
+from ablations.reader import Reader
 from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config import RunConfig, problems_of
 from simclr_core.eval_checks import evaluation_problems
@@ -163,7 +164,7 @@ def _problems(grid: Grid) -> list[str]:
 
     Figure and claims are the reporter's: the command line asks it.
     """
-    problems = _clashes(grid)
+    problems = _clashes(grid) + _tune_problems(grid)
     axes = _all_levels(grid)
     for i, selector in enumerate(grid.exclude):
         problems += _selector_problems(selector, f"exclude[{i}]", axes)
@@ -195,6 +196,25 @@ def _clashes(grid: Grid) -> list[str]:
         keys = {key for axis in scale.axes for key in axis.keys if all(key in level for level in axis.settings)}
         problems += [f"scales.{name}.set.{key}: is an axis" for key in scale.overrides if key in keys]
         problems += [f"set.{key}: is an axis" for key in grid.overrides if key in keys]
+    return list(dict.fromkeys(problems))
+
+
+def _tune_problems(grid: Grid) -> list[str]:
+    """A level is chosen on seeds that do not judge, and by an evaluation."""
+    tune = grid.tune
+    if tune is None:
+        return []
+    problems = []
+    for name, scale in grid.scales.items():
+        if tune.axis not in [axis.key for axis in scale.axes]:
+            problems.append(f"tune.axis: no axis {tune.axis!r}; {expected(tune.axis, [a.key for a in scale.axes])}")
+        both = sorted(set(tune.seeds) & set(scale.seeds))
+        if both:
+            where = ", ".join(map(str, both))
+            problems.append(f"tune.seeds: {where} also judge at scale {name}; expected seeds that choose alone")
+        measured = [each.config.metric for each in scale.evaluations if each.only is None]
+        if grid.metric not in measured:
+            problems.append(f"tune: metric {grid.metric!r} is no evaluation of every cell at scale {name}")
     return list(dict.fromkeys(problems))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ablations.demand import demand
 from ablations.display import duration
-from ablations.grid import PACKAGED, expand, load_grid
+from ablations.grid import PACKAGED, load_grid
 from ablations.plan import device_s
 from ablations.spec import Grid
 from ablations.store import State
@@ -30,7 +31,7 @@ def overview() -> str:
 
 
 def _cost(grid: Grid, scale: str) -> str:
-    specs = expand(grid, scale)
+    specs = demand(grid, scale, None).every
     runs = len({spec.run_id for spec in specs})
     expected = grid.scales[scale].expected_core_s
     if expected is not None:
@@ -43,7 +44,7 @@ def _together(grids: list[Grid]) -> str:
     runs: dict[str, set[str]] = {}
     for grid in grids:
         for scale in grid.scales:
-            runs.setdefault(scale, set()).update(spec.run_id for spec in expand(grid, scale))
+            runs.setdefault(scale, set()).update(spec.run_id for spec in demand(grid, scale, None).every)
     return ", ".join(f"{len(ids):,} at `{scale}`" for scale, ids in runs.items())
 
 

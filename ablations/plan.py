@@ -29,7 +29,7 @@ class PlannedCell:
 
     role: str
     label: str
-    states: tuple[State, ...]  # one per seed
+    states: dict[int, State]  # by seed
     shared_with: tuple[str, ...]  # other grids that ask for the same runs
 
 
@@ -43,13 +43,13 @@ def planned_cells(specs: Sequence[RunSpec], states: dict[str, State], others: Se
     owners: dict[str, dict[str, None]] = {}
     for spec in others:
         owners.setdefault(spec.run_id, {})[spec.grid] = None
-    by_cell: dict[str, list[RunSpec]] = {}
+    by_cell: dict[tuple[str, str], list[RunSpec]] = {}
     for spec in specs:
-        by_cell.setdefault(spec.cell_id, []).append(spec)
+        by_cell.setdefault((spec.role, spec.cell_id), []).append(spec)
     cells = []
     for runs in by_cell.values():
         shared = {grid: None for run in runs for grid in owners.get(run.run_id, {}) if grid != run.grid}
-        run_states = tuple(states[run.run_id] for run in runs)
+        run_states = {run.seed: states[run.run_id] for run in runs}
         cells.append(PlannedCell(runs[0].role, runs[0].label, run_states, tuple(shared)))
     return cells
 

@@ -5,12 +5,13 @@ What can be said of one entry alone is checked here; what needs the cells is che
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablations.entries import Entries, shown
 from ablations.errors import GridError, expected
-from ablations.spec import Axis, Grid, GridEvaluation, GridScale, level_text
+from ablations.spec import Axis, Grid, GridEvaluation, GridScale, Tune, level_text
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.options import ConfigError, Scalar, field_problems, flatten, nearest, override
 from simclr_core.recipes import RECIPES
@@ -27,6 +28,7 @@ _KEYS = (
     "set",
     "axes",
     "paired",
+    "tune",
     "exclude",
     "references",
     "seeds",
@@ -37,7 +39,7 @@ _KEYS = (
     "looks",
 )
 _REQUIRED = (*_TEXTS, "paper", "seeds", "evaluations", "scales", "figure")
-_SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s")
+_SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s", "looks")
 
 
 def load_yaml(path: Path) -> Any:
@@ -55,21 +57,8 @@ def load_yaml(path: Path) -> Any:
         raise GridError([f"{shown(path)}: cannot be read as YAML: {str(error).splitlines()[0]}"]) from None
 
 
-def shown(path: Path) -> str:
-    """A path as a message shows it: relative to the working directory where it lies below it."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-class Reader:
+class Reader(Entries):
     """Reads one grid file; ``problems`` fills as it goes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.problems: list[str] = []
-
-    def problem(self, text: str) -> None:
-        """Note one problem of this file."""
-        self.problems.append(f"{shown(self.path)}: {text}")
 
     def read(self) -> Grid:
         """The grid, with a stand-in wherever a problem was noted; raises GridError if the file is no mapping."""
@@ -101,64 +90,13 @@ class Reader:
                 dict(self._any_mapping(c, f"claims[{i}]"))
                 for i, c in enumerate(self._list(raw.get("claims", []), "claims"))
             ),
-            looks=self._flag(raw.get("looks", False), "looks"),
+            tune=self._tune(raw["tune"]) if "tune" in raw else None,
         )
 
-    def _any_mapping(self, raw: Any, place: str) -> Mapping[str, Any]:
-        if isinstance(raw, Mapping):
-            return {str(key): value for key, value in raw.items()}
-        self.problem(f"{place} = {raw!r}: expected a mapping")
-        return {}
-
-    def _mapping(self, raw: Any, place: str, known: Sequence[str], required: Sequence[str] = ()) -> Mapping[str, Any]:
-        prefix = f"{place}." if place else ""
-        content = self._any_mapping(raw, place)
-        for key in content:
-            if key not in known:
-                self.problem(f"{prefix}{key}: no such key; {expected(key, known)}")
-        for key in required:
-            if key not in content:
-                self.problem(f"{prefix}{key}: missing")
-        return {key: value for key, value in content.items() if key in known}
-
-    def _text(self, value: Any, place: str) -> str:
-        if isinstance(value, str):
-            return value
-        self.problem(f"{place} = {value!r}: expected a text")
-        return ""
-
-    def _flag(self, value: Any, place: str) -> bool:
-        if not isinstance(value, bool):
-            self.problem(f"{place} = {value!r}: expected true or false")
-        return value is True
-
-    def _list(self, raw: Any, place: str) -> list[Any]:
-        if isinstance(raw, list):
-            return raw
-        self.problem(f"{place} = {raw!r}: expected a list")
-        return []
-
-    def _value(self, key: str, value: Any, place: str) -> Scalar | None:
-        """The value as the setting's type; None, with the problem noted under ``place``, if it has no such reading."""
-        if key == "seed":
-            self.problem(f"{place}: seeds are listed under seeds")
-            return None
-        try:
-            config = override(RunConfig(), {key: value})
-        except ConfigError as error:
-            for problem in error.problems:
-                self.problem(f"{place}{problem.removeprefix(key)}")
-            return None
-        found = [problem for problem in field_problems(config) if problem.startswith(f"{key} = ")]
-        for problem in found:
-            self.problem(f"{place}{problem.removeprefix(key)}")
-        return None if found else dict(flatten(config))[key]
-
-    def _overrides(self, raw: Any, place: str) -> dict[str, Scalar]:
-        values = {
-            key: self._value(key, value, f"{place}.{key}") for key, value in self._any_mapping(raw, place).items()
-        }
-        return {key: value for key, value in values.items() if value is not None}
+    def _tune(self, raw: Any) -> Tune:
+        content = self._mapping(raw, "tune", ("axis", "seeds"), ("axis", "seeds"))
+        axis = self._text(content.get("axis", ""), "tune.axis")
+        return Tune(axis, self._seeds(content.get("seeds", []), "tune.seeds"))
 
     def _axes(self, raw: Mapping[str, Any]) -> tuple[Axis, ...]:
         groups: list[tuple[str, Mapping[str, Any]]] = []
@@ -239,6 +177,7 @@ class Reader:
             valid = sorted({name.partition("_")[2] for name in RECIPES})
         seeds = self._seeds(raw["seeds"], "seeds") if "seeds" in raw else ()
         evaluations = self._evaluations(raw["evaluations"], "evaluations") if "evaluations" in raw else ()
+        looks = self._flag(raw.get("looks", False), "looks")
         scales: dict[str, GridScale] = {}
         entries = self._any_mapping(raw.get("scales", {}), "scales")
         if "scales" in raw and not entries:
@@ -259,6 +198,7 @@ class Reader:
                 if "evaluations" in content
                 else evaluations,
                 expected_core_s=self._seconds(content.get("expected_core_s"), f"{place}.expected_core_s"),
+                looks=self._flag(content["looks"], f"{place}.looks") if "looks" in content else looks,
             )
             scales[name] = scale
             metrics = [evaluation.config.metric for evaluation in scale.evaluations]
@@ -294,17 +234,6 @@ class Reader:
             kept[key] = axis.part(chosen, extra)
         return tuple(kept.values())
 
-    def _seeds(self, raw: Any, place: str) -> tuple[int, ...]:
-        seeds = self._list(raw, place)
-        if isinstance(raw, list) and not raw:
-            self.problem(f"{place}: expected at least one seed")
-        for i, seed in enumerate(seeds):
-            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-                self.problem(f"{place}[{i}] = {seed!r}: expected an integer from 0 on")
-            elif seed in seeds[:i]:
-                self.problem(f"{place}[{i}] = {seed!r}: listed twice")
-        return tuple(seed for seed in seeds if isinstance(seed, int))
-
     def _evaluations(self, raw: Any, place: str) -> tuple[GridEvaluation, ...]:
         out: list[GridEvaluation] = []
         entries = self._list(raw, place)
@@ -328,11 +257,3 @@ class Reader:
                 self.problem(f"{place}[{i}]: a second evaluation called {evaluation.metric}")
             out.append(GridEvaluation(evaluation, only))
         return tuple(out)
-
-    def _seconds(self, value: Any, place: str) -> float | None:
-        if value is None:
-            return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            return float(value)
-        self.problem(f"{place} = {value!r}: expected seconds, above 0")
-        return None

@@ -61,6 +61,19 @@ class GridEvaluation:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """A factor whose level every arm chooses for itself, by the grid's metric on seeds that do not judge."""
+
+    axis: str  # its key
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The axis's short name."""
+        return self.axis.rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True)
 class GridScale:
     """What a grid does at one scale."""
 
@@ -71,6 +84,7 @@ class GridScale:
     seeds: tuple[int, ...]
     evaluations: tuple[GridEvaluation, ...]
     expected_core_s: float | None  # one run on one core, until finished runs tell better
+    looks: bool  # whether seeds may be added where claims are undecided, and verdicts pay for the looks
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ class Grid:
     scales: dict[str, GridScale]
     figure: dict[str, Any]
     claims: tuple[dict[str, Any], ...]
-    looks: bool = False  # whether seeds may be added where claims are undecided, and verdicts pay for the looks
+    tune: Tune | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class RunSpec:
 
     grid: str
     scale: str
-    role: str  # "cell" or "reference"
+    role: str  # "cell", "reference", or "tuning": a cell on a seed that chooses among the levels of a tuned axis
     label: str
     levels: dict[str, Scalar]  # short axis name -> level; empty for a reference
     config: RunConfig

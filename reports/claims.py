@@ -14,7 +14,7 @@ from reports.comparisons import Comparison, Question
 from reports.evidence import gather, missing_text
 from reports.kinds import KINDS, metrics_of
 from reports.metrics import quantity
-from reports.rule import LOOKS, Decision, further_seeds, holm, over_looks
+from reports.rule import LOOKS, Decision, further_seeds, over_looks, settle
 from reports.stats import ALPHA
 from reports.trial import Trial, put_on_trial
 
@@ -35,7 +35,8 @@ class Verdict:
     ``p_contradicted`` are the p-values of the claim alone, looks included; ``adjusted`` is the one of the verdict's
     direction after Holm's correction over the grid's claims. ``further_seeds`` would decide an undecided claim if the
     estimate were the truth. ``trial`` is the same claim on the paper's printed numbers. ``cells`` are the cells it
-    rests on; ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown.
+    rests on; ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown. ``look`` is
+    the number of seeds at the look that the claim is shown at, 0 without looks or before the first.
     ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n, metric.
     """
 
@@ -60,6 +61,7 @@ class Verdict:
     further_seeds: int | None = None
     binding: Comparison | None = None
     missing: bool = False
+    look: int = 0
     cells: tuple[str, ...] = ()
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -111,26 +113,29 @@ def judge(
     ``frame`` has one row per planned run and metric: ``FRAME_COLUMNS`` and the axes, NaN where a value is missing;
     ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value; ``noise`` is their known seed
     noise, in points.
-    With ``looks`` the claims are judged after 3, 5, 8 and 12 seeds, and each verdict pays for all four. Claims that the
-    scale cannot test are no part of the family; decided ones stay in it. "Supported" and "contradicted" are two
+    With ``looks`` the claims are judged after 3, 5, 8 and 12 seeds, and each verdict pays for all four: a claim is
+    shown as it stood when it was decided, or at its last look, whatever seeds its cells have beyond that. Claims that
+    the scale cannot test are no part of the family; decided ones stay in it. "Supported" and "contradicted" are two
     families: neither errs more often than ``ALPHA``.
     """
-    verdicts = [
-        decide(claim, frame, axes=axes, metric=metric, scale=scale, paper=paper, noise=noise, looks=looks)
+    paths = [
+        _after_looks(claim, frame, axes=axes, metric=metric, scale=scale, paper=paper, noise=noise, looks=looks)
         for claim in claims
     ]
+    verdicts = [path[-1] for path in paths]
     family = [index for index, verdict in enumerate(verdicts) if verdict.verdict != NOT_TESTABLE]
-    supported = holm([verdicts[index].p_supported for index in family])
-    contradicted = holm([verdicts[index].p_contradicted for index in family])
-    num_open = sum(min(pair) >= ALPHA for pair in zip(supported, contradicted, strict=True))
+    settled = settle([[(each.p_supported, each.p_contradicted) for each in paths[index]] for index in family])
+    num_open = sum(not each.decided for each in settled)
     alpha = ALPHA / max(num_open, 1) / (len(LOOKS) if looks else 1)  # Holm's step, if all the others stay undecided
-    for index, p_for, p_against in zip(family, supported, contradicted, strict=True):
+    for index, found in zip(family, settled, strict=True):
+        p_for, p_against = found.p_supported, found.p_contradicted
         words = SUPPORTED if p_for < min(ALPHA, p_against) else CONTRADICTED if p_against < ALPHA else UNDECIDED
+        verdict = paths[index][found.place]
         verdicts[index] = dataclasses.replace(
-            verdicts[index],
+            verdict,
             verdict=words,
             adjusted=min(p_for, p_against),
-            further_seeds=_further(verdicts[index], alpha) if words == UNDECIDED else None,
+            further_seeds=_further(verdict, alpha) if words == UNDECIDED else None,
         )
     return verdicts
 
@@ -155,32 +160,57 @@ def decide(
 
     One seed, or a missing run, leaves the claim undecided.
     """
+    return _after_looks(claim, frame, axes=axes, metric=metric, scale=scale, paper=paper, noise=noise, looks=looks)[-1]
+
+
+def _after_looks(
+    claim: Mapping[str, Any],
+    frame: pd.DataFrame,
+    *,
+    axes: Sequence[str],
+    metric: str,
+    scale: str,
+    paper: pd.DataFrame | None,
+    noise: float,
+    looks: bool,
+) -> list[Verdict]:
+    """A claim as it stands alone after each of its looks, from the seeds up to that look and no other.
+
+    One verdict, from all seeds, without looks or before the first; a look is there once every cell of the claim has
+    its first 3, 5, ... seeds.
+    """
     trial = put_on_trial(as_printed(claim), paper, axes=axes, metric=metric, noise=noise)
     used = metrics_of(claim, metric)
     head = {"id": claim["id"], "says": claim["says"], "locus": claim["locus"], "metric": used[0], "trial": trial}
     if reason := claim.get("not_testable", {}).get(scale):
-        return Verdict(**head, verdict=NOT_TESTABLE, detail=str(reason))
+        return [Verdict(**head, verdict=NOT_TESTABLE, detail=str(reason))]
     claim = at_scale(claim, scale)
     evidence = gather(frame, axes, used, paper)
-    question = KINDS[claim["kind"]](claim, evidence, used[0])
+    ask = KINDS[claim["kind"]]
+    question = ask(claim, evidence, used[0])
     by_outcome = claim["kind"] == "diverges"
     missing = "" if by_outcome else missing_text(frame, question.cells, used)
-    decision = question.decision()
-    if looks and not by_outcome:
-        done = [look for look in LOOKS if look <= evidence.num_complete(question.cells)]
-        questions = [KINDS[claim["kind"]](claim, evidence.first(look), used[0]) for look in done]
-        if questions:  # runs that are missing belong to a look that is not there yet
-            missing, question, decision = "", questions[-1], over_looks([one.decision() for one in questions])
-        elif not missing:
-            missing = f"the first look is after {LOOKS[0]} seeds"
-    return _verdict(head, question, decision, missing)
+    if not looks:
+        return [_verdict(head, question, question.decision(), missing)]
+    done = [look for look in LOOKS if look <= evidence.num_complete(question.cells, ended=by_outcome)]
+    if not done:
+        early = missing or f"the first look is after {LOOKS[0]} seeds"
+        return [_verdict(head, question, question.decision(), early)]
+    questions = [ask(claim, evidence.first(look), used[0]) for look in done]
+    decisions = [each.decision() for each in questions]
+    return [
+        _verdict(head, each, over_looks(decisions[: place + 1]), "", done[place])
+        for place, each in enumerate(questions)
+    ]
 
 
-def _verdict(head: dict[str, Any], question: Question, decision: Decision, missing: str) -> Verdict:
+def _verdict(head: dict[str, Any], question: Question, decision: Decision, missing: str, look: int = 0) -> Verdict:
     table, shown = _table(question, str(head["metric"])), question.binding()
     low, high = sorted(shown.sign * float(bound) for bound in shown.effect.interval())
     num_seeds = shown.effect.num_seeds
     notes = [question.text]
+    if look:
+        notes.append(f"at the look after {look} seeds")
     if missing:
         notes.append(missing)
     elif num_seeds < 2:
@@ -207,6 +237,7 @@ def _verdict(head: dict[str, Any], question: Question, decision: Decision, missi
         adjusted=min(p_supported, p_contradicted),
         binding=shown,
         missing=bool(missing),
+        look=look,
         cells=tuple(dict.fromkeys(question.cells)),
         comparisons=table,
     )

@@ -59,9 +59,10 @@ class Evidence:
         values = {metric: frame.iloc[:num_seeds] for metric, frame in self.values.items()}
         return dataclasses.replace(self, values=values, outcomes=self.outcomes.iloc[:num_seeds])
 
-    def num_complete(self, cells: Sequence[str]) -> int:
-        """How many of the first seeds have every value of these cells."""
-        whole = [frame[list(cells)].notna().all(axis=1).to_numpy() for frame in self.values.values()]
+    def num_complete(self, cells: Sequence[str], *, ended: bool = False) -> int:
+        """How many of the first seeds have every value of these cells; ``ended``: have a run that ended somehow."""
+        asked = [self.outcomes] if ended else list(self.values.values())
+        whole = [frame[list(cells)].notna().all(axis=1).to_numpy() for frame in asked]
         gaps = np.flatnonzero(~np.all(whole, axis=0))
         return int(gaps[0]) if len(gaps) else len(whole[0])
 

@@ -18,8 +18,9 @@ __all__ = ["curves", "describe", "draw", "heatmap"]
 
 def subtitle(result: GridResult) -> str:
     """The line that every figure carries: scale, data set, seeds, and the scale's note."""
-    seeds = result.spec["seeds"]
-    return f"scale {result.scale} · {result.datasets} · {len(seeds)} seeds · {result.spec['note']}"
+    counts = sorted({len(cell["runs"]) for cell in result.spec["cells"] if cell["role"] == "cell"})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))  # looks add seeds to some cells only
+    return f"scale {result.scale} · {result.datasets} · {seeds} seeds · {result.spec['note']}"
 
 
 def draw(result: GridResult) -> Figure:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss", "contrastive_top1", "contrastive_entropy")
@@ -44,7 +45,8 @@ _PROTOCOLS = {
 }
 _TASKS = {"color": "colour or gray", "rotate": "rotation", "noise": "noise", "sobel": "Sobel"}
 _ACCURACY = re.compile(
-    rf"(?P<protocol>{'|'.join(_PROTOCOLS)})(?:_(?P<task>{'|'.join(_TASKS)}))?(?P<z>_z)?(?:_(?P<data>.+))?_top(?P<k>1|5)"
+    rf"(?P<protocol>{'|'.join(_PROTOCOLS)})(?:_(?P<task>{'|'.join(_TASKS)}))?(?P<z>_z)?"
+    r"(?:_(?P<data>.+?))??(?:_(?P<number>\d+)(?P<of>percent|_labels))?_top(?P<k>1|5)"
 )
 
 
@@ -63,6 +65,9 @@ def quantity(metric: str) -> Quantity:
         words += f" ({_TASKS[found['task']]})" if found["task"] else ""
         words += " on z" if found["z"] else ""
         words += f", {found['data']}" if found["data"] else ""
+        if found["number"]:
+            share = " %" if found["of"] == "percent" else ""
+            words += f" with {int(found['number']):,}{share} labels"
         return Quantity(f"{words}, top-{found['k']}", "%", "points", 1)
     return _OF_RUNS.get(metric, Quantity(metric, "", "", 3))
 
@@ -77,6 +82,10 @@ def evaluation_metric(evaluation: Mapping[str, Any]) -> str:
         parts.append("z")
     if evaluation.get("data"):
         parts.append(evaluation["data"])
+    if protocol == "fine_tune" and evaluation.get("label_list"):
+        parts.append(PurePath(evaluation["label_list"]).stem)
+    elif protocol == "fine_tune" and evaluation.get("num_labels"):
+        parts.append(f"{evaluation['num_labels']}_labels")
     return "_".join([*parts, "top1"])
 
 

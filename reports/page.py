@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from reports.claims import VERDICTS, Verdict
+from reports.edits import edits, record_text
 from reports.figures import describe, draw
 from reports.forest import HEIGHT, WIDTH, Forest, forests
 from reports.inputs import GridResult, load_results
@@ -22,7 +23,16 @@ from reports.metrics import headed, number, paper_name, quantity
 from reports.reference import Untrained, untrained
 from reports.selectors import level_text
 from reports.style import save
-from reports.tables import cell_table, comparison_table, csv_text, latex, mean_text, verdict_table, wide_rows
+from reports.tables import (
+    cell_table,
+    comparison_table,
+    csv_text,
+    latex,
+    mean_text,
+    tuned_rows,
+    verdict_table,
+    wide_rows,
+)
 
 _FEW_ROWS = 12  # a table up to this long is shown open
 
@@ -43,6 +53,9 @@ class Section:
     states: list[tuple[str, int]]
     notable: list[tuple[str, str, list[int]]]
     labels: str
+    edited: Mapping[str, str]
+    record: str
+    tuned: list[tuple[str, str, str]]
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -83,7 +96,7 @@ def _section(result: GridResult, files: dict[str, bytes]) -> Section:
     files[f"tables/{slug}.csv"] = csv_text(cell_table(result)).encode()
     files[f"tables/{slug}.tex"] = latex(result, caption).encode()
     files[f"tables/{slug}.claims.csv"] = csv_text(comparison_table(verdicts)).encode()
-    files[f"tables/{slug}.verdicts.csv"] = csv_text(verdict_table(verdicts)).encode()
+    files[f"tables/{slug}.verdicts.csv"] = csv_text(verdict_table(verdicts, edits(result.spec))).encode()
     header, rows = wide_rows(result)
     return Section(
         result=result,
@@ -98,6 +111,9 @@ def _section(result: GridResult, files: dict[str, bytes]) -> Section:
         states=list(Counter(run["state"] for cell in result.spec["cells"] for run in cell["runs"]).items()),
         notable=_notable(result),
         labels=_labels(result),
+        edited=edits(result.spec),
+        record=record_text(result.spec),
+        tuned=tuned_rows(result),
     )
 
 

@@ -99,6 +99,45 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
 
 
+@dataclass(frozen=True)
+class Settled:
+    """Where a claim of a family stands: decided at the look ``place`` of its own, or not yet after its last one.
+
+    The p-values are those of the claim, looks included, after Holm's correction at that moment.
+    """
+
+    place: int
+    p_supported: float
+    p_contradicted: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether either verdict has been reached."""
+        return min(self.p_supported, self.p_contradicted) < ALPHA
+
+
+def settle(paths: Sequence[Sequence[tuple[float, float]]]) -> list[Settled]:
+    """The claims of a family, look after look: what is decided once keeps its verdict and its place in the family.
+
+    ``paths``: for each claim (p_supported, p_contradicted) after each of its looks, as ``over_looks`` has them; claims
+    that got no further seeds have fewer. "Supported" and "contradicted" are two families (Holm 1979). Each p-value is
+    at least the one that the claim would have with all its looks taken, so which claims get seeds, and when, cannot
+    raise the error rate.
+    """
+    settled: dict[int, Settled] = {}
+    for look in range(max(map(len, paths), default=0)):
+        places = [
+            settled[i].place if i in settled and settled[i].decided else min(look, len(path) - 1)
+            for i, path in enumerate(paths)
+        ]
+        shown = [path[place] for path, place in zip(paths, places, strict=True)]
+        adjusted = zip(holm([one for one, _ in shown]), holm([other for _, other in shown]), strict=True)
+        for i, (place, p_values) in enumerate(zip(places, adjusted, strict=True)):
+            if not (i in settled and settled[i].decided):
+                settled[i] = Settled(place, *p_values)
+    return [settled[i] for i in range(len(paths))]
+
+
 def further_seeds(effect: Evidenced, margin: float, alpha: float) -> int | None:
     """How many seeds beside those there are would decide, with probability ``POWER``, if the estimate were the truth.
 

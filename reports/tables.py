@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from reports.claims import Verdict
 from reports.evidence import cell_name
 from reports.inputs import GridResult
 from reports.metrics import number, quantity
+from reports.selectors import level_text
 from reports.stats import summarise
 
 
@@ -114,8 +115,25 @@ def comparison_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.concat(made)[columns] if made else pd.DataFrame(columns=columns)
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """One row a claim: what was decided, from what, and how it stands as printed."""
+def tuned_rows(result: GridResult) -> list[tuple[str, str, str]]:
+    """(arm, chosen level, every level with its value) where the grid tunes an axis; else nothing."""
+    tuning = result.spec.get("tuning")
+    decimals = quantity(tuning["metric"]).decimals if tuning else 0
+    return [
+        (
+            cell_name({axis: level_text(level) for axis, level in arm["levels"].items()}),
+            "not yet" if arm["chosen"] is None else level_text(arm["chosen"]),
+            ", ".join(
+                f"{level_text(each['level'])}: {number(math.nan if each['value'] is None else each['value'], decimals)}"
+                for each in arm["values"]
+            ),
+        )
+        for arm in (tuning["arms"] if tuning else [])
+    ]
+
+
+def verdict_table(verdicts: Sequence[Verdict], edited: Mapping[str, str]) -> pd.DataFrame:
+    """One row a claim: what was decided, from what, how it stands as printed, and how it was edited since its runs."""
     return pd.DataFrame(
         [
             {
@@ -135,6 +153,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
                 "paper_estimate": verdict.trial.estimate,
                 "paper_low": verdict.trial.low,
                 "paper_high": verdict.trial.high,
+                "edited": edited.get(verdict.id, ""),
             }
             for verdict in verdicts
         ]

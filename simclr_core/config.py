@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from simclr_core.options import ConfigError, field_problems, option
 
@@ -256,7 +257,11 @@ class EvalConfig:
 
     @property
     def metric(self) -> str:
-        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_cifar100_top1``."""
+        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_cifar100_top1``.
+
+        Fine-tunings are told apart by their labels, as SimCLR's Table 7 needs: ``fine_tune_500_labels_top1``, and
+        ``fine_tune_1percent_top1`` for the list ``1percent.txt``.
+        """
         parts = [self.protocol]
         if self.protocol == "transform_probe":
             parts.append(self.task)
@@ -264,6 +269,10 @@ class EvalConfig:
             parts.append("z")
         if self.data:
             parts.append(self.data)
+        if self.protocol == "fine_tune" and self.label_list:
+            parts.append(PurePath(self.label_list).stem)
+        elif self.protocol == "fine_tune" and self.num_labels:
+            parts.append(f"{self.num_labels}_labels")
         return "_".join([*parts, "top1"])
 
 

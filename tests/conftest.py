@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from toy import write_toy
+from typer.testing import CliRunner, Result
 
-from ablations import launch
+from ablations import console, launch
+from ablations.cli import app
 from simclr_core.runtime import RuntimeConfig
 
 GRID = """\
@@ -45,6 +47,8 @@ claims:
 """
 
 WriteGrid = Callable[..., Path]
+Ablate = Callable[..., Result]
+UseTrainer = Callable[[str], None]
 
 
 @pytest.fixture
@@ -71,6 +75,19 @@ def fake_trainer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(launch, "EXECUTE", f"fake_trainer:{name}")
 
     return use
+
+
+@pytest.fixture
+def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablate:
+    """Run ``ablate`` in an empty folder; an exception that is no exit fails the test."""
+    monkeypatch.chdir(tmp_path)
+    for shown in (console.out, console.err):
+        monkeypatch.setattr(shown, "_width", 200)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    return run
 
 
 @pytest.fixture(scope="session")

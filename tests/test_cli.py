@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import WriteGrid
-from typer.testing import CliRunner, Result
+from conftest import Ablate, UseTrainer, WriteGrid
 
 import reports
-from ablations import console
-from ablations.cli import app
 from ablations.display import duration
 from ablations.grid import expand, find_grids, load_grid
 from simclr_core.cost import training_multiply_adds
 
 FIG5 = "simclr_fig5_augmentation_pairs"
 FIG2 = "simsiam_fig2_stop_gradient"
-Ablate = Callable[..., Result]
-UseTrainer = Callable[[str], None]
-
-
-@pytest.fixture
-def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablate:
-    """Run ``ablate`` in an empty folder; an exception that is no exit fails the test."""
-    monkeypatch.chdir(tmp_path)
-    for shown in (console.out, console.err):
-        monkeypatch.setattr(shown, "_width", 200)
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, arguments, catch_exceptions=False)
-
-    return run
 
 
 def test_every_command_has_help(ablate: Ablate) -> None:
@@ -92,7 +73,7 @@ def test_limit_starts_a_part(ablate: Ablate, fake_trainer: UseTrainer) -> None:
     done = ablate("run", FIG5, FIG2, "--scale", "demo", "--limit", "2")
 
     assert done.output.splitlines()[0] == "39 runs in runs: 39 planned; 2 to run, 2 at a time"
-    assert len(list(Path("runs").iterdir())) == 2
+    assert len(list(Path("runs").glob("sim*"))) == 2
 
 
 def test_plan_tells_what_other_grids_share(ablate: Ablate, write_grid: WriteGrid, tmp_path: Path) -> None:
@@ -237,7 +218,7 @@ def test_problems_of_several_grids_are_one_list(ablate: Ablate, write_grid: Writ
 def test_a_store_of_other_configurations_is_refused(ablate: Ablate, fake_trainer: UseTrainer) -> None:
     fake_trainer("quick")
     ablate("run", FIG2, "--scale", "demo", "--limit", "1")
-    (folder,) = Path("runs").iterdir()
+    (folder,) = Path("runs").glob("sim*")
     (folder / "spec.json").write_text("{}", encoding="utf-8")
     done = ablate("run", FIG2, "--scale", "demo")
 

@@ -12,7 +12,8 @@ import pytest
 from conftest import WriteGrid
 from fake_trainer import write_records
 
-from ablations.collect import CURVES_COLUMNS, RUNS_COLUMNS, collect, deviations
+from ablations.collect import CURVES_COLUMNS, RUNS_COLUMNS, collect
+from ablations.description import deviations
 from ablations.grid import expand, load_grid
 from ablations.spec import Grid, RunSpec
 from ablations.store import Store

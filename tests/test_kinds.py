@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ablations.grid import load_grid
 from reports.claim_checks import claim_problems
-from reports.claims import Verdict, decide, judge
+from reports.claims import Verdict, as_printed, decide, judge
 from reports.papers import load_paper
-from reports.rule import LOOKS, alpha_at_look, further_seeds, holm
+from reports.rule import LOOKS, alpha_at_look, further_seeds, holm, settle
 from reports.stats import contrast, difference, one_sample
 from reports.trial import NOT_PRINTED, Trial, noise_sd, put_on_trial
 
@@ -210,8 +211,45 @@ def test_looks_pay_for_themselves_and_what_is_decided_stays_so() -> None:
     assert "runs have no value" in with_looks(2).detail
 
 
+def test_what_is_decided_stays_decided_and_stays_in_the_family() -> None:
+    clear, against, late = [(0.001, 1.0), (0.001, 1e-9)], [(0.3, 1.0)] * 4, [(0.2, 1.0), (0.02, 1.0)]
+
+    first, second, third = settle([clear, against, late])
+
+    assert (first.place, first.p_supported, first.p_contradicted) == (0, pytest.approx(0.003), 1.0)
+    assert (second.place, second.decided) == (3, False)
+    assert (third.place, third.p_supported) == (1, pytest.approx(0.04))  # 0.02 times the two that are left
+    assert settle([late])[0].p_supported == pytest.approx(0.02)
+    assert settle([]) == []
+
+
 def test_looks_divide_alpha() -> None:
     assert [alpha_at_look(look) for look in (2, *LOOKS)] == [0.0, *[0.0125] * 4]
+
+
+def test_a_look_sees_no_seed_beyond_it() -> None:
+    """Cells with more seeds than the claim's look change nothing, whatever those seeds say."""
+    claim = {"kind": "better", "group": {"method": "b"}, "than": {"method": "a"}}
+    calm = _frame({("a", "64"): 50.0, ("b", "64"): 50.4}, noise=np.array([0.0, 0.1, -0.1]))
+    wild = _frame({("b", "64"): 99.0}, noise=np.linspace(0.0, 9.0, 12))
+
+    before = _decide(claim, calm, looks=True)
+    after = _decide(claim, pd.concat([calm, wild[wild["seed"] > 2]]), looks=True)
+
+    assert (after.n, after.look) == (before.n, before.look) == (3, 3)
+    assert (after.p_supported, after.estimate, after.verdict) == (before.p_supported, before.estimate, before.verdict)
+
+
+def test_divergence_is_counted_at_looks_too() -> None:
+    claim = {"kind": "diverges", "group": {"method": "a"}}
+
+    def found(num_seeds: int) -> Verdict:
+        return _decide(
+            claim, _frame({("a", "64"): math.nan}, noise=np.zeros(num_seeds), outcome="diverged"), looks=True
+        )
+
+    assert [found(num).verdict for num in (2, 5, 7, 8)] == ["undecided", "undecided", "undecided", "supported"]
+    assert found(8).p_supported == pytest.approx(4 / 2**8)
 
 
 def test_further_seeds_give_the_power_asked_for() -> None:
@@ -251,13 +289,38 @@ def test_gaps_shrink_with_training_for_linear_scaling_only(scaling, words, chang
     assert trial.high - trial.low == pytest.approx(2 * 1.96 * 2 * 0.79, rel=1e-3)  # four single runs
 
 
-def test_composing_does_not_help_every_pair() -> None:
-    claim = {
-        "kind": "each_better", "group": {"different": ["first", "second"]}, "than": {"same": ["first", "second"]},
-        "parts": ["first", "second"],
-    }  # fmt: skip
+def _declared(grid_name: str, claim_id: str) -> Trial:
+    """A shipped claim on the paper's numbers."""
+    grid = load_grid(grid_name)
+    (claim,) = [claim for claim in grid.claims if claim["id"] == claim_id]
+    axes = [
+        axis.name for axis in next(iter(grid.scales.values())).axes if not (grid.tune and axis.key == grid.tune.axis)
+    ]
+    paper = load_paper(grid.paper["csv"], axes)
+    cells = paper[paper["role"] == "cell"]
+    return put_on_trial(as_printed(claim), cells, axes=axes, metric=grid.metric, noise=noise_sd(grid.paper["key"]))
 
-    trial = _trial(claim, "simclr_fig5_augmentation_pairs.csv", ["first", "second"])
+
+@pytest.mark.parametrize(
+    ("grid", "claim", "estimate"),
+    [
+        ("simclr_table4_loss_functions", "C13", 63.9 - 57.9),
+        ("simclr_table4_loss_functions", "C14", 57.5 - 50.9),
+        ("simclr_table4_loss_functions", "C14b", 57.9 - 51.6),
+        ("simclr_cifar10", "C26", 95.1 - 94.0),
+        ("simclr_table7_semi_supervised", "C22", 48.3 - 25.4),
+        ("simclr_table7_semi_supervised", "C22b", 65.6 - 56.4),
+        ("simclr_table7_semi_supervised", "C22c", 63.0 - 48.3),
+    ],
+)
+def test_tuned_and_fine_tuned_claims_hold_as_printed(grid, claim, estimate) -> None:
+    trial = _declared(grid, claim)
+
+    assert (trial.words, trial.estimate) == ("holds as printed", pytest.approx(estimate))
+
+
+def test_composing_does_not_help_every_pair() -> None:
+    trial = _declared("simclr_fig5_augmentation_pairs", "C3b")
 
     assert trial.words == "fails as printed"
     assert trial.detail.startswith("25 of 42 cells lie above all their partners")

@@ -26,6 +26,16 @@ def test_the_reporter_names_an_evaluation_as_the_trainer_does(
     assert evaluation_metric(canonical(evaluation)) == evaluation.metric
 
 
+@pytest.mark.parametrize("protocol", ["fine_tune", "linear"])
+@pytest.mark.parametrize("labels", [{}, {"num_labels": 500}, {"label_list": "lists/1percent.txt"}])
+def test_fine_tunings_are_told_apart_by_their_labels_and_other_names_stay(protocol, labels) -> None:
+    evaluation = EvalConfig(protocol=protocol, **labels)
+    told = {"num_labels": "_500_labels", "label_list": "_1percent"}.get(next(iter(labels), ""), "")
+
+    assert evaluation.metric == ("linear_top1" if protocol == "linear" else f"fine_tune{told}_top1")
+    assert evaluation_metric(canonical(evaluation)) == evaluation.metric
+
+
 @pytest.mark.parametrize(
     ("metric", "label", "unit"),
     [
@@ -33,6 +43,9 @@ def test_the_reporter_names_an_evaluation_as_the_trainer_does(
         ("knn_z_top5", "kNN on z, top-5", "%"),
         ("linear_sgd_cifar100_top1", "linear evaluation with augmentation, cifar100, top-1", "%"),
         ("transform_probe_rotate_z_top1", "prediction of the transformation (rotation) on z, top-1", "%"),
+        ("fine_tune_top1", "fine-tuning, top-1", "%"),
+        ("fine_tune_1percent_top5", "fine-tuning with 1 % labels, top-5", "%"),
+        ("fine_tune_cifar100_12811_labels_top1", "fine-tuning, cifar100 with 12,811 labels, top-1", "%"),
         ("z_std_ratio", "spread of z", ""),
         ("something", "something", ""),
     ],

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -105,6 +106,15 @@ def test_every_grid_figure_claim_and_verdict_is_there(page) -> None:
         assert verdict in page.text
     assert "Three of the seven transformations, so six of the 42 pairs." in page.text
     assert sum(tag == "svg" and values.get("role") == "img" for tag, values in page.tags) == 2
+
+
+def test_the_papers_noise_is_drawn_where_it_is_known(site, page) -> None:
+    known = [
+        v for result in load_results(site[0]) for v in result.verdicts if v.comparison and math.isfinite(v.trial.low)
+    ]
+    bands = [values for tag, values in page.tags if tag == "rect" and values.get("class") == "band"]
+
+    assert len(bands) == len(known) > 3
 
 
 def test_the_scale_and_the_deviations_are_said(page) -> None:

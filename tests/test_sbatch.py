@@ -13,15 +13,18 @@ import pytest
 from conftest import WriteGrid
 from typer.testing import CliRunner
 
+from ablations import declared
 from ablations.cli import app
 from ablations.errors import UserError
 from ablations.grid import expand, load_grid
 from ablations.slurm import orders
+from ablations.slurm import submit as submitting
 from ablations.slurm.code import Code, diff, find_code, snapshot
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import batches, check_pack, share, time_limit_min
 from ablations.slurm.sbatch import script
 from ablations.spec import RunSpec
+from ablations.store import Store
 
 CODE = Code(Path("/code"), Path("/code"), "0" * 40)
 
@@ -230,3 +233,17 @@ def test_without_slurm_nothing_is_claimed(
     assert code == 1, printed
     assert 'cannot submit: Could not detect "srun"' in printed
     assert not list(tmp_path.glob("runs/*/queued"))
+    assert not (tmp_path / "runs" / ".declared").exists()
+
+
+def test_a_submission_keeps_the_claims_as_they_are_before_its_runs(
+    ablate: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = submitting.Submitted("s", ["120"], num_runs=10, num_tasks=10)
+    monkeypatch.setattr(submitting, "submit", lambda *_: submitted)
+    code, printed = ablate("--allow-dirty")
+    assert code == 0, printed
+    kept = declared.read(Store(tmp_path / "runs"), "little", "demo")
+    assert kept is not None
+    assert [claim["margin"] for claim in kept["claims"]] == [0.0]
+    assert (kept["num_started"], kept["num_runs"]) == (0, 10)

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from simulation import after_looks, coverage, family_errors, peeking, power
+from simulation import after_looks, coverage, family_errors, peeking, power, until_decided
 
 DRAWS = 20_000
 
@@ -34,6 +34,21 @@ def test_an_effect_at_the_margin_is_supported_at_most_one_time_in_twenty_over_al
 
 def test_the_claims_of_a_grid_together_err_at_most_one_time_in_twenty() -> None:
     assert family_errors(4, 4000, np.random.default_rng(3)) <= 0.05
+
+
+@pytest.mark.parametrize("effects", [(0.0, 0.0, 0.0), (3.0, 0.0, 0.0)])
+def test_adding_seeds_where_claims_are_undecided_errs_at_most_one_time_in_twenty(effects) -> None:
+    """Margins are 0: an effect of 0 stands exactly at it, so either verdict on it is false."""
+    verdicts, seeds = until_decided(effects, 1500, np.random.default_rng(5))
+
+    for wrong in ("supported", "contradicted"):
+        errors = [any(words[i] == wrong for i, effect in enumerate(effects) if not effect) for words in verdicts]
+        assert np.mean(errors) <= 0.05, wrong
+    spent = np.mean(seeds, axis=0)
+    assert spent[-1] > 11  # next to nothing is decided where nothing is there
+    if effects[0]:
+        assert spent[0] < 5
+        assert np.mean([words[0] == "supported" for words in verdicts]) > 0.99
 
 
 def test_seeds_resolve_what_the_documentation_says() -> None:

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ablations.collect import grid_json
+from ablations.demand import Demand, demand
+from ablations.description import grid_json
+from ablations.entries import shown
 from ablations.errors import UserError, expected
-from ablations.grid import expand, find_grids, load_grid, scale_of
-from ablations.reader import shown
+from ablations.grid import find_grids, load_grid
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
 
@@ -46,10 +47,16 @@ def load_all(names: list[str]) -> list[Grid]:
     return list({grid.name: grid for grid in grids}.values())
 
 
-def expand_all(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:
-    """Grids, and their runs at a scale."""
-    numbers = parse_seeds(seeds)
-    return [(grid, expand(grid, scale_of(grid, scale).name, numbers)) for grid in load_all(names)]
+def demand_all(names: list[str], scale: str, seeds: str | None, store: Path) -> list[tuple[Grid, Demand]]:
+    """Grids, and what they ask for at a scale by now; raises UserError where a seed would both tune and judge."""
+    numbers, grids = parse_seeds(seeds), load_all(names)
+    if problems := [
+        f"--seeds: {seed} chooses the tuned levels of {grid.name} and cannot judge"
+        for grid in grids
+        for seed in sorted(set(numbers or ()) & set(grid.tune.seeds if grid.tune else ()))
+    ]:
+        raise UserError(problems)
+    return [(grid, demand(grid, scale, Store(store), numbers)) for grid in grids]
 
 
 def runs_of_store(
@@ -57,7 +64,7 @@ def runs_of_store(
 ) -> list[tuple[Grid, str, list[RunSpec]]]:
     """Grids, a scale of each, and the runs: as named, or all those of which the store has runs."""
     if names and scale:
-        return [(grid, scale, specs) for grid, specs in expand_all(names, scale, seeds)]
+        return [(grid, scale, asked.runs) for grid, asked in demand_all(names, scale, seeds, store)]
     grids = load_all(names or [str(path) for path in find_grids().values()])
     if scale is not None and not any(scale in grid.scales for grid in grids):
         scales = dict.fromkeys(name for grid in grids for name in grid.scales)
@@ -69,21 +76,21 @@ def runs_of_store(
         for name in grid.scales:
             if scale not in (None, name):
                 continue
-            specs = expand(grid, name, numbers)
+            specs = demand(grid, name, Store(store), numbers).runs
             if any(spec.run_id in there for spec in specs):
                 found.append((grid, name, specs))
     return found
 
 
-def checked(names: list[str], scale: str, seeds: str | None) -> list[tuple[Grid, list[RunSpec]]]:
+def checked(names: list[str], scale: str, seeds: str | None, store: Path) -> list[tuple[Grid, Demand]]:
     """The same, with figure, claims and paper checked, before anything runs or is written."""
     from reports.checks import check_grid
 
-    grids = expand_all(names, scale, seeds)
+    grids = demand_all(names, scale, seeds, store)
     problems: list[str] = []
-    for grid, specs in grids:
-        planned = {spec.run_id: State.PLANNED for spec in specs}
-        content = grid_json(grid, scale, specs, states=planned, outcomes={}, store=Store(Path(os.devnull)))
+    for grid, asked in grids:
+        planned = {spec.run_id: State.PLANNED for spec in asked.every}
+        content = grid_json(grid, scale, asked, states=planned, outcomes={}, store=Store(Path(os.devnull)))
         problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
     if problems:
         raise UserError(problems)

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, expand_all, runs_of_store
+from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, told
+from ablations.demand import Demand, demand
 from ablations.grid import expand, find_grids, load_grid
 from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
@@ -101,7 +102,7 @@ def retry(
         if profile:
             only = {run.spec.run_id for run in cleared.runs}
             for of_scale in dict.fromkeys(run.spec.scale for run in cleared.runs):
-                of_grids = [(grid, specs) for grid, at, specs in asked if at == of_scale]
+                of_grids = [(grid, Demand(specs)) for grid, at, specs in asked if at == of_scale]
                 with told():
                     order = order_of(of_grids, of_scale, profile, data_dir=data_dir, allow_dirty=allow_dirty)
                 start(of_grids, order, store, only=only)
@@ -129,8 +130,8 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
     """
     of_store = Store(store)
     with told():
-        specs = [spec for _, of_grid in expand_all(grids, scale, None) for spec in of_grid]
-        names = [grid.name for grid, _ in expand_all(grids, scale, None)]
+        asked = demand_all(grids, scale, None, store)
+    specs, names = [spec for _, of_grid in asked for spec in of_grid.runs], [grid.name for grid, _ in asked]
     found = survey(specs, of_store, time.time())
     todo = cancelling.plan(found.runs, names, scale, of_store)
     _tell_kept(todo.kept)
@@ -159,7 +160,7 @@ def prune(
     """
     with told():
         chosen = {spec.run_id for _, _, specs in runs_of_store(grids, scale, store, None) for spec in specs}
-        every = _every_run(grids or [])
+        every = _every_run(grids or [], Store(store))
     found = pruning.plan(Store(store), every, chosen if grids or scale else None)
     for note in found.notes:
         say(note)
@@ -180,10 +181,15 @@ def prune(
         say(f"--yes deletes these {whole}; without a checkpoint, a run cannot be exported or evaluated in a new way")
 
 
-def _every_run(named: Iterable[str]) -> list[RunSpec]:
+def _every_run(named: Iterable[str], store: Store) -> list[RunSpec]:
     """The runs of all grids there are, and of those named by path, at every scale."""
     loaded = [load_grid(name) for name in dict.fromkeys([*named, *map(str, find_grids().values())])]
-    return [spec for grid in loaded for scale in grid.scales for spec in expand(grid, scale)]
+    return [
+        spec
+        for grid in loaded
+        for scale in grid.scales
+        for spec in (*demand(grid, scale, store).runs, *(expand(grid, scale) if grid.tune else ()))  # any may be chosen
+    ]
 
 
 def _tell_kept(reasons: Mapping[str, str]) -> None:

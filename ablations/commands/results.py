@@ -115,7 +115,7 @@ def _collect(
     names: list[str], scale: str, seeds: str | None, store: Path, results: Path
 ) -> tuple[list[str], Collected]:
     """Collect grids; the names of their tables, and what was found."""
-    grids = [grid for grid, _ in checked(names, scale, seeds)]
+    grids = [grid for grid, _ in checked(names, scale, seeds, store)]
     collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
     for line in collected.broken:
         say(line, err)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ablations import plan as planning
+from ablations.commands import looking
 from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
 from ablations.console import err, out, say, table, tell, told
+from ablations.declared import declare, withdraw
+from ablations.demand import Demand, demand
 from ablations.display import Display, duration
 from ablations.grid import expand, find_grids
 from ablations.launch import launch, merge, unfinished
+from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
 from simclr_core.runtime import RuntimeConfig
 
@@ -26,7 +31,7 @@ def list_grids() -> None:
         say(f"{grid.name}: {grid.title} ({grid.paper['key']} {grid.paper['locus']})")
         sizes = table("scale", "cells", "references", "seeds", "runs")
         for name, scale in grid.scales.items():
-            runs = expand(grid, name)
+            runs = demand(grid, name, None).every
             cells = {run.cell_id for run in runs if run.role == "cell"}
             counts = (len(cells), len(grid.references), len(scale.seeds), len(runs))
             sizes.add_row(f"  {name}", *(str(number) for number in counts))
@@ -44,17 +49,22 @@ def plan_runs(
 ) -> None:
     """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
     with told():
-        loaded = checked(grids, scale, seeds)
+        loaded = checked(grids, scale, seeds, store)
         every = load_all([str(path) for path in find_grids().values()])
         numbers = parse_seeds(seeds)
         others = [spec for grid in every if scale in grid.scales for spec in expand(grid, scale, numbers)]
         of_store = Store(store)
-        states = [planning.states_of(specs, of_store) for _, specs in loaded]
-    for (grid, specs), of_grid in zip(loaded, states, strict=True):
+        states = [
+            planning.states_of(asked.runs, of_store) | {spec.run_id: State.PLANNED for spec in asked.foreseen}
+            for _, asked in loaded
+        ]
+    for (grid, asked), of_grid in zip(loaded, states, strict=True):
+        specs = asked.every
         say(f"{grid.name} at scale {scale}: {grid.question}")
-        rows = table("cell", *dict.fromkeys(f"seed {spec.seed}" for spec in specs), "shared with")
+        numbers = list(dict.fromkeys(spec.seed for spec in specs))
+        rows = table("cell", *(f"seed {seed}" for seed in numbers), "shared with")
         for cell in planning.planned_cells(specs, of_grid, others):
-            rows.add_row(cell.label, *cell.states, ", ".join(cell.shared_with))
+            rows.add_row(cell.label, *(cell.states.get(seed, "") for seed in numbers), ", ".join(cell.shared_with))
         out.print(rows)
         counts = planning.count(of_grid.values())
         say(f"{len(of_grid)} runs: " + ", ".join(f"{counts[state]} {state}" for state in State if counts[state]))
@@ -81,28 +91,67 @@ def run(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")] = False,
     seeds: Seeds = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Start at most so many runs.")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Then add seeds where claims are undecided, at the planned looks.")
+    ] = False,
 ) -> None:
     """Run what grids still lack; what is done stays, what failed is tried again.
 
     Ctrl-C stops and loses no finished run. Exit code 1 if a run failed, 2 if the input is wrong, 130 after Ctrl-C.
     """
     with told():
-        specs = merge(spec for _, of_grid in checked(grids, scale, seeds) for spec in of_grid)
-        todo = unfinished(specs, Store(store))
-        counts = planning.count(planning.states_of(specs, Store(store)).values())
-    standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
-    if not todo:
-        say(f"nothing to do: {len(specs)} runs in {store}: {standing}")
-        return
-    todo = todo[:limit]
-    num_workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(todo))
-    say(f"{len(specs)} runs in {store}: {standing}; {len(todo)} to run, {num_workers} at a time")
+        asked = checked(grids, scale, seeds, store)
+        if until_decided:
+            looking.check(asked, scale, seeds=seeds, limit=limit)
     runtime = RuntimeConfig(
         device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
     )
+
+    num_workers = workers or max(1, (os.cpu_count() or 1) // threads)
+
+    def finish(specs: Iterable[RunSpec]) -> None:
+        _finish(specs, asked, scale, runtime, num_workers, limit)
+
+    finish(spec for _, of_grid in asked for spec in of_grid.runs)
+    if limit is None and any(of_grid.foreseen for _, of_grid in asked):
+        with told():
+            asked = checked(grids, scale, seeds, store)
+        waiting = [spec for _, of_grid in asked for spec in of_grid.foreseen]
+        if waiting:
+            say(f"{len(waiting)} runs wait for tuning runs of another process; the same command continues", err)
+            raise typer.Exit(1)
+        say("the levels are tuned; now the seeds that judge")
+        finish(spec for _, of_grid in asked for spec in of_grid.runs)
+    if until_decided:
+        looking.add_seeds([grid for grid, _ in asked], scale, Store(store), finish)
+
+
+def _finish(
+    specs: Iterable[RunSpec],
+    asked: Sequence[tuple[Grid, Demand]],
+    scale: str,
+    runtime: RuntimeConfig,
+    num_workers: int,
+    limit: int | None,
+) -> None:
+    """Run what is unfinished of these runs; raises typer.Exit where they cannot be finished."""
+    store = Store(Path(runtime.store))
+    with told():
+        specs = merge(specs)
+        todo = unfinished(specs, store)
+        counts = planning.count(planning.states_of(specs, store).values())
+    standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    if not todo:
+        say(f"nothing to do: {len(specs)} runs in {store.root}: {standing}")
+        return
+    todo = todo[:limit]
+    declared = declare(asked, scale, todo, store)
+    num_workers = min(num_workers, len(todo))
+    say(f"{len(specs)} runs in {store.root}: {standing}; {len(todo)} to run, {num_workers} at a time")
     with Display(out, len(todo), num_workers) as display:
         summary = launch(todo, runtime, num_workers, display)
     if summary.problems:
+        withdraw(declared, scale, store)
         tell(summary.problems)
         raise typer.Exit(2)
     for run_id in summary.held:
@@ -112,5 +161,6 @@ def run(
         say(f"stopped; runs left: {summary.left}; the same command continues", err)
         raise typer.Exit(130)
     if summary.failed:
-        say(f"the same command tries again; why it failed: ablate show {summary.failed[0].run_id} --store {store}", err)
+        again = f"the same command tries again; why it failed: ablate show {summary.failed[0].run_id}"
+        say(f"{again} --store {store.root}", err)
         raise typer.Exit(1)

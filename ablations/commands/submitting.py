@@ -11,6 +11,8 @@ import typer
 from ablations import plan as planning
 from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
 from ablations.console import err, say, tell, told
+from ablations.declared import declare, withdraw
+from ablations.demand import Demand
 from ablations.display import duration
 from ablations.launch import merge
 from ablations.slurm import submit as submitting
@@ -22,7 +24,7 @@ from ablations.store import Store
 
 DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
-OfGrids = Sequence[tuple[Grid, Sequence[RunSpec]]]
+OfGrids = Sequence[tuple[Grid, Demand]]
 
 
 def submit(
@@ -45,7 +47,7 @@ def submit(
     What is done, under way or queued is left alone. Exit code 1 if SLURM refused a part, 2 if the input is wrong.
     """
     with told():
-        of_grids = checked(grids, scale, seeds)
+        of_grids = checked(grids, scale, seeds, store)
         order = order_of(
             of_grids,
             scale,
@@ -62,7 +64,7 @@ def submit(
 
 def order_of(of_grids: OfGrids, scale: str, profile: str, **choices: Any) -> Order:
     """An order for grids at a scale; raises UserError if the profile is wrong."""
-    runs = {grid.name: [spec.run_id for spec in specs] for grid, specs in of_grids}
+    runs = {grid.name: [spec.run_id for spec in asked.runs] for grid, asked in of_grids}
     return Order(runs, scale, load_profile(profile), **choices)
 
 
@@ -74,10 +76,10 @@ def start(
         of_store, code = Store(store), find_code()
         submitting.check(order, code)
         core_s = {}
-        for grid, specs in of_grids:
-            states = planning.states_of(specs, of_store)
-            core_s[grid.name] = planning.cost(grid, order.scale, specs, states, of_store).core_s_per_run
-        merged = merge(spec for _, specs in of_grids for spec in specs)
+        for grid, asked in of_grids:
+            states = planning.states_of(asked.runs, of_store)
+            core_s[grid.name] = planning.cost(grid, order.scale, asked.runs, states, of_store).core_s_per_run
+        merged = merge(spec for _, asked in of_grids for spec in asked.runs)
         runs = submitting.sort_runs([spec for spec in merged if only is None or spec.run_id in only], of_store)
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)
@@ -85,14 +87,19 @@ def start(
         if dry_run:
             _show(order, runs.todo, core_s, of_store, code)
             return
+        declared = declare(of_grids, order.scale, [*runs.todo, *runs.queued], of_store)
         done = submitting.submit(order, runs, core_s, of_store, code)
     if done.job_ids:
         jobs = f"job{'s' if len(done.job_ids) > 1 else ''} {', '.join(done.job_ids)}"
         say(f"submitted {done.num_runs} runs in {done.num_tasks} tasks as {jobs}; submission {done.id}")
+        if waiting := sum(len(asked.foreseen) for _, asked in of_grids):
+            say(f"{waiting} runs wait for the tuning; once that is done, the same command submits them")
     if done.taken:
         say(f"{done.taken} runs were taken by another submission at the same moment")
     if done.added:
         say(f"{done.added} queued runs were asked for more evaluations")
+    if runs.todo and not done.job_ids:
+        withdraw(declared, order.scale, of_store)
     if done.problems:
         tell(done.problems)
         say("what was not submitted is as before; the same command tries again", err)

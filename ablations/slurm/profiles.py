@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import ablations
+from ablations.entries import shown
 from ablations.errors import UserError, expected
-from ablations.reader import load_yaml, shown
+from ablations.reader import load_yaml
 from simclr_core.options import nearest
 
 PACKAGED = Path(ablations.__file__).parent.parent / "clusters"

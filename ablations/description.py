@@ -1,0 +1,122 @@
+"""What the results say of a grid at a scale: ``results/<grid>.<scale>.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ablations import declared, plan
+from ablations.demand import Arm, Demand
+from ablations.spec import Axis, Grid, RunSpec
+from ablations.store import State, Store
+from simclr_core.cost import backbone_parameters
+from simclr_core.identity import canonical
+from simclr_core.options import override
+from simclr_core.recipes import RECIPES, recipe
+
+SCHEMA_VERSION = 1
+
+
+def grid_json(
+    grid: Grid,
+    scale: str,
+    asked: Demand,
+    *,
+    states: dict[str, State],
+    outcomes: dict[str, str | None],
+    store: Store,
+) -> dict[str, Any]:
+    """The content of ``results/<grid>.<scale>.json``: what was asked, and where each run stands."""
+    of_scale = grid.scales[scale]
+    cells: dict[str, dict[str, Any]] = {}
+    specs = [spec for spec in asked.every if spec.role != "tuning"]
+    for spec in specs:
+        cell: dict[str, Any] = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels}
+        cell |= {"num_parameters": backbone_parameters(spec.config.backbone), "runs": []}
+        run = _run_json(spec, states, outcomes)
+        cells.setdefault(spec.cell_id, cell)["runs"].append(run)
+    cost = plan.cost(grid, scale, asked.every, states, store)
+    found = [plan.measured(spec, store) for spec in asked.every if states[spec.run_id] is State.DONE]
+    spent = [times.training_s + times.evaluation_s for times in found if times]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": grid.name,
+        "title": grid.title,
+        "question": grid.question,
+        "scale": scale,
+        "note": of_scale.note,
+        "paper": grid.paper,
+        "recipe": f"{grid.recipe}_{scale}",
+        "axes": {axis.name: list(axis.labels) for axis in of_scale.axes if not _is_tuned(axis, grid)},
+        "tuning": _tuning_json(grid, asked.arms, states, outcomes),
+        "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
+        "metric": grid.metric,
+        "evaluations": [canonical(evaluation.config) for evaluation in of_scale.evaluations],
+        "cells": list(cells.values()),
+        "figure": grid.figure,
+        "claims": list(grid.claims),
+        "looks": of_scale.looks,
+        "declared": declared.read(store, grid.name, scale),
+        "deviations": deviations(grid, scale),
+        "cost": {
+            "estimated_core_s": None if cost.total_core_s is None else round(cost.total_core_s, 1),
+            "actual_core_s": round(sum(spent), 1),
+        },
+    }
+
+
+def _run_json(spec: RunSpec, states: dict[str, State], outcomes: dict[str, str | None]) -> dict[str, Any]:
+    run = {"run_id": spec.run_id, "seed": spec.seed, "state": str(states[spec.run_id])}
+    return run | {"outcome": outcomes.get(spec.run_id), "command": spec.command}
+
+
+def _is_tuned(axis: Axis, grid: Grid) -> bool:
+    return grid.tune is not None and axis.key == grid.tune.axis
+
+
+def _tuning_json(
+    grid: Grid, arms: Sequence[Arm], states: dict[str, State], outcomes: dict[str, str | None]
+) -> dict[str, Any] | None:
+    """What each arm has chosen, and from which values; None where nothing is tuned."""
+    if grid.tune is None:
+        return None
+    told = [
+        {
+            "levels": arm.levels,
+            "chosen": arm.chosen,
+            "values": [{"level": level, "value": value} for level, value in arm.values.items()],
+            "runs": [_run_json(spec, states, outcomes) for spec in arm.runs],
+        }
+        for arm in arms
+    ]
+    return {"axis": grid.tune.name, "seeds": list(grid.tune.seeds), "metric": grid.metric, "arms": told}
+
+
+def deviations(grid: Grid, scale: str) -> list[dict[str, Any]]:
+    """What this scale does otherwise than the paper's: settings in use, labels of evaluations, levels of axes."""
+    if f"{grid.recipe}_imagenet" not in RECIPES or scale == "imagenet":
+        return []
+    ours, papers = _settings(grid, scale), _settings(grid, "imagenet")
+    keys = [key for key in {**papers, **ours} if ours.get(key) != papers.get(key)]
+    return [{"key": key, "paper": papers.get(key), "ours": ours.get(key)} for key in keys]
+
+
+def _settings(grid: Grid, scale: str) -> dict[str, Any]:
+    of_scale = grid.scales.get(scale)
+    own = of_scale.overrides if of_scale else {}
+    config = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **own})
+    axes = of_scale.axes if of_scale else ()
+    varied = {key for axis in axes for key in axis.keys}
+    used = _dotted(canonical(config, neutrals=True))
+    settings = {key: value for key, value in used.items() if key not in varied and key != "seed"}
+    settings |= {f"axes.{axis.name}": list(axis.labels) for axis in axes}
+    for evaluation in of_scale.evaluations if of_scale else ():
+        settings[f"{evaluation.config.metric}.num_labels"] = evaluation.config.num_labels
+    return settings
+
+
+def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in content.items():
+        out |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out

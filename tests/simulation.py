@@ -82,6 +82,18 @@ def until_decided(
     return verdicts, seeds
 
 
+def tuned(num_levels: int, draws: int, rng: np.random.Generator, *, own_seed: bool) -> float:
+    """How often an arm with many equal levels is found above an arm with one, by the level that did best.
+
+    Best on a seed of its own, or on the three that also judge; every level of either arm is equally good.
+    """
+    levels = rng.normal(0.0, SEED_NOISE, (num_levels, draws, 3))
+    told = rng.normal(0.0, SEED_NOISE, (num_levels, draws)) if own_seed else levels.mean(axis=-1)
+    chosen = np.take_along_axis(levels, told.argmax(axis=0)[None, :, None], axis=0)[0]
+    decision = conjunction([difference(chosen, rng.normal(0.0, SEED_NOISE, (draws, 3)))], [0.0])
+    return float(np.mean(decision.supported))
+
+
 def power(effect: float, num_seeds: int, draws: int, rng: np.random.Generator) -> float:
     """How often an effect is found above 0 with so many seeds on each side, without looks or other claims."""
     sides = rng.normal(effect, SEED_NOISE, (draws, num_seeds)), rng.normal(0.0, SEED_NOISE, (draws, num_seeds))
@@ -109,6 +121,11 @@ def main() -> None:
             end="",
         )
         print(f"seeds a claim {', '.join(f'{mean:.1f}' for mean in np.mean(seeds, axis=0))}")
+    rates = [100 * tuned(5, draws, rng, own_seed=own) for own in (True, False)]
+    print(
+        f"the best of five equal levels against one: supported {rates[0]:.1f} %, "
+        f"chosen on the judging seeds {rates[1]:.1f} %"
+    )
     print("power: effect in points; 3, 5, 10 seeds; four looks up to 12 seeds")
     for effect in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0):
         found = [power(effect, num, draws // 5, rng) for num in (3, 5, 10)]

@@ -162,6 +162,16 @@ def test_paired_settings_move_together_and_cells_can_be_excluded(write_grid: Wri
     ]
 
 
+def test_looks_are_planned_for_all_scales_or_for_one(write_grid: WriteGrid) -> None:
+    one = load_grid(str(write_grid(("mini: {", "mini: {looks: true, "))))
+    rest = load_grid(
+        str(write_grid(("seeds: [0, 1]", "looks: true\nseeds: [0, 1]"), ("mini: {", "mini: {looks: false, ")))
+    )
+
+    assert {name: scale.looks for name, scale in one.scales.items()} == {"demo": False, "mini": True}
+    assert {name: scale.looks for name, scale in rest.scales.items()} == {"demo": True, "mini": False}
+
+
 def test_thousands_of_cells_expand_in_seconds(write_grid: WriteGrid) -> None:
     levels = ", ".join(f"0.{i:02}" for i in range(1, 51))
     axes = f"axes:\n  method.temperature: [{levels}]\n  optimizer.base_lr: [{levels}]\n  views.first:"

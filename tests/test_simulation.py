@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from simulation import after_looks, coverage, family_errors, peeking, power, until_decided
+from simulation import after_looks, coverage, family_errors, peeking, power, tuned, until_decided
 
 DRAWS = 20_000
 
@@ -49,6 +49,11 @@ def test_adding_seeds_where_claims_are_undecided_errs_at_most_one_time_in_twenty
     if effects[0]:
         assert spent[0] < 5
         assert np.mean([words[0] == "supported" for words in verdicts]) > 0.99
+
+
+def test_choosing_a_level_on_other_seeds_does_not_bias_the_comparison() -> None:
+    assert tuned(5, DRAWS, np.random.default_rng(6), own_seed=True) <= 0.05
+    assert tuned(5, DRAWS, np.random.default_rng(6), own_seed=False) > 0.1  # what the tuning seeds are for
 
 
 def test_seeds_resolve_what_the_documentation_says() -> None:

@@ -168,8 +168,16 @@ def test_evaluations_do_not_hang_on_each_other(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("evaluation", [LINEAR, KNN, SGD, FINE_TUNE], ids=lambda e: e.protocol)
-def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("evaluation", "metric"),
+    [
+        (LINEAR, "linear_other_top1"),
+        (KNN, "knn_z_other_top1"),
+        (SGD, "linear_sgd_other_top1"),
+        (FINE_TUNE, "fine_tune_other_24_labels_top1"),
+    ],
+)
+def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, metric: str, tmp_path: Path) -> None:
     """Training and test images, classes and labels of the other set, at the run's size in pixels."""
     other, asked = small_dataset("other", seed=40), []
 
@@ -197,8 +205,7 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, tm
     )
 
     assert asked == [("other", 16, "memory")]
-    on_z = "_z" if evaluation.embedding == "z" else ""
-    assert result["metric"] == f"{evaluation.protocol}{on_z}_other_top1"
+    assert result["metric"] == metric
     assert result["data_fingerprint"] == "fingerprint of other"
     assert result["top1"] == result_of(evaluation, tmp_path / "own")["top1"]
     np.testing.assert_array_equal(
@@ -322,7 +329,7 @@ def test_an_impossible_evaluation_is_told_before_training(tmp_path: Path, monkey
 
     monkeypatch.setattr(run, "pretrain", must_not_train)
     config: RunConfig = small_config()
-    with pytest.raises(ValueError, match=r"task = 'rotate': .*\n.*fine_tune_z_top1: embedding = 'z'"):
+    with pytest.raises(ValueError, match=r"task = 'rotate': .*\n.*fine_tune_z_24_labels_top1: embedding = 'z'"):
         run.execute(config, [ROTATE, override(FINE_TUNE, {"embedding": "z"})], RuntimeConfig(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

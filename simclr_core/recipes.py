@@ -119,7 +119,7 @@ def simclr_demo() -> RunConfig:
     config = simclr_mini()
     config.data = DataConfig(name="photos", image_size=16)
     config.optimizer.base_lr = 0.5
-    config.training.epochs = 5
+    config.training.epochs = 4
     return config
 
 
@@ -160,7 +160,7 @@ def supervised_demo() -> RunConfig:
 
     Hardware: one CPU core, under 20 seconds.
     """
-    return _supervised(simclr_demo(), epochs=5, warmup_epochs=1, num_classes=17)
+    return _supervised(simclr_demo(), epochs=4, warmup_epochs=1, num_classes=17)
 
 
 def simsiam_imagenet() -> RunConfig:

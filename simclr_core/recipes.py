@@ -118,8 +118,6 @@ def simclr_demo() -> RunConfig:
     """
     config = simclr_mini()
     config.data = DataConfig(name="photos", image_size=16)
-    config.optimizer.base_lr = 0.5
-    config.training.epochs = 4
     return config
 
 

@@ -205,8 +205,8 @@ def _steps(name: str, config: RunConfig) -> Table:
                 hours * fast.total,
             )
         )
-    columns = ("GPUs", "images each", "activations, GiB each", "compute, ms", "gradients, ms", "keys, ms", "BN, ms")
-    columns += ("communication", "with one card", "hours")
+    parts_ms = ("compute, ms", "gradients, ms", "keys, ms", "BN, ms")
+    columns = ("GPUs", "images each", "activations, GiB each", *parts_ms, "communication", "with one card", "hours")
     note = (
         f"ResNet-50, {len(channels)} synchronised BN layers, {num_parameters(config) / 1e6:.1f}"
         f" million parameters, {config.training.epochs} epochs. Communication is its share of the step with"
@@ -239,7 +239,7 @@ def _grids() -> Table:
     hours_of: dict[str, float] = {}
     rows: list[tuple[str | float, ...]] = []
     for path in find_grids().values():
-        grid = load_grid(path)
+        grid = load_grid(str(path))
         if SCALE not in grid.scales:
             continue
         runs = {spec.run_id: spec.config for spec in demand(grid, SCALE, None).every}

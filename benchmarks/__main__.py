@@ -45,7 +45,7 @@ def conditions() -> str:
     machine = environment(World())
     versions = ", ".join(f"{name} {version}" for name, version in _versions(PACKAGES))
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {machine['processor']}"
+        f"Run on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {machine['processor']}"
         f" ({machine['instructions']}), Python {platform.python_version()}, {versions}."
     )
 

@@ -108,14 +108,13 @@ class Cluster:
 
 
 def run() -> list[Table]:
-    """Speeds, steps by the number of GPUs, where communication takes over, grids, and the cores that decoding needs."""
+    """Speeds, steps by the number of GPUs, where communication takes over, and grids."""
     recipes = {name: recipe(name) for name in ("simclr_imagenet", "simsiam_imagenet")}
     return [
         _speeds(),
         *(_steps(name, config) for name, config in recipes.items()),
         _crossings(recipes),
         _grids(),
-        _cores(),
     ]
 
 
@@ -231,7 +230,8 @@ def _crossings(recipes: dict[str, RunConfig]) -> Table:
         for part, seconds in parts.items():
             firsts = [next((n for n, found in by_n.items() if seconds(found) > found.compute), None) for by_n in steps]
             rows.append((name, part, *(f"{first}" if first else f"never, up to {batch}" for first in firsts)))
-    return Table("Computed: GPUs from which a part takes longer than computing", ("recipe", "part", *CARDS), rows)
+    title = "Computed: GPUs, of the powers of two, from which a part takes longer than computing"
+    return Table(title, ("recipe", "part", *CARDS), rows)
 
 
 def _grids() -> Table:
@@ -264,8 +264,8 @@ def _walls(hours: list[float]) -> tuple[float, ...]:
     return sum(hours), longest, *(max(sum(hours) / num_gpus, longest) / 24 for num_gpus in (8, 64, 512))
 
 
-def _cores() -> Table:
-    """Cores that decode for one GPU; one decoding serves both views."""
+def cores() -> Table:
+    """Cores that decode for one GPU, from what ``streaming`` measures here; one decoding serves both views."""
     (reading,) = streaming.tables()
     speeds = {str(what): speed for what, speed, _ in reading.rows if isinstance(speed, float)}
     rows: list[tuple[str | float, ...]] = []

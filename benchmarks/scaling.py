@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks import clusters
 from benchmarks.tables import Table
 from simclr_core import losses
 from simclr_core.batches import Batches
@@ -36,6 +37,7 @@ WIDTHS = (1, 2, 3, 4)
 CORES = os.cpu_count() or 1
 DIM = 128
 WHOLE = 2**62  # elements: no matrix is too large
+WORK = 1e11  # multiply-adds to spend on a row, where that is more than two steps and less than eight
 
 
 class Measured(NamedTuple):
@@ -47,8 +49,8 @@ class Measured(NamedTuple):
 
 
 def run() -> list[Table]:
-    """Every measurement in processes of its own, one after the other."""
-    return [_batches(), _images(), _widths(), _processes(), _nt_xent()]
+    """Every measurement in processes of its own, one after the other; last, what decoding means for a GPU."""
+    return [_batches(), _images(), _widths(), _processes(), _nt_xent(), clusters.cores()]
 
 
 def _batches() -> Table:
@@ -123,14 +125,15 @@ def _processes() -> Table:
 def _nt_xent() -> Table:
     """Whole matrices beside blocks, where a batch has both."""
     rows: list[tuple[str | float, ...]] = []
-    for batch in (512, 1024, 2048, 4096):
+    for batch in (1024, 2048, 4096):
         whole, blocks = _apart(_loss_alone, [(batch, WHOLE)]), _apart(_loss_alone, [(batch, losses.LARGEST_MATRIX)])
         cells = [1e3 * whole.loss_s, 1e3 * blocks.loss_s, 3 * (2 * batch) ** 2 * 4 / 2**20, whole.mib, blocks.mib]
         rows.append((float(2 * batch), *cells))
     columns = ("N", "ms, whole", "ms, blocks", "3 matrices, MiB", "MiB, whole", "MiB, blocks")
     note = (
         f"The loss and its gradient alone, {DIM} channels, {CORES} threads. A matrix of up to"
-        f" {losses.LARGEST_MATRIX:,} elements is never divided."
+        f" {losses.LARGEST_MATRIX:,} elements is never divided. The process keeps what it frees (`memory.py`) and"
+        " holds more than its tensors do at any time."
     )
     return Table("NT-Xent, whole and in blocks of rows", columns, rows, note)
 
@@ -161,7 +164,9 @@ def _measure(config: RunConfig, num_processes: int = 1, num_threads: int = CORES
 
 def _apart(function: Callable[..., Measured], arguments: list[tuple[object, ...]]) -> Measured:
     """What the first of as many fresh processes as there are arguments has measured."""
-    with multiprocessing.get_context("spawn").Pool(len(arguments)) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # torch is loaded once for all; nothing has run there
+    with context.Pool(len(arguments)) as pool:
         return pool.starmap(function, arguments, chunksize=1)[0]
 
 
@@ -174,7 +179,7 @@ def _steps(config: RunConfig, launched: Launched, num_threads: int) -> Measured:
         batches = Batches(config, ImageSet(pixels, torch.zeros(batch).long()), world, num_workers=0)
         training = build_training(config, batches, world)
         before = _mib("VmRSS")
-        num_steps = max(3, 512 // batch)
+        num_steps = min(8, max(2, int(WORK / (6 * batch * forward_multiply_adds(config)))))
         coming = batches.steps(0, num_steps + 1)
 
         def step() -> None:
@@ -193,7 +198,7 @@ def _loss_alone(batch: int, largest_matrix: int) -> Measured:
     losses.LARGEST_MATRIX = largest_matrix
     _loss(8, 0.2)()
     before = _mib("VmRSS")
-    loss_s = _median_s(_loss(batch, 0.2), 5)
+    loss_s = _median_s(_loss(batch, 0.2), 3)
     return Measured(loss_s, loss_s, _mib("VmHWM") - before)
 
 

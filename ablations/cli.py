@@ -10,7 +10,7 @@ app = typer.Typer(
     help="Ablation studies of SimCLR and SimSiam: a grid file becomes runs, and runs become a report.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

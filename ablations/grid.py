@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -154,8 +153,8 @@ def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
 
 def _changed(node: Node, values: Mapping[str, Any]) -> Node:
     """``dataclasses.replace`` in a tenth of its time, for nodes that do nothing when they are made."""
-    made = copy.copy(node)
-    vars(made).update(values)
+    made = node.__class__.__new__(node.__class__)
+    vars(made).update(vars(node), **values)
     return made
 
 

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +72,8 @@ def source() -> dict[str, Any]:
     The commit is that of the repository which tracks ``simclr_core``, never that of the working directory. Read once
     per process, since a process runs the code that it loaded.
     """
+    from importlib import metadata
+
     package = Path(simclr_core.__file__).parent
     content = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -89,6 +90,8 @@ def source() -> dict[str, Any]:
 @functools.cache
 def versions() -> dict[str, str]:
     """Of Python and of the packages that make the numbers."""
+    from importlib import metadata
+
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

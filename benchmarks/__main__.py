@@ -1,6 +1,6 @@
-"""Runs benchmarks, prints their tables and writes them into docs/performance.md, each between a pair of marks.
+"""Runs benchmarks, prints their tables and writes them into their documents, each between a pair of marks.
 
-    OMP_NUM_THREADS=2 python -m benchmarks [step data_path evaluation grid planning]
+    OMP_NUM_THREADS=2 python -m benchmarks [step data_path evaluation grid planning scaling clusters]
 
 Without names, all of them. ``nox -s bench`` makes the environment that has the peers, and calls this in it.
 """
@@ -19,8 +19,9 @@ from pathlib import Path
 from simclr_core.distributed import World
 from simclr_core.environment import environment
 
-BENCHMARKS = ("step", "data_path", "evaluation", "grid", "planning")
-DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+BENCHMARKS = dict.fromkeys(("step", "data_path", "evaluation", "grid", "planning"), "performance.md")
+BENCHMARKS |= dict.fromkeys(("scaling", "clusters"), "scaling.md")
+DOCUMENTS = Path(__file__).parents[1] / "docs"
 PACKAGES = ("torch", "torchvision", "numpy", "lightly", "kornia")
 
 
@@ -35,7 +36,8 @@ def main() -> None:
         tables = importlib.import_module(f"benchmarks.{name}").run()
         content = "\n\n".join([conditions(), *(table.markdown() for table in tables)])
         print(content, flush=True)
-        DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), name, content), encoding="utf-8")
+        document = DOCUMENTS / BENCHMARKS[name]
+        document.write_text(replaced(document.read_text(encoding="utf-8"), name, content), encoding="utf-8")
 
 
 def conditions() -> str:
@@ -43,7 +45,7 @@ def conditions() -> str:
     machine = environment(World())
     versions = ", ".join(f"{name} {version}" for name, version in _versions(PACKAGES))
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {machine['processor']}"
+        f"Run on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {machine['processor']}"
         f" ({machine['instructions']}), Python {platform.python_version()}, {versions}."
     )
 
@@ -62,7 +64,7 @@ def replaced(text: str, name: str, content: str) -> str:
     before, found, rest = text.partition(begin)
     _old, closed, after = rest.partition(end)
     if not (found and closed):
-        raise ValueError(f"{DOCUMENT}: has no line {begin!r} with a line {end!r} after it")
+        raise ValueError(f"the document has no line {begin!r} with a line {end!r} after it")
     return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 

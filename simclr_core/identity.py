@@ -63,9 +63,10 @@ def eval_id(evaluation: EvalConfig) -> str:
 
 def _text(node: Any, without: str = "") -> str:
     """``canonical(node)`` as JSON with sorted keys and no blanks, put together from the nodes' texts."""
-    parts = {name: _text(getattr(node, name)) for name in node_names(node.__class__)}
-    if not parts:
+    names = node_names(node.__class__)
+    if not names:
         return _text_of_leaves(node.__class__, *leaf_values(node))
+    parts = {name: _text(getattr(node, name)) for name in names}
     leaves = _canonical_leaves(node.__class__, False, *leaf_values(node))
     parts |= {name: json.dumps(value) for name, value in leaves.items()}
     pairs = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts) if name != without)

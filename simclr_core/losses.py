@@ -4,20 +4,33 @@ The losses of SimCLR compare a view with the other views of the batch. Where a b
 passes its own rows as ``z_1``, ``z_2`` (b, D), the rows of all processes as ``keys`` (B, D) each, and where its own
 begin in them as ``first_key``. Its loss is the mean over its own anchors, so that the mean over processes of equal
 shares is the loss of the whole batch.
+
+All of them compare every own row with every key: 2b x N similarities for NT-Xent, b x B twice for the others, of which
+a few matrices exist at a time. Where one would have more than ``LARGEST_MATRIX`` elements, blocks of rows follow one
+another, which gives the whole's loss and gradients up to the order of summation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from simclr_core.config import MethodConfig
 
 Keys = tuple[Tensor, Tensor] | None
 """z of both views of all processes, (B, D) each, the same images in the same order; None: the own rows are all."""
+
+LARGEST_MATRIX = 2**22
+"""Similarities at a time: 16 MiB in float32; with what gradients need, 50 MiB for NT-Xent and 85 for the others.
+
+That is under a tenth of a training step that takes a GiB, and in a smaller one there is little to save. One number for
+all networks and machines, since blocks add up in another order: alone, a process computes 2,048 views as a whole.
+"""
 
 
 def simclr_loss(config: MethodConfig, z_1: Tensor, z_2: Tensor, keys: Keys = None, first_key: int = 0) -> Tensor:
@@ -43,15 +56,22 @@ def nt_xent(
     For each of the own views: cross entropy of picking its partner among the other N - 1 views by cosine similarity
     over temperature, or by dot product without ``normalize`` (Table 5); the mean over the own views. The released
     code returns the sum of the means over either view, which is twice this.
+
+    It takes 2b x N x D multiply-adds forward and twice as many backward, the only part of a step that grows with N^2,
+    and at its peak three matrices of 2b x N, or of ``LARGEST_MATRIX``.
     """
     num_own = len(z_1)
     anchors = _rows(torch.cat([z_1, z_2]), normalize=normalize)  # (2b, D)
     candidates = anchors if keys is None else _rows(torch.cat(keys), normalize=normalize)  # (N, D)
-    logits = anchors @ candidates.T / temperature  # (2b, N)
-    first = torch.arange(first_key, first_key + num_own, device=logits.device)
+    first = torch.arange(first_key, first_key + num_own, device=anchors.device)
     themselves = torch.cat([first, first + len(candidates) // 2])
-    logits[torch.arange(2 * num_own, device=logits.device), themselves] = float("-inf")
-    return functional.cross_entropy(logits, themselves.roll(num_own))
+
+    def mean_over(anchors: Tensor, candidates: Tensor, themselves: Tensor, partners: Tensor) -> Tensor:
+        logits = anchors @ candidates.T / temperature  # (2b, N)
+        logits[torch.arange(len(logits), device=logits.device), themselves] = float("-inf")
+        return functional.cross_entropy(logits, partners)
+
+    return _in_blocks(mean_over, anchors, candidates, themselves, themselves.roll(num_own))
 
 
 def nt_logistic(
@@ -120,11 +140,14 @@ def contrastive_accuracy_and_entropy(
     Accuracy of the largest, and mean entropy of the softmax, over the B candidates of the *other view* alone: the
     released ``metrics.py`` leaves the N - 2 others out.
     """
-    logits = cross_view_logits(z_1, z_2, temperature, normalize=normalize).detach()
-    correct = logits.argmax(1) == torch.arange(len(logits), device=logits.device)
-    probabilities = logits.softmax(1)
-    entropy = -(probabilities * (probabilities + 1e-8).log()).sum(1)
-    return 100 * correct.double().mean().item(), entropy.mean().item()
+    picked, entropies = [], []
+    for rows in z_1.detach().split(_rows_at_a_time(len(z_2))):
+        logits = cross_view_logits(rows, z_2.detach(), temperature, normalize=normalize)
+        picked.append(logits.argmax(1))
+        probabilities = logits.softmax(1)
+        entropies.append(-(probabilities * (probabilities + 1e-8).log()).sum(1))
+    correct = torch.cat(picked) == torch.arange(len(z_1), device=z_1.device)
+    return 100 * correct.double().mean().item(), torch.cat(entropies).mean().item()
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
@@ -156,12 +179,56 @@ def _from_both_views(
     """
     keys_1, keys_2 = (z_1, z_2) if keys is None else keys
     partners = torch.arange(first_key, first_key + len(z_1), device=z_1.device)[:, None]
-    is_negative = torch.arange(len(keys_1), device=z_1.device) != partners
-    losses = []
-    for anchors, others in ((z_1, keys_2), (z_2, keys_1)):
+
+    def mean_over(anchors: Tensor, others: Tensor, partners: Tensor) -> Tensor:
         similarities = cross_view_logits(anchors, others, temperature=1.0)
-        losses.append(per_anchor(similarities.gather(1, partners).squeeze(1), similarities, is_negative).mean())
-    return torch.stack(losses).mean()
+        is_negative = torch.arange(len(others), device=others.device) != partners
+        return per_anchor(similarities.gather(1, partners).squeeze(1), similarities, is_negative).mean()
+
+    return torch.stack([_in_blocks(mean_over, *pair, partners) for pair in ((z_1, keys_2), (z_2, keys_1))]).mean()
+
+
+def _rows_at_a_time(num_keys: int) -> int:
+    return max(1, LARGEST_MATRIX // num_keys)
+
+
+def _in_blocks(mean_over: Callable[..., Tensor], anchors: Tensor, keys: Tensor, *places: Tensor) -> Tensor:
+    """``mean_over(anchors, keys, *places)``, a mean over anchors; ``places`` are integers that belong to anchors."""
+    size = _rows_at_a_time(len(keys))
+    if len(anchors) <= size:
+        return mean_over(anchors, keys, *places)
+    mean: Tensor = _InBlocks.apply(mean_over, size, anchors, keys, *places)
+    return mean
+
+
+class _InBlocks(torch.autograd.Function):
+    """A mean over blocks of anchors, and at once its gradient, so that nothing of a block waits for the backward pass.
+
+    ``torch.utils.checkpoint`` would compute every block twice, and loads the compiler: 2 s and 150 MB.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, mean_over: Callable[..., Tensor], size: int, anchors: Tensor, keys: Tensor, *places: Tensor
+    ) -> Tensor:
+        keys = keys.detach().requires_grad_()
+        total, of_anchors, of_keys = anchors.new_zeros(()), [], torch.zeros_like(keys)
+        for block in zip(*(tensor.split(size) for tensor in (anchors, *places)), strict=True):
+            rows = block[0].detach().requires_grad_()
+            with torch.enable_grad():
+                share = mean_over(rows, keys, *block[1:]) * (len(rows) / len(anchors))
+            of_rows, of_all_keys = torch.autograd.grad(share, (rows, keys))
+            total += share.detach()
+            of_anchors.append(of_rows)
+            of_keys += of_all_keys
+        ctx.save_for_backward(torch.cat(of_anchors), of_keys)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        of_anchors, of_keys = ctx.saved_tensors
+        return None, None, gradient * of_anchors, gradient * of_keys, *(None for _ in ctx.needs_input_grad[4:])
 
 
 def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:

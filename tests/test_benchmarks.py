@@ -6,8 +6,10 @@ import functools
 
 import pytest
 
-from benchmarks.__main__ import replaced
+from benchmarks.__main__ import BENCHMARKS, DOCUMENTS, replaced
+from benchmarks.clusters import Cluster, batch_norm_channels, step, sustained_flops
 from benchmarks.tables import Apart, Table, in_turns, speed_ratio
+from simclr_core.recipes import recipe
 
 
 def test_a_table_shows_words_and_numbers() -> None:
@@ -53,3 +55,44 @@ def test_content_goes_between_its_marks() -> None:
     )
     with pytest.raises(ValueError, match="has no line '<!-- b: generated"):
         replaced(text, "b", "new")
+
+
+def test_every_benchmark_has_its_place_in_its_document() -> None:
+    for name, document in BENCHMARKS.items():
+        text = (DOCUMENTS / document).read_text(encoding="utf-8")
+        assert replaced(text, name, "anew").count("\nanew\n") == 1
+
+
+# What a cluster would take
+
+
+def test_latency_is_that_of_a_public_measurement() -> None:
+    """NVIDIA/nccl, issue 652: 62 to 65 microseconds for small sums over 256 A100 in 32 nodes."""
+    assert 1e6 * Cluster(256, 86.0).all_reduce_s(8) == pytest.approx(63, rel=0.1)
+
+
+def test_large_messages_take_their_bytes_over_the_bandwidth() -> None:
+    """A ring passes 2 (n - 1) / n of the bytes for a sum, (n - 1) / n for a gather."""
+    assert Cluster(8, 86.0).all_reduce_s(232e9) == pytest.approx(2 * 7 / 8, rel=1e-4)
+    assert Cluster(16, 24.0).all_reduce_s(24e9) == pytest.approx(2 * 15 / 16, rel=1e-4)
+    assert Cluster(512, 86.0).all_gather_s(86e9) == pytest.approx(511 / 512, rel=1e-3)
+
+
+def test_a_step_on_a_cluster() -> None:
+    """ResNet-50: 53 convolutions have BN, and the heads' layers; two views; SimSiam passes them one by one."""
+    simclr, simsiam = recipe("simclr_imagenet"), recipe("simsiam_imagenet")
+    channels = {"simclr": batch_norm_channels(simclr), "simsiam": batch_norm_channels(simsiam)}
+
+    assert len(channels["simclr"]) == 53 + 2
+    assert len(channels["simsiam"]) == 53 + 3 + 1
+    one, two = (step(simclr, channels["simclr"], Cluster(n, 86.0)) for n in (8, 16))
+    assert one.compute == pytest.approx(2 * two.compute)
+    assert one.compute == pytest.approx(2 * 4096 / 8 / 2470, rel=2e-3)  # heads are 0.1 %
+    assert one.gradients == pytest.approx(2 * 7 / 8 * 4 * 27.97e6 / 232e9, rel=0.02)
+    assert one.keys > 0
+    of_simsiam = step(simsiam, channels["simsiam"], Cluster(8, 86.0))
+    assert of_simsiam.keys == 0
+    assert of_simsiam.batch_norm == pytest.approx(2 * 57 / 55 * one.batch_norm, rel=0.02)
+    simsiam.training.batch_norm = "per_device"
+    assert step(simsiam, channels["simsiam"], Cluster(8, 86.0)).batch_norm == 0
+    assert sustained_flops() / 1e12 == pytest.approx(2470 * 6 * 4.09e-3, rel=0.005)

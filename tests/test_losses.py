@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
 
+from simclr_core import losses
 from simclr_core.config import MethodConfig
 from simclr_core.losses import (
     contrastive_accuracy_and_entropy,
@@ -147,6 +151,74 @@ def test_losses_do_not_see_which_view_is_first(loss: Callable[..., torch.Tensor]
     z_1, z_2 = gaussian(5, 4), gaussian(5, 4, seed=1)
 
     torch.testing.assert_close(loss(z_2, z_1), loss(z_1, z_2))
+
+
+# Large batches, in blocks of rows
+
+
+@every_loss
+@pytest.mark.parametrize("own", [slice(None), slice(8, 16)], ids=["alone", "second of three processes"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str)
+def test_blocks_give_the_loss_and_the_gradients_of_the_whole(
+    loss: Callable[..., torch.Tensor],
+    own: slice,
+    dtype: torch.dtype,
+    tolerance: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Blocks of one to seven rows; the last is smaller. A factor after the loss shows that gradients carry it."""
+    z_1, z_2, keys_1, keys_2 = (gaussian(24, 5, seed=seed).to(dtype).requires_grad_() for seed in range(4))
+
+    def outcome() -> tuple[torch.Tensor, ...]:
+        rows = {} if own == slice(None) else {"keys": (keys_1, keys_2), "first_key": own.start}
+        value = 3 * loss(z_1[own], z_2[own], **rows)
+        leaves = (z_1, z_2, keys_1, keys_2) if rows else (z_1, z_2)
+        return value, *torch.autograd.grad(value, leaves)
+
+    whole = outcome()
+    for most in (1, 24 * 3, 48 * 7):
+        monkeypatch.setattr(losses, "LARGEST_MATRIX", most)
+        for ours, expected in zip(outcome(), whole, strict=True):
+            torch.testing.assert_close(ours, expected, atol=tolerance, rtol=tolerance)
+
+
+def test_accuracy_and_entropy_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    z_1, z_2 = gaussian(24, 5), gaussian(24, 5) + 0.5 * gaussian(24, 5, seed=1)
+    whole = contrastive_accuracy_and_entropy(z_1, z_2, 0.2)
+    monkeypatch.setattr(losses, "LARGEST_MATRIX", 24 * 7)
+
+    assert 0 < whole[0] < 100
+    assert contrastive_accuracy_and_entropy(z_1, z_2, 0.2) == pytest.approx(whole, rel=1e-12)
+
+
+def peak_mib(function: Callable[[], object], trace: Path) -> float:
+    """The most that torch's allocator held at a time, beyond what it held before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        function()
+    found.export_chrome_trace(str(trace))
+    events = [event for event in json.loads(trace.read_text("utf-8"))["traceEvents"] if event["name"] == "[memory]"]
+    events.sort(key=lambda event: event["ts"])
+    held = [event["args"]["Total Allocated"] for event in events]
+    return (max(held) - held[0] + events[0]["args"]["Bytes"]) / 2**20
+
+
+@every_loss
+def test_blocks_bound_the_memory(
+    loss: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A matrix of 2048 x 2048 has 16 MiB and one of 1024 x 1024 has 4: three of the one, five or more of the other."""
+    z_1, z_2 = (torch.randn(1024, 4, requires_grad=True) for _ in range(2))
+    whole = peak_mib(lambda: loss(z_1, z_2).backward(), tmp_path / "trace.json")
+    monkeypatch.setattr(losses, "LARGEST_MATRIX", 2**16)  # 0.25 MiB
+    blocks = peak_mib(lambda: loss(z_1, z_2).backward(), tmp_path / "trace.json")
+
+    assert whole > 16
+    assert blocks < 1.75
+
+
+def test_a_matrix_of_2048_views_is_whole() -> None:
+    """Blocks add up in another order; up to here, results are those of the time before there were blocks."""
+    assert losses.LARGEST_MATRIX == 2048**2
 
 
 # Table 4's other losses, against double loops

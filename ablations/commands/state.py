@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group
-from rich.live import Live
 
 from ablations.commands.asked import MaybeNames, MaybeScale, Seeds, StoreDir, runs_of_store
 from ablations.console import out, say, told
@@ -37,6 +35,9 @@ def status(
     """
     found = _look(grids, scale, store, seeds)
     if watch and not as_json:
+        from rich.console import Group
+        from rich.live import Live
+
         with Live(Group(*board.screen(found, store)), console=out, auto_refresh=False) as live:
             while any(each.survey.counts()[state] for each in found for state in (State.QUEUED, State.RUNNING)):
                 time.sleep(WATCH_EVERY_S)

@@ -11,7 +11,6 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 TIMEOUT_S = 15.0
@@ -105,6 +104,8 @@ def ask(job_ids: Iterable[str], client: Client = run_client) -> Answer:
     wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
     if not wanted:
         return Answer()
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(2) as threads:
         queue = threads.submit(_jobs, _QUEUE, _queue_job, wanted, client)
         accounting = threads.submit(_jobs, _ACCOUNTING, _past_job, wanted, client)

@@ -133,7 +133,7 @@ def simulation(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure beside peers, in an environment of their own, and write docs/performance.md and docs/scaling.md; `-- step`: one."""
+    """Measure beside peers, in an own environment; writes docs/performance.md and docs/scaling.md; `-- step`: one."""
     install(session, project=True)
     folder = ROOT / ".nox" / "bench"
     interpreter = folder / "bin" / "python"

@@ -59,9 +59,12 @@ def test_an_array_gives_the_tables_that_the_local_executor_gives(
     locally = ["run", str(little.grid), "--scale", "demo", "--store", str(tmp_path / "local")]
     subprocess.run([*ablate, *locally], check=True, capture_output=True)
     collect(grids, "demo", Store(tmp_path / "local"), tmp_path / "of_this_machine")
-    for name in ("runs.csv", "curves.csv", "little.demo.json"):
-        ours, theirs = ((tmp_path / folder / name).read_text() for folder in ("of_cluster", "of_this_machine"))
-        assert ours.replace("of_cluster", "") == theirs.replace("of_this_machine", ""), name
+    ours, theirs = tmp_path / "of_cluster", tmp_path / "of_this_machine"
+    for name in ("runs.csv", "curves.csv"):
+        assert (ours / name).read_text() == (theirs / name).read_text(), name
+    of_cluster, of_this_machine = (read_json(folder / "little.demo.json") for folder in (ours, theirs))
+    assert of_cluster["declared"].pop("time") < of_this_machine["declared"].pop("time")
+    assert of_cluster == of_this_machine
 
     (submission,) = little.store.root.glob(".submissions/*/submission.json")
     (job,) = read_json(submission)["jobs"]

@@ -27,8 +27,9 @@ OTHERS = [((3, 3), 3, 1, 1), ((3, 3), 3, 2, 1), ((8, 8), 1, 1, 0), ((2, 5), 3, 1
 
 
 def made(kernel: int, stride: int, padding: int) -> tuple[Convolution, nn.Conv2d]:
-    layer = nn.Conv2d(5, 7, kernel, stride, padding, bias=False)
-    ours = Convolution(5, 7, kernel, stride, padding, bias=False)
+    """Ours and torch's, whose strided 1x1 convolution writes beyond its memory unless channels come in eights."""
+    layer = nn.Conv2d(8, 16, kernel, stride, padding, bias=False)
+    ours = Convolution(8, 16, kernel, stride, padding, bias=False)
     ours.load_state_dict(layer.state_dict())
     return ours, layer
 
@@ -49,7 +50,7 @@ def test_output_and_gradients_are_torch_s(
 ) -> None:
     torch.manual_seed(0)
     ours, layer = made(kernel, stride, padding)
-    x = torch.randn(4, 5, *size).contiguous(memory_format=memory_format)
+    x = torch.randn(4, 8, *size).contiguous(memory_format=memory_format)
 
     for own, theirs in zip(outcome(ours, x), outcome(layer, x), strict=True):
         assert_close(own, theirs, rtol=1e-5, atol=1e-5)
@@ -62,7 +63,7 @@ def test_the_library_s_convolution_is_left_out_where_it_is_slow(
     monkeypatch.setattr(nn.Conv2d, "forward", None)
     ours, _ = made(kernel, stride, padding)
 
-    y = ours(torch.randn(4, 5, *size).contiguous(memory_format=torch.channels_last))
+    y = ours(torch.randn(4, 8, *size).contiguous(memory_format=torch.channels_last))
     assert y.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -71,7 +72,7 @@ def test_larger_maps_go_to_the_library(
     size: tuple[int, int], kernel: int, stride: int, padding: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, layer = made(kernel, stride, padding)
-    x = torch.randn(4, 5, *size)
+    x = torch.randn(4, 8, *size)
     expected = layer(x)
     monkeypatch.setattr(nn.functional, "linear", None)
 

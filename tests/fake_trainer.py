@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -154,3 +155,9 @@ def best_at_half(config, evaluations, _runtime, run_dir, *_: object) -> None:
     """Temperature .5 is best where crop comes first, .1 elsewhere."""
     wanted = 0.5 if config.views.first == "crop" else 0.1
     with_scores(config, evaluations, run_dir, 50.0 + 5.0 * (config.method.temperature == wanted))
+
+
+def tells_where(config, evaluations, runtime, run_dir, *others: object) -> None:
+    """Notes the file that the job's code was imported from."""
+    quick(config, evaluations, runtime, run_dir, *others)
+    write_json(run_dir / "code.json", sys.modules["ablations.worker"].__file__)

@@ -165,3 +165,17 @@ def test_a_job_can_submit(cluster: Cluster, study: MakeStudy, ablate: list[str])
     little.wait(90)
 
     assert [little.outcomes(number) for number in range(10)] == [["done"]] * 10
+
+
+@pytest.mark.usefixtures("cluster")
+def test_jobs_run_the_copy_of_the_commit(study: MakeStudy, fake_trainer: UseTrainer) -> None:
+    fake_trainer("tells_where")
+    little = study()
+    little.submit("--snapshot", "--pack", "5")
+    little.wait(90)
+
+    (submission,) = little.store.root.glob(".submissions/*/submission.json")
+    copy = submission.parent / "code"
+    assert (copy / ".git").exists()
+    used = {Path(read_json(little.run_dir(number) / "code.json")) for number in range(len(little.specs))}
+    assert used == {copy / "ablations" / "worker.py"}

@@ -76,7 +76,7 @@ def open_tab(browser, address) -> Iterator[OpenTab]:
     for tab in tabs:
         tab.close()
     assert [complaint for tab in tabs for complaint in tab.complaints] == []
-    assert [url for tab in tabs for url in tab.outside] == []
+    assert [request for tab in tabs for request in tab.outside.items()] == []
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class Tab:
         permissions: tuple[str, ...] = (),
     ) -> None:
         self.complaints: list[str] = []
-        self.outside: list[str] = []
+        self.outside: dict[str, str] = {}  # URL -> what became of the request
         self.context = browser.new_context(
             color_scheme=theme,
             viewport={"width": width, "height": 800},
@@ -38,16 +38,17 @@ class Tab:
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda said: self._note(said.type, said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self._requested(request.url))
+        self.page.on("request", lambda request: self._requested(request.url, "sent"))
+        self.page.on("requestfailed", lambda request: self._requested(request.url, str(request.failure)))
         self.page.goto(url)
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.complaints.append(text)
 
-    def _requested(self, url: str) -> None:
+    def _requested(self, url: str, fate: str) -> None:
         if not url.startswith(("http://127.0.0.1:", "file://", "data:", "blob:", "about:")):
-            self.outside.append(url)
+            self.outside[url] = fate
 
     def ask(self, function: str, argument: Any = None) -> Any:
         """What a JavaScript function says of the page; it runs though the page's own policy forbids scripts."""

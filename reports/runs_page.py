@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.environment import page
+from markupsafe import Markup
+
+from reports.environment import environment, page
 from reports.evidence import cell_name
 from reports.inputs import GridResult
 from reports.metrics import Quantity, number, paper_name, quantity
@@ -38,7 +40,7 @@ class Setting:
     key: str
     value: Any
     base: Any
-    differs: bool
+    differs: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,39 @@ class Value:
     by: str = ""
 
 
+class _BaseRows:
+    """The rows of the settings that a cell has from the base. Most cells differ in the same few, and share them."""
+
+    def __init__(self, base: Any) -> None:
+        self._settings = dict(base) if isinstance(base, Mapping) else {}
+        self._rows: dict[frozenset[str], tuple[Markup, int]] = {}
+
+    def but(self, differing: Sequence[Setting]) -> tuple[Markup, int]:
+        """The rows, without those of these settings, and their number."""
+        without = frozenset(setting.key for setting in differing)
+        if without not in self._rows:
+            template: Any = environment().get_template("settings.html").module
+            rows = [
+                template.setting_row(Setting(str(key), value, value, differs=False))
+                for key, value in self._settings.items()
+                if key not in without
+            ]
+            self._rows[without] = Markup().join(rows), len(rows)
+        return self._rows[without]
+
+
 @dataclass(frozen=True)
 class _Grid:
     """What the pages of all cells need, worked out once."""
 
     result: GridResult
     slug: str
-    metrics: list[str]
+    metrics: list[tuple[str, Quantity]]
     values: Mapping[tuple[str, str], float]  # by run id and metric
     summaries: Mapping[tuple[str, str], list[dict[str, Any]]]  # by role and label: one row a metric
     curves: Mapping[str, Recorded]
     links: list[tuple[str, str]]  # file and name of every cell's page
+    base_rows: _BaseRows
 
 
 def cell_pages(result: GridResult) -> dict[str, bytes]:
@@ -77,7 +101,7 @@ def cell_pages(result: GridResult) -> dict[str, bytes]:
     grid = _Grid(
         result=result,
         slug=slug,
-        metrics=[metric for metric in result.metrics if metric in there or metric == result.metric],
+        metrics=[(name, quantity(name)) for name in result.metrics if name in there or name == result.metric],
         values={
             (str(run_id), str(metric)): float(value)
             for run_id, metric, value in zip(frame["run_id"], frame["metric"], frame["value"], strict=True)
@@ -85,6 +109,7 @@ def cell_pages(result: GridResult) -> dict[str, bytes]:
         summaries=summaries,
         curves=recorded(result),
         links=[(f"{safe_name(cell['cell_id'], 'the id of a cell')}.html", _name(cell)) for cell in cells],
+        base_rows=_BaseRows(result.spec.get("base")),
     )
     return {
         f"runs/{slug}/{grid.links[index][0]}": _page(grid, index, cell).encode() for index, cell in enumerate(cells)
@@ -100,6 +125,9 @@ def _name(cell: Mapping[str, Any]) -> str:
 def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
     spec = grid.result.spec
     panels = [panel(run, grid.result.provenance.get(run["run_id"])) for run in cell["runs"]]
+    shown = dict(grid.metrics)
+    differing = _differing(spec, cell)
+    as_base, num_as_base = grid.base_rows.but(differing)
     drawn = [(f"Seed {each.seed}", grid.curves.get(each.run_id, {})) for each in panels]
     return page(
         "cell.html",
@@ -112,13 +140,15 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
         levels=[(axis, level_text(level)) for axis, level in cell["levels"].items()],
         before=grid.links[index - 1] if index else None,
         after=grid.links[index + 1] if index + 1 < len(grid.links) else None,
-        measured=[_measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in grid.metrics],
+        measured=[_measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in shown],
         kinds=list(dict.fromkeys(each.kind for each in panels)),
-        metrics=[quantity(metric) for metric in grid.metrics],
+        metrics=list(shown.values()),
         runs=[(each, look(place), mark(place), _values(grid, each)) for place, each in enumerate(panels)],
         charts=run_charts(drawn, _even_spread(grid, panels)),
         recorded=[bool(columns) for _, columns in drawn],
-        settings=_settings(spec, cell),
+        differing=differing,
+        as_base=as_base,
+        num_settings=num_as_base + len(differing),
     )
 
 
@@ -137,10 +167,8 @@ def _measured(row: Mapping[str, Any]) -> Measured:
 
 def _values(grid: _Grid, run: Panel) -> list[Value]:
     """The fields of a run after seed, state and outcome: metrics, steps, duration, host, attempts."""
-    values = []
-    for metric in grid.metrics:
-        value = grid.values[run.run_id, metric]
-        values.append(Value(number(value, quantity(metric).decimals), _key(value)))
+    measured = [(grid.values[run.run_id, metric], shown.decimals) for metric, shown in grid.metrics]
+    values = [Value(number(value, decimals), _key(value)) for value, decimals in measured]
     values.append(Value(number(run.steps, 0), _key(run.steps)))
     values.append(Value(duration_text(run.duration_s), _key(run.duration_s)))
     count = len(run.attempts)
@@ -160,10 +188,9 @@ def _even_spread(grid: _Grid, panels: Sequence[Panel]) -> float:
     return math.nan
 
 
-def _settings(spec: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Setting]:
-    """The cell's whole configuration but for the seed, what differs from the grid's base first; [] if not collected."""
+def _differing(spec: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Setting]:
+    """The cell's settings that are not the base's, seed apart."""
     base, own = spec.get("base"), cell.get("settings")
     if not isinstance(base, Mapping) or not isinstance(own, Mapping):
-        return []
-    differing = [Setting(str(key), value, base.get(key), differs=True) for key, value in own.items()]
-    return differing + [Setting(str(key), value, value, differs=False) for key, value in base.items() if key not in own]
+        return []  # tables of an earlier version
+    return [Setting(str(key), value, base.get(key)) for key, value in own.items()]

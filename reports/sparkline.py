@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -61,6 +61,21 @@ class Series:
     values: Floats
     style: int | Literal["mean", "seed"] = "mean"
 
+    @cached_property
+    def there(self) -> Indices:
+        """The indices of the values that can be drawn, (m,)."""
+        return np.flatnonzero(finite(self.values))
+
+    @cached_property
+    def drawn(self) -> Floats:
+        """The values that can be drawn, (m,)."""
+        return self.values[self.there]
+
+    @property
+    def ends(self) -> bool:
+        """Whether there are values, and the last can be drawn."""
+        return bool(len(self.there)) and bool(self.there[-1] == len(self.values) - 1)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -99,9 +114,8 @@ def finite(values: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.abs(values) < _HUGE)
 
 
-def thin(values: Floats, limit: int = LIMIT) -> Indices:
-    """The indices, rising and at most ``limit`` (4 or more), of the finite ones among values (n,) that are drawn."""
-    there = np.flatnonzero(finite(values))
+def thin(values: Floats, there: Indices, limit: int = LIMIT) -> Indices:
+    """The indices that are drawn, rising and at most ``limit`` (4 or more), of those ``there`` (m,) among values (n,)."""
     if len(there) <= limit:
         return there
     inner = there[1:-1]
@@ -129,16 +143,20 @@ def chart(
     ``reference``: a value to compare with, and what it is.
     """
     title = _TITLES.get(quantity, quantity)
-    (x_low, x_high), (y_low, y_high) = x_range or epoch_range(series), y_range or value_range(quantity, series, reference)
+    (x_low, x_high), (y_low, y_high) = (
+        x_range or epoch_range(series),
+        y_range or value_range(quantity, series, reference),
+    )
     x_scale = (RIGHT - LEFT) / (x_high - x_low)
     y_scale = (BOTTOM - TOP) / (y_high - y_low)
     lines = []
     for index, one in enumerate(series):
-        kept = thin(one.values, limit)
+        kept = thin(one.values, one.there, limit)
         if len(kept):
-            x = np.rint(LEFT + (one.epochs[kept] - x_low) * x_scale).astype(int)
-            y = np.rint(BOTTOM - (np.clip(one.values[kept], y_low, y_high) - y_low) * y_scale).astype(int)
-            lines.append(_line(one, index / max(len(series), 1), kept, np.column_stack([x, y])))
+            places = np.empty((len(kept), 2))
+            places[:, 0] = LEFT + (one.epochs[kept] - x_low) * x_scale
+            places[:, 1] = BOTTOM - (np.clip(one.values[kept], y_low, y_high) - y_low) * y_scale
+            lines.append(_line(one, index / len(series), kept, np.rint(places).astype(np.intp)))
     spoken = [one for one in series if one.style != "seed"]
     told = " ".join(f"{one.name}: {_told(one)}." for one in spoken)
     return Chart(
@@ -154,8 +172,10 @@ def chart(
 
 def _line(one: Series, offset: float, kept: Indices, places: NDArray[np.intp]) -> Line:
     """``offset``: where between two marks the first stands, 0 to 1, so that marks of close lines do not cover."""
-    missing = np.cumsum(~finite(one.values))
-    parts = np.split(places, np.flatnonzero(np.diff(missing[kept])) + 1)
+    parts = [places]
+    if len(one.there) < len(one.values):
+        missing = np.cumsum(~finite(one.values))
+        parts = np.split(places, np.flatnonzero(np.diff(missing[kept])) + 1)
     marks: tuple[str, ...] = ()
     if isinstance(one.style, int):
         shape = mark(one.style)
@@ -191,9 +211,8 @@ def mark(style: int) -> str:
 
 
 def epoch_range(series: Sequence[Series]) -> tuple[float, float]:
-    """From 0 to the last epoch."""
-    found = [one.epochs[finite(one.epochs)] for one in series]
-    last = max((float(epochs.max()) for epochs in found if len(epochs)), default=0.0)
+    """From 0 to the last epoch that has a value."""
+    last = max((float(one.epochs[one.there[-1]]) for one in series if len(one.there)), default=0.0)
     return 0.0, last if last > 0 else 1.0
 
 
@@ -204,8 +223,7 @@ def value_range(
 
     Of all of them, if none does. The spread and the learning rate are drawn from zero.
     """
-    parts = [one.values[finite(one.values)] for one in series if _ends(one)]
-    parts = parts or [part for one in series if len(part := one.values[finite(one.values)])]
+    parts = [one.drawn for one in series if one.ends] or [one.drawn for one in series if len(one.there)]
     parts += [np.array([reference[0]])] if reference else []
     low, high = (min(float(p.min()) for p in parts), max(float(p.max()) for p in parts)) if parts else (0.0, 1.0)
     if quantity in _FROM_ZERO and low >= 0:
@@ -213,11 +231,6 @@ def value_range(
     # What is constant but for rounding is drawn as constant.
     room = 0.05 * (high - low) if high - low > 1e-9 * max(abs(low), abs(high)) else 0.1 * (abs(high) or 1.0)
     return low - room, high + room
-
-
-def _ends(one: Series) -> bool:
-    """Whether a series has values, and the last is finite."""
-    return bool(len(one.values)) and bool(finite(one.values[-1:])[0])
 
 
 def ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
@@ -235,24 +248,25 @@ def ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
 
 
 def _told(one: Series) -> str:
-    there = np.flatnonzero(finite(one.values))
+    there = one.there
     if not len(there):
         return "no finite value" if len(one.values) else "nothing recorded"
     ends = [f"{value_text(one.values[at])} at epoch {one.epochs[at]:.3g}" for at in there[[0, -1]]]
     text = f"from {ends[0]} to {ends[1]}"
-    if not _ends(one):
+    if not one.ends:
         return f"{text}, and not finite from there on"
     return text if len(there) == len(one.values) else f"{text}, {len(one.values) - len(there)} missing between"
 
 
 def _finding(series: Sequence[Series], low: float, high: float) -> str:
-    drawn = [values for one in series if len(values := one.values[finite(one.values)])]
-    if not drawn:
+    seen = [one for one in series if len(one.there)]
+    if not seen:
         return "No value to draw."
-    text = f"From {_span([float(values[0]) for values in drawn])} to {_span([float(values[-1]) for values in drawn])}"
-    if broken := sum(not _ends(one) for one in series):
+    text = f"From {_span([float(one.drawn[0]) for one in seen])}"
+    text += f" to {_span(last)}" if (last := [float(one.drawn[-1]) for one in seen if one.ends]) else ""
+    if broken := sum(not one.ends for one in series):
         text += f"; {broken} of {len(series)} not finite at the end"
-    if any(values.min() < low or values.max() > high for values in drawn):
+    if any(one.drawn.min() < low or one.drawn.max() > high for one in seen):
         text += "; what lies beyond the axis is drawn at its edge"
     return f"{text}."
 

@@ -54,8 +54,8 @@ class Value:
 class _BaseRows:
     """The rows of the settings that a cell has from the base. Most cells differ in the same few, and share them."""
 
-    def __init__(self, base: Any) -> None:
-        self._settings = dict(base) if isinstance(base, Mapping) else {}
+    def __init__(self, base: Mapping[str, Any]) -> None:
+        self._settings = base
         self._rows: dict[frozenset[str], tuple[Markup, int]] = {}
 
     def but(self, differing: Sequence[Setting]) -> tuple[Markup, int]:
@@ -109,7 +109,7 @@ def cell_pages(result: GridResult) -> dict[str, bytes]:
         summaries=summaries,
         curves=recorded(result),
         links=[(f"{safe_name(cell['cell_id'], 'the id of a cell')}.html", _name(cell)) for cell in cells],
-        base_rows=_BaseRows(result.spec.get("base")),
+        base_rows=_BaseRows(result.spec.get("base", {})),
     )
     return {
         f"runs/{slug}/{grid.links[index][0]}": _page(grid, index, cell).encode() for index, cell in enumerate(cells)
@@ -126,8 +126,9 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
     spec = grid.result.spec
     panels = [panel(run, grid.result.provenance.get(run["run_id"])) for run in cell["runs"]]
     shown = dict(grid.metrics)
-    differing = _differing(spec, cell)
-    as_base, num_as_base = grid.base_rows.but(differing)
+    own = cell.get("settings")
+    differing = _differing(spec, own) if own is not None else []
+    as_base, num_as_base = grid.base_rows.but(differing) if own is not None else (Markup(), 0)
     drawn = [(f"Seed {each.seed}", grid.curves.get(each.run_id, {})) for each in panels]
     return page(
         "cell.html",
@@ -188,9 +189,6 @@ def _even_spread(grid: _Grid, panels: Sequence[Panel]) -> float:
     return math.nan
 
 
-def _differing(spec: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Setting]:
-    """The cell's settings that are not the base's, seed apart."""
-    base, own = spec.get("base"), cell.get("settings")
-    if not isinstance(base, Mapping) or not isinstance(own, Mapping):
-        return []  # tables of an earlier version
-    return [Setting(str(key), value, base.get(key)) for key, value in own.items()]
+def _differing(spec: Mapping[str, Any], own: Mapping[str, Any]) -> list[Setting]:
+    """A cell's settings that are not the base's, seed apart."""
+    return [Setting(str(key), value, spec["base"].get(key)) for key, value in own.items()]

@@ -115,7 +115,7 @@ def finite(values: Floats) -> NDArray[np.bool_]:
 
 
 def thin(values: Floats, there: Indices, limit: int = LIMIT) -> Indices:
-    """The indices that are drawn, rising and at most ``limit`` (4 or more), of those ``there`` (m,) among values (n,)."""
+    """Which of the indices ``there`` (m,) of values (n,) are drawn: at most ``limit``, which is 4 or more; rising."""
     if len(there) <= limit:
         return there
     inner = there[1:-1]

@@ -34,7 +34,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of the table: its name, its unit, and how wide its half-widths are, in characters."""
+    """A column of the table: its name, its unit, and how wide its half-widths are, in characters."""
 
     label: str
     unit: str
@@ -49,7 +49,7 @@ class Row:
     name: str
     seeds: str
     ours: Number
-    paper: str
+    paper: Number
     difference: str
     others: list[Number]
     remarks: list[tuple[str, str]]
@@ -60,6 +60,7 @@ class NumberTable:
     """Rows and columns; ``printed`` says whether the paper prints a number for any of the cells."""
 
     main: Column
+    paper: Column
     others: list[Column]
     rows: list[Row]
     printed: bool
@@ -82,23 +83,21 @@ def number_table(result: GridResult) -> NumberTable:
         label = str(row["label"])
         is_cell = row["role"] == "cell"
         paper, ours = float(row["paper_value"]), float(row["mean"])
-        printed = number(paper, paper_decimals)
-        if not math.isnan(row["paper_std"]):
-            printed += f" ± {number(float(row['paper_std']), paper_decimals)}"
         rows.append(
             Row(
                 cell_id=ids[label],
                 name=cell_name({axis: str(row[axis]) for axis in result.axes}) if is_cell else label,
                 seeds=f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}",
                 ours=columns[result.metric][label],
-                paper=printed,
+                paper=_number(paper, float(row["paper_std"]), paper_decimals),
                 difference=number(ours - paper, decimals, sign=True),
                 others=[columns[metric][label] for metric in metrics[1:]],
                 remarks=remarks[ids[label]],
             )
         )
-    heads = [_column(metric, columns[metric].values()) for metric in metrics]
-    return NumberTable(heads[0], heads[1:], rows, any(row.paper != "–" for row in rows))
+    heads = [_column(quantity(metric).label, metric, columns[metric].values()) for metric in metrics]
+    paper_head = _column("the paper", result.metric, [row.paper for row in rows])
+    return NumberTable(heads[0], paper_head, heads[1:], rows, not all(row.paper.missing for row in rows))
 
 
 def column_decimals(half_widths: Iterable[float], metric: str) -> int:
@@ -114,17 +113,17 @@ def column_decimals(half_widths: Iterable[float], metric: str) -> int:
 def _numbers(rows: pd.DataFrame, metric: str) -> dict[str, Number]:
     decimals = column_decimals(rows["half_width"], metric)
     return {
-        str(row["label"]): Number(
-            number(float(row["mean"]), decimals),
-            "" if math.isnan(row["half_width"]) else number(float(row["half_width"]), decimals),
-        )
+        str(row["label"]): _number(float(row["mean"]), float(row["half_width"]), decimals)
         for row in rows.to_dict("records")
     }
 
 
-def _column(metric: str, numbers: Iterable[Number]) -> Column:
-    shown = quantity(metric)
-    return Column(shown.label, shown.unit, max((len(each.half) for each in numbers), default=0))
+def _number(mean: float, half: float, decimals: int) -> Number:
+    return Number(number(mean, decimals), "" if math.isnan(half) else number(half, decimals))
+
+
+def _column(label: str, metric: str, numbers: Iterable[Number]) -> Column:
+    return Column(label, quantity(metric).unit, max((len(each.half) for each in numbers), default=0))
 
 
 def cell_remarks(cells: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:

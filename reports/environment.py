@@ -41,7 +41,7 @@ def page(template: str, scripts: Sequence[str] = (), *, fonts: str = "", **conte
 @cache
 def _file(name: str) -> str:
     found = resources.files("reports") / "templates" / name
-    return found.read_text(encoding="utf-8") if found.is_file() else ""  # until runs.css is there
+    return found.read_text(encoding="utf-8")
 
 
 def _raw(text: str, element: str) -> Markup:

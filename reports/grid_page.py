@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.card import Card, card
+from reports.cell_curves import small_multiples
 from reports.edits import edits
 from reports.environment import page
 from reports.figures import draw
+from reports.fonts import face_css
 from reports.forest import HEIGHT, WIDTH
+from reports.runs_page import cell_pages
 from reports.section import Section, inline_svg
 from reports.style import save
 from reports.tables import cell_table, comparison_table, csv_text, latex, verdict_table
 from reports.twin import twin
 
 _FEW_ROWS = 60  # a table up to this long is shown open
+_FEW_DRAWINGS = 12  # and so are small multiples
 
 
 @dataclass(frozen=True)
@@ -31,29 +35,31 @@ Neighbours = tuple[Neighbour | None, Neighbour | None]
 
 
 def grid_files(section: Section, neighbours: Neighbours) -> tuple[dict[str, bytes], Card]:
-    """Every file of a grid but the pages of its runs, by path in the site; and its card."""
+    """Every file of a grid, by path in the site; and its card."""
     slug = section.slug
     figure = draw(section.result)
     files = {f"figures/{slug}.{form}": save(figure, form) for form in ("svg", "pdf")} | _tables(section)
     svg = files[f"figures/{slug}.svg"].decode()
     its_card = card(section, svg)
     files[f"grids/{slug}.json"] = twin(section, its_card, list(files))
-    context = grid_context(section, its_card, svg)
+    context = grid_context(section, its_card, svg, runs_folder=f"../runs/{slug}")
     previous, following = neighbours
     files[f"grids/{slug}.html"] = page(
-        "grid.html", single=False, previous=previous, following=following, **context
+        "grid.html", fonts=face_css([svg]), single=False, previous=previous, following=following, **context
     ).encode()
-    return files, its_card
+    return files | cell_pages(section.result), its_card
 
 
-def grid_context(section: Section, its_card: Card, svg: str) -> dict[str, Any]:
-    """What the template ``section.html`` shows."""
+def grid_context(section: Section, its_card: Card, svg: str, runs_folder: str | None) -> dict[str, Any]:
+    """What the template ``section.html`` shows. ``runs_folder``: where the pages of its runs are; None without them."""
     return {
         "section": section,
         "card": its_card,
         "svg": inline_svg(svg, section.slug, section.finding),
         "claims": list(zip(section.verdicts, section.forests, strict=True)),
+        "curve_groups": small_multiples(section.result, runs_folder),
         "few_rows": _FEW_ROWS,
+        "few_drawings": _FEW_DRAWINGS,
         "forest_width": WIDTH,
         "forest_height": HEIGHT,
     }

@@ -69,10 +69,11 @@ class NumberTable:
 def number_table(result: GridResult) -> NumberTable:
     """The grid's cells, references last.
 
-    ``z_std`` is left out: ``z_std_ratio`` says the same free of the output dimension.
+    ``z_std`` is left out: ``z_std_ratio`` says the same free of the output dimension. So is what has no number.
     """
     table = cell_table(result)
-    metrics = [result.metric, *(metric for metric in result.metrics if metric not in (result.metric, "z_std"))]
+    measured = set(table["metric"][table["n"] > 0]) - {result.metric, "z_std"}
+    metrics = [result.metric, *(metric for metric in result.metrics if metric in measured)]
     columns = {metric: _numbers(table[table["metric"] == metric], metric) for metric in metrics}
     decimals = column_decimals(table[table["metric"] == result.metric]["half_width"], result.metric)
     paper_decimals = quantity(result.metric).decimals

@@ -112,7 +112,9 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
         levels=[(axis, level_text(level)) for axis, level in cell["levels"].items()],
         before=grid.links[index - 1] if index else None,
         after=grid.links[index + 1] if index + 1 < len(grid.links) else None,
-        measured=[_measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in grid.metrics],
+        measured=[
+            _measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in grid.metrics
+        ],
         kinds=list(dict.fromkeys(each.kind for each in panels)),
         metrics=[quantity(metric) for metric in grid.metrics],
         runs=[(each, look(place), mark(place), _values(grid, each)) for place, each in enumerate(panels)],

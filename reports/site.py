@@ -10,6 +10,7 @@ from pathlib import Path
 from reports.environment import page
 from reports.errors import InputError
 from reports.fingerprint import fingerprint
+from reports.fonts import face_css
 from reports.grid_page import Neighbour, grid_context, grid_files, neighbours_of
 from reports.inputs import GridResult, load_problems, load_results
 from reports.last_report import NAME, Entry, Report, changes, intact, read_report, stale_files
@@ -69,13 +70,21 @@ def _check_names(results: Sequence[GridResult]) -> None:
 
 def _single(site: Path, results: Sequence[GridResult], entries: Mapping[str, Entry], found: Found) -> str:
     """Overview and grids in one page, with the figures that the site has."""
-    grids = []
+    grids, svgs = [], []
     for result in results:
         card = entries[slug_of(result)].card
         svg = (site / f"figures/{card.slug}.svg").read_text(encoding="utf-8")
-        grids.append(grid_context(section(result), card, svg))
+        svgs.append(svg)
+        grids.append(grid_context(section(result), card, svg, runs_folder=None))
     cards = [entry.card for entry in entries.values()]
-    return page("single.html", scripts=("overview.js",), single=True, grids=grids, **overview(cards, found))
+    return page(
+        "single.html",
+        scripts=("overview.js",),
+        fonts=face_css(svgs),
+        single=True,
+        grids=grids,
+        **overview(cards, found),
+    )
 
 
 def _write(site: Path, files: Mapping[str, bytes]) -> dict[str, str]:

@@ -129,7 +129,10 @@ def chart(
     ``reference``: a value to compare with, and what it is.
     """
     title = _TITLES.get(quantity, quantity)
-    (x_low, x_high), (y_low, y_high) = x_range or epoch_range(series), y_range or value_range(quantity, series, reference)
+    (x_low, x_high), (y_low, y_high) = (
+        x_range or epoch_range(series),
+        y_range or value_range(quantity, series, reference),
+    )
     x_scale = (RIGHT - LEFT) / (x_high - x_low)
     y_scale = (BOTTOM - TOP) / (y_high - y_low)
     lines = []

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from reports.claims import Verdict
 from reports.metrics import headed, number, quantity
+from reports.section import id_prefix
 from reports.selectors import level_text
 from reports.tables import mean_text
 
@@ -40,7 +41,7 @@ def page(template: str, scripts: Sequence[str] = (), *, fonts: str = "", **conte
 @cache
 def _file(name: str) -> str:
     found = resources.files("reports") / "templates" / name
-    return found.read_text(encoding="utf-8") if found.is_file() else ""  # until runs.css is there
+    return found.read_text(encoding="utf-8")
 
 
 def _raw(text: str, element: str) -> Markup:
@@ -68,6 +69,7 @@ def environment() -> jinja2.Environment:
         "mean_text": mean_text,
         "css_class": lambda verdict: verdict.replace(" ", "-"),
         "duration": duration,
+        "id_prefix": id_prefix,
         "setting": setting,
         "capfirst": headed,
         "sentence": lambda text: headed(text) + ("" if text.endswith(".") else "."),

@@ -12,6 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.fonts import FAMILY, figure_css
+
+FORMATS = ("svg", "pdf", "png")
+"""What a figure can be saved as."""
+
 INK = "#1b2430"
 MUTED = "#5b6673"
 GRID = "#dfe3e8"
@@ -24,7 +29,7 @@ SEQUENTIAL = "YlGnBu"  # luminance falls monotonically, so it survives grey
 
 _RC: Any = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FAMILY],
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -50,6 +55,7 @@ _RC: Any = {
     "text.parse_math": False,  # names come from grids; a dollar sign in one is no formula
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "savefig.dpi": 300,  # of PNG: what journals ask for
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "simclr-ablations",  # ids are functions of the content
     "pdf.fonttype": 42,  # fonts embedded whole, as TrueType
@@ -71,14 +77,26 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, file_format: str) -> bytes:
-    """A figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes, without a date."""
+def save(figure: Figure, file_format: str, *, embed_font: bool = True) -> bytes:
+    """A figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes, without a date.
+
+    Text in an SVG is text, and the SVG carries the characters that it uses as a font. Without ``embed_font`` it does
+    not: a page that has many figures carries one font for all of them (``fonts.face_css``).
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(
             buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches="tight", pad_inches=0.08
         )
+    if file_format == "svg" and embed_font:
+        return _with_font(buffer.getvalue().decode()).encode()
     return buffer.getvalue()
+
+
+def _with_font(svg: str) -> str:
+    """The SVG with its font in the style sheet that matplotlib puts in front."""
+    head, end, rest = svg.partition("</style>")
+    return head + "\n" + figure_css(svg) + end + rest
 
 
 def text_color(rgba: tuple[float, float, float, float]) -> str:

@@ -17,7 +17,7 @@ from fake_results import write_results
 
 from reports.errors import InputError
 from reports.inputs import load_results
-from reports.page import write_site
+from reports.site import write_site
 from reports.stats import summarise
 from reports.tables import cell_table, tex_text
 

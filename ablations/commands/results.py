@@ -105,7 +105,7 @@ def report(
         names: list[str] | None = None
         if grids and scale:
             names, _ = _collect(grids, scale, seeds, store, results)
-        from reports.page import write_site
+        from reports.site import write_site
 
         page: Any = write_site(results, site, names)
     say(f"look at {page}")

@@ -80,9 +80,12 @@ def open_tab(browser, address) -> Iterator[OpenTab]:
 
 
 @pytest.fixture(scope="session")
-def screenshots(tmp_path_factory) -> Path:
-    """Where screenshots go: the folder that BROWSER_SCREENSHOTS names, or a temporary one."""
+def screenshot(tmp_path_factory) -> Callable[..., Path]:
+    """Where the screenshot of a page goes: below the folder that BROWSER_SCREENSHOTS names, or a temporary one."""
     named = os.environ.get("BROWSER_SCREENSHOTS")
-    path = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    shots = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+
+    def place(path: str, *look: object) -> Path:
+        return shots / ".".join([path.removesuffix(".html"), *map(str, look), "png"])
+
+    return place

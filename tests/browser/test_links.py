@@ -10,7 +10,7 @@ LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.href)"
 IDS = "() => [...document.querySelectorAll('[id]')].map(element => element.id)"
 
 
-@pytest.mark.parametrize("site", ["mini", "mixed"])
+@pytest.mark.parametrize("site", ["mini", "mixed", "hostile"])
 def test_every_link_resolves_and_every_page_is_linked(open_tab, folder, address, site) -> None:
     tab = open_tab(f"{site}/index.html")
     waiting, ids, links = [f"{site}/index.html"], {}, []
@@ -19,6 +19,7 @@ def test_every_link_resolves_and_every_page_is_linked(open_tab, folder, address,
         if path in ids:
             continue
         tab.page.goto(f"{address}/{path}")
+        assert tab.page.title() not in ("", "ran")
         ids[path] = set(tab.ask(IDS))
         for link in tab.ask(LINKS):
             assert link.startswith(f"{address}/"), link

@@ -6,12 +6,17 @@ import re
 
 import pytest
 
-from browser.test_every_page import every_page
+from browser.sites import HOSTILE, PAIRS, STOP, cell_page, grids
+
+every_kind = pytest.mark.parametrize(
+    "path",
+    ["mixed/index.html", "mixed/report.html", f"mixed/grids/{STOP}.demo.html", cell_page("mixed", grids()[0][0], 0)],
+)
 
 INJECTED = """<script>document.title = "ran"</script><img alt="" src="data:," onerror="document.title = 'ran'">"""
 
 
-@every_page
+@every_kind
 @pytest.mark.parametrize("guarded", [True, False], ids=["policy", "no policy"])
 def test_an_injected_script_does_not_run(open_tab, folder, path, guarded) -> None:
     text = (folder / path).read_text(encoding="utf-8").replace("</main>", f"{INJECTED}</main>")
@@ -30,7 +35,7 @@ def test_an_injected_script_does_not_run(open_tab, folder, path, guarded) -> Non
     assert ("Executing inline event handler violates" in complaints) == guarded
 
 
-@every_page
+@every_kind
 def test_no_picture_is_fetched_from_elsewhere(open_tab, folder, path) -> None:
     text = (folder / path).read_text(encoding="utf-8")
     copy = (folder / path).with_name("fetching.html")
@@ -44,3 +49,12 @@ def test_no_picture_is_fetched_from_elsewhere(open_tab, folder, path) -> None:
     assert "img-src" in complaint
     assert list(tab.outside.values()) == ["csp"]
     tab.outside.clear()
+
+
+@pytest.mark.parametrize("path", ["index.html", "report.html", f"grids/{PAIRS}.demo.html", "cell"])
+def test_what_a_user_writes_is_text(open_tab, path) -> None:
+    tab = open_tab(cell_page("hostile", grids()[0][0], 0) if path == "cell" else f"hostile/{path}")
+
+    assert HOSTILE in tab.page.locator("main").inner_text()
+    assert tab.page.locator("main script, [onerror]").count() == 0
+    assert tab.page.title() != "ran"

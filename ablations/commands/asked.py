@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +89,7 @@ def checked(names: list[str], scale: str, seeds: str | None, store: Path) -> lis
     problems: list[str] = []
     for grid, asked in grids:
         planned = {spec.run_id: State.PLANNED for spec in asked.every}
-        content = grid_json(grid, scale, asked, states=planned, outcomes={}, store=Store(Path(os.devnull)))
+        content = grid_json(grid, scale, asked, states=planned, outcomes={}, measured=[], declared=None)
         problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
     if problems:
         raise UserError(problems)

@@ -21,8 +21,9 @@ from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
 from ablations.parts import PartedTable, Rows, replace
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
+from ablations.run_curves import CURVES_COLUMNS, curve
 from ablations.run_reader import RunReader
-from ablations.run_records import CURVES_COLUMNS, RunRecord, curve
+from ablations.run_records import RunRecord
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
 from simclr_core.records import read_json

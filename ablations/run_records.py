@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
-import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +18,6 @@ from ablations.store import RunFacts, State, Store, state
 from simclr_core.records import read_json
 
 SCHEMA_VERSION = 1
-CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
@@ -182,37 +176,3 @@ def _tail(path: Path) -> str:
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-_TAIL_LINES:])
-
-
-def curve(folder: Path, run_id: str) -> tuple[str, list[Problem]]:
-    """The rows of a run in ``curves.csv``, as text; none where nothing was trained."""
-    try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        return "", [("metrics.jsonl", f"cannot be read ({error.strerror}); the run has no curve")]
-    try:
-        rows = _points(f"[{','.join(lines)}]")  # at once, in a third of the time
-    except (ValueError, KeyError, TypeError, RecursionError):
-        rows = []
-    problems: list[Problem] = []
-    if len(rows) != len(lines):
-        rows = []
-        for number, line in enumerate(lines, 1):
-            try:
-                rows += _points(f"[{line}]")
-            except (ValueError, KeyError, TypeError, RecursionError):
-                problems.append(("metrics.jsonl", f"line {number} cannot be read; skipped"))
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows((SCHEMA_VERSION, run_id, *row) for row in rows)
-    return text.getvalue(), problems
-
-
-_POINT = operator.itemgetter(*CURVES_COLUMNS[2:])
-_NUMBERS = {int, float, type(None)}
-
-
-def _points(array: str) -> list[tuple[Any, ...]]:
-    rows = list(map(_POINT, json.loads(array)))
-    if not _NUMBERS.issuperset(map(type, itertools.chain.from_iterable(rows))):
-        raise TypeError(array)
-    return rows

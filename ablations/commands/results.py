@@ -113,7 +113,7 @@ def report(
 
 def _collect(names: list[str], scale: str, seeds: str | None, store: Path, results: Path) -> tuple[list[str], Summary]:
     """Collect grids; the names of their tables, and what was found."""
-    grids = [grid for grid, _ in checked(names, scale, seeds, store)]
+    grids = [grid for grid, _ in checked(names, scale, seeds, None)]
     collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
     for path, what in collected.problems:
         say(f"{path}: {what}", err)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ablations import plan
@@ -12,7 +13,7 @@ from ablations.store import State
 from simclr_core.config import RunConfig
 from simclr_core.cost import backbone_parameters
 from simclr_core.identity import canonical
-from simclr_core.options import override
+from simclr_core.options import Scalar, leaf_fields, leaf_values, node_names, override
 from simclr_core.recipes import RECIPES, recipe
 
 SCHEMA_VERSION = 1
@@ -146,11 +147,20 @@ def _base(grid: Grid, scale: str) -> dict[str, Any]:
 
 def _used(config: RunConfig) -> dict[str, Any]:
     """The settings in use, by dotted key, but for the seed."""
-    return {key: value for key, value in _dotted(canonical(config, neutrals=True)).items() if key != "seed"}
+    return {key: value for key, value in _dotted(config).items() if key != "seed"}
 
 
-def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _dotted(node: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields in use of a node and of those below it."""
     out: dict[str, Any] = {}
-    for key, value in content.items():
-        out |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
+    for name in node_names(node.__class__):
+        out |= _dotted(getattr(node, name), f"{prefix}{name}.")
+    return out | _dotted_leaves(prefix, node.__class__, *leaf_values(node))
+
+
+@lru_cache(maxsize=4096, typed=True)  # a grid of thousands of cells has few different nodes
+def _dotted_leaves(prefix: str, kind: type, *values: Scalar) -> dict[str, Any]:
+    leaves = zip(leaf_fields(kind), values, strict=True)
+    node = kind(**{leaf.name: value for leaf, value in leaves})
+    names = set(node_names(kind))
+    return {f"{prefix}{key}": value for key, value in canonical(node, neutrals=True).items() if key not in names}

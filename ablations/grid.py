@@ -11,7 +11,7 @@ import ablations
 from ablations.entries import shown
 from ablations.errors import GridError, expected
 from ablations.reader import Reader
-from ablations.spec import Axis, Grid, GridScale, RunSpec, Selector, level_text
+from ablations.spec import Axis, Cell, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config import RunConfig, problems_of
 from simclr_core.eval_checks import evaluation_problems
 from simclr_core.identity import cell_id
@@ -75,37 +75,24 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
 
     ``seeds`` replaces the grid's own. Raises GridError if the grid has no such scale.
     """
-    of_scale = scale_of(grid, scale)
-    shared = {**grid.overrides, **of_scale.overrides}
-    bases: dict[str, RunConfig] = {}
-    specs: list[RunSpec] = []
-    for role, label, levels, settings in _cells(grid, of_scale.axes):
-        named = f"{settings.pop('recipe', grid.recipe)}_{scale}"
-        if named not in bases:
-            bases[named] = override(recipe(named), shared)
-        config = _set_all(bases[named], settings)
-        identity = cell_id(config)
-        evaluations = tuple(
-            evaluation.config
-            for evaluation in of_scale.evaluations
-            if evaluation.only is None or (role == "cell" and matches(evaluation.only, levels))
+    chosen = scale_of(grid, scale).seeds if seeds is None else tuple(seeds)
+    return [
+        RunSpec(
+            grid=grid.name,
+            scale=scale,
+            role=cell.role,
+            label=cell.label,
+            levels=cell.levels,
+            config=_changed(cell.config, {"seed": seed}),
+            evaluations=cell.evaluations,
+            cell_id=cell.cell_id,
+            seed=seed,
+            recipe=cell.recipe,
+            overrides=cell.overrides,
         )
-        for seed in of_scale.seeds if seeds is None else seeds:
-            spec = RunSpec(
-                grid=grid.name,
-                scale=scale,
-                role=role,
-                label=label,
-                levels=levels,
-                config=_changed(config, {"seed": seed}),
-                evaluations=evaluations,
-                cell_id=identity,
-                seed=seed,
-                recipe=named,
-                overrides={**shared, **settings},
-            )
-            specs.append(spec)
-    return specs
+        for cell in _cells(grid, scale)
+        for seed in chosen
+    ]
 
 
 def matches(selector: Selector | Sequence[Selector], levels: Mapping[str, Scalar]) -> bool:
@@ -125,7 +112,30 @@ def matches(selector: Selector | Sequence[Selector], levels: Mapping[str, Scalar
 _Settings = dict[str, Scalar]
 
 
-def _cells(grid: Grid, axes: tuple[Axis, ...]) -> Iterator[tuple[str, str, _Settings, _Settings]]:
+def _cells(grid: Grid, scale: str) -> list[Cell]:
+    """The cells of a grid at one of its scales, then its references; worked out once."""
+    if scale not in grid.cells:
+        of_scale = grid.scales[scale]
+        shared = {**grid.overrides, **of_scale.overrides}
+        bases: dict[str, RunConfig] = {}
+        cells: list[Cell] = []
+        for role, label, levels, settings in _combinations(grid, of_scale.axes):
+            named = f"{settings.pop('recipe', grid.recipe)}_{scale}"
+            if named not in bases:
+                bases[named] = override(recipe(named), shared)
+            config = _set_all(bases[named], settings)
+            evaluations = tuple(
+                evaluation.config
+                for evaluation in of_scale.evaluations
+                if evaluation.only is None or (role == "cell" and matches(evaluation.only, levels))
+            )
+            overrides = {**shared, **settings}
+            cells.append(Cell(role, label, levels, config, evaluations, cell_id(config), named, overrides))
+        grid.cells[scale] = cells
+    return grid.cells[scale]
+
+
+def _combinations(grid: Grid, axes: tuple[Axis, ...]) -> Iterator[tuple[str, str, _Settings, _Settings]]:
     """(role, label, levels by short axis name, settings by dotted key) of every cell, then of every reference."""
     names = [axis.name for axis in axes]
     for combination in itertools.product(*(tuple(zip(axis.labels, axis.settings, strict=True)) for axis in axes)):
@@ -175,9 +185,7 @@ def _problems(grid: Grid) -> list[str]:
             if f"{key}_{name}" not in RECIPES:
                 problems.append(f"scale {name}: no recipe {key}_{name}; {expected(f'{key}_{name}', list(RECIPES))}")
     if not problems:
-        problems = [
-            problem for scale in grid.scales for problem in _cell_problems(expand(grid, scale, seeds=[0]), scale)
-        ]
+        problems = [problem for scale in grid.scales for problem in _cell_problems(_cells(grid, scale), scale)]
     return problems
 
 
@@ -217,20 +225,20 @@ def _tune_problems(grid: Grid) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _cell_problems(cells: list[RunSpec], scale: str) -> list[str]:
+def _cell_problems(cells: list[Cell], scale: str) -> list[str]:
     problems: dict[str, None] = {}
-    if not any(spec.role == "cell" for spec in cells):
+    if not any(cell.role == "cell" for cell in cells):
         problems[f"exclude: leaves no cell at scale {scale}"] = None
     seen: dict[str, str] = {}
-    for spec in cells:
-        if spec.cell_id in seen:
+    for cell in cells:
+        if cell.cell_id in seen:
             problems[
-                f"scale {scale}: duplicate cell: {spec.label!r} is the same configuration as {seen[spec.cell_id]!r}"
+                f"scale {scale}: duplicate cell: {cell.label!r} is the same configuration as {seen[cell.cell_id]!r}"
             ] = None
-        seen.setdefault(spec.cell_id, spec.label)
-        of_evaluations = (p for evaluation in spec.evaluations for p in evaluation_problems(spec.config, evaluation))
-        for problem in (*problems_of(spec.config), *of_evaluations):
-            problems.setdefault(f"scale {scale}, {spec.role} {spec.label!r}: {problem}")
+        seen.setdefault(cell.cell_id, cell.label)
+        of_evaluations = (p for evaluation in cell.evaluations for p in evaluation_problems(cell.config, evaluation))
+        for problem in (*problems_of(cell.config), *of_evaluations):
+            problems.setdefault(f"scale {scale}, {cell.role} {cell.label!r}: {problem}")
     return list(problems)
 
 

@@ -60,12 +60,19 @@ def count(states: Iterable[State]) -> Counter[State]:
 
 
 def cost(grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, State], store: Store) -> Cost:
-    """Core-seconds for the runs, by the medians of the finished ones, else as the grid says.
+    """Core-seconds for the runs, by the medians of the finished ones in the store, else as the grid says."""
+    found = [times for spec in specs if states[spec.run_id] is State.DONE and (times := measured(spec, store))]
+    return cost_by(found, grid, scale, specs, states)
+
+
+def cost_by(
+    found: Sequence[Measured], grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, State]
+) -> Cost:
+    """The same, from what finished runs took.
 
     A finished run tells the time of a multiply-add of training; so a deeper network or a longer training is expected
     to take longer. Evaluations are taken to last alike.
     """
-    found = [times for spec in specs if states[spec.run_id] is State.DONE and (times := measured(spec, store))]
     if found:
         estimates = _by_multiply_adds(specs, found)
         source = f"the median of {len(found)} finished runs"

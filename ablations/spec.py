@@ -88,6 +88,20 @@ class GridScale:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell or a reference of a grid at a scale, whatever its seed."""
+
+    role: str  # "cell" or "reference"
+    label: str
+    levels: dict[str, Scalar]  # short axis name -> level; empty for a reference
+    config: RunConfig
+    evaluations: tuple[EvalConfig, ...]
+    cell_id: str
+    recipe: str  # with its scale
+    overrides: dict[str, Scalar]  # what the grid sets on the recipe
+
+
+@dataclass(frozen=True)
 class Grid:
     """One question to a paper's figure or table: the content of one grid file."""
 
@@ -105,6 +119,8 @@ class Grid:
     figure: dict[str, Any]
     claims: tuple[dict[str, Any], ...]
     tune: Tune | None
+    cells: dict[str, list[Cell]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By scale, once they have been expanded: a grid is checked, then asked for its runs, more than once."""
 
 
 @dataclass(frozen=True)

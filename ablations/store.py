@@ -70,6 +70,8 @@ class RunFacts:
     torn: tuple[str, ...] = ()  # JSON files that are there but cannot be read; they count as missing
     heartbeat: Mapping[str, Any] = field(default_factory=dict)  # content of heartbeat.json
     spec: Mapping[str, Any] | None = None  # content of spec.json
+    result: Mapping[str, Any] | None = None  # content of result.json
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # contents of evals/*.json, by eval id
 
     def is_alive(self, now: float) -> bool:
         """Somebody works on the run, and has said so lately."""
@@ -122,13 +124,14 @@ class Store:
             _whole(folder / name, folder, torn) if name in names else None
             for name in ("result.json", "spec.json", "heartbeat.json")
         )
-        evaluations = sorted((folder / "evals").glob("*.json")) if "evals" in names else []
+        paths = sorted((folder / "evals").glob("*.json")) if "evals" in names else []
+        scores = {path.stem: content for path in paths if (content := _whole(path, folder, torn)) is not None}
         life = max(_claim_time(folder, owner), float(heartbeat["time"]) if heartbeat else 0.0) if claimed else 0.0
         error_time = _modified(folder / "error.txt") if "error.txt" in names else None
         queued_time = _modified(folder / queued.RECORD) if queued.RECORD.parts[0] in names else None
         return RunFacts(
             has_result=result is not None and spec is not None,
-            evaluations=frozenset(path.stem for path in evaluations if _whole(path, folder, torn) is not None),
+            evaluations=frozenset(scores),
             has_error=error_time is not None,
             error_time=error_time or 0.0,
             queued=queued_time is not None,
@@ -141,6 +144,8 @@ class Store:
             torn=tuple(torn),
             heartbeat=heartbeat or {},
             spec=spec,
+            result=result,
+            scores=scores,
         )
 
     def state(self, spec: RunSpec, now: float | None = None) -> State:
@@ -221,7 +226,7 @@ def _whole(path: Path, folder: Path, torn: list[str]) -> Any:
         content = read_json(path)
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError, IsADirectoryError):
         content = None
     if isinstance(content, dict):
         return content

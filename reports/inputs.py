@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import pandas as pd
 
 from reports.checks import FRAME_COLUMNS, check_grid
 from reports.claims import Verdict, judge
+from reports.collected import Provenance, load_problems, read_provenance
 from reports.errors import InputError, nearest
 from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
 from reports.selectors import level_text
 from reports.trial import noise_sd
 
-__all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_results"]
+__all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_problems", "load_results"]
 
 SCHEMA_VERSION = 1
 
@@ -45,6 +46,8 @@ class GridResult:
     ``frame`` has one row per planned run and metric: the columns of ``FRAME_COLUMNS`` and one per axis (level texts),
     ``value`` NaN where there is none. ``curves`` has one row per run and recorded step: role, label, axes, run_id,
     seed, step, epoch, loss, lr, z_std. ``paper`` is the paper CSV, whole. ``spec`` is the JSON as it was read.
+    ``provenance`` has, by run id, what was collected of where a run came from: attempts, error, log, result; of the
+    grid's runs that have a folder, and nothing where the folder of tables lacks the file.
     """
 
     spec: Mapping[str, Any]
@@ -53,6 +56,7 @@ class GridResult:
     frame: pd.DataFrame
     curves: pd.DataFrame
     paper: pd.DataFrame
+    provenance: Provenance = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -126,6 +130,7 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
     specs = {path: _read_grid(path, problems) for path in chosen.values()}
     runs = _read_table(results_dir / "runs.csv", _RUNS_COLUMNS, problems)
     curves = _read_table(results_dir / "curves.csv", _CURVES_COLUMNS, problems)
+    provenance = read_provenance(results_dir, problems)
     papers: dict[Path, pd.DataFrame] = {}
     for path, spec in specs.items():
         if spec is not None:
@@ -135,7 +140,7 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
                 papers[path] = load_paper(spec["paper"]["csv"], list(spec["axes"]))
     if problems or runs is None or curves is None:
         raise InputError(problems)
-    return [_join(spec, runs, curves, papers[path]) for path, spec in specs.items() if spec is not None]
+    return [_join(spec, runs, curves, papers[path], provenance) for path, spec in specs.items() if spec is not None]
 
 
 def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
@@ -236,7 +241,9 @@ def _measured(spec: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     return measured
 
 
-def _join(spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, paper: pd.DataFrame) -> GridResult:
+def _join(
+    spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, paper: pd.DataFrame, provenance: Provenance
+) -> GridResult:
     axes = {name: [level_text(level) for level in levels] for name, levels in spec["axes"].items()}
     metrics = (*dict.fromkeys(evaluation_metric(entry) for entry in spec["evaluations"]), *RUN_METRICS)
     planned = pd.DataFrame(
@@ -259,4 +266,5 @@ def _join(spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, pap
     ours = planned.drop(columns=["state", "outcome"]).merge(
         curves.drop(columns="schema_version"), how="inner", on="run_id"
     )
-    return GridResult(spec, axes, metrics, frame[[*axes, *FRAME_COLUMNS]], ours, paper)
+    known = {run_id: provenance[run_id] for run_id in dict.fromkeys(planned["run_id"]) if run_id in provenance}
+    return GridResult(spec, axes, metrics, frame[[*axes, *FRAME_COLUMNS]], ours, paper, known)

@@ -119,9 +119,9 @@ def thin(values: Floats, there: Indices, limit: int = LIMIT) -> Indices:
     if len(there) <= limit:
         return there
     inner = there[1:-1]
-    num_buckets = (limit - 2) // 2
-    size = math.ceil(len(inner) / num_buckets)
-    # The last buckets are filled up with the last point: argmin and argmax take the first of equals, which is no copy.
+    size = math.ceil(len(inner) / ((limit - 2) // 2))
+    num_buckets = math.ceil(len(inner) / size)
+    # The last bucket is filled up with its last point: argmin and argmax take the first of equals, which is no copy.
     padded = inner[np.minimum(np.arange(num_buckets * size), len(inner) - 1)].reshape(num_buckets, size)
     rows = np.arange(num_buckets)
     lowest, highest = (padded[rows, find(values[padded], axis=1)] for find in (np.argmin, np.argmax))

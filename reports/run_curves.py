@@ -67,9 +67,12 @@ def cell_charts(
     ranges = {}
     for quantity in quantities:
         every = [one for of_cell in cells.values() for one in of_cell[quantity]]
-        ranges[quantity] = {"x_range": epoch_range(every), "y_range": value_range(quantity, every), "limit": limit}
+        ranges[quantity] = epoch_range(every), value_range(quantity, every)
     return {
-        cell_id: [chart(quantity, series, **ranges[quantity]) for quantity, series in of_cell.items()]
+        cell_id: [
+            chart(quantity, series, x_range=ranges[quantity][0], y_range=ranges[quantity][1], limit=limit)
+            for quantity, series in of_cell.items()
+        ]
         for cell_id, of_cell in cells.items()
     }
 

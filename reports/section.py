@@ -19,6 +19,7 @@ from reports.metrics import paper_name
 from reports.numbers import NumberTable, number_table, run_kind
 from reports.paths import safe_name
 from reports.reference import Untrained, untrained
+from reports.selectors import level_text
 from reports.tables import tuned_rows
 
 
@@ -48,6 +49,7 @@ class Section:
     untrained: list[Untrained]
     run_states: list[tuple[str, int]]
     odd: list[Odd]
+    trained: str
     labels: str
     edited: Mapping[str, str]
     record: str
@@ -80,6 +82,7 @@ def section(result: GridResult) -> Section:
         untrained=untrained(result),
         run_states=list(Counter(str(run["state"]) for run in runs).items()),
         odd=_odd(result),
+        trained=_trained(result.spec.get("base") or {}),
         labels=" and ".join(f"{int(count):,}" for count in sorted(set(result.frame["num_labels"].dropna()))),
         edited=edits(result.spec),
         record=record_text(result.spec),
@@ -97,6 +100,13 @@ def headline(verdicts: list[str]) -> str:
         return f"{'both' if most == 2 else f'all {most}'} claims {first}"
     words = [f"{most} {'claim' if most == 1 else 'claims'} {first}"]
     return ", ".join([*words, *(f"{count} {name}" for name, count in others)])
+
+
+def _trained(base: Mapping[str, Any]) -> str:
+    """How long and in what precision all cells train, as far as no axis varies it; empty where it was not collected."""
+    epochs, precision = base.get("training.epochs"), base.get("training.precision")
+    words = [f"{level_text(epochs)} epochs"] if epochs is not None else []
+    return " in ".join([*words, str(precision)] if precision is not None else words)
 
 
 def _odd(result: GridResult) -> list[Odd]:

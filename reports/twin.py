@@ -24,6 +24,7 @@ def twin(section: Section, card: Card, files: Sequence[str]) -> bytes:
         "scale": result.scale,
         **{key: spec[key] for key in ("title", "question", "note", "paper", "recipe", "axes", "seeds", "metric")},
         "datasets": result.datasets,
+        "trained": section.trained,
         "num_labels": section.labels,
         "headline": section.headline,
         "finding": section.finding,

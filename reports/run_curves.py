@@ -39,7 +39,7 @@ def run_charts(runs: Sequence[tuple[str, Recorded]], even_spread: float = math.n
     charts = []
     for quantity in QUANTITIES if drawn else ():
         series = [Series(name, columns["epoch"], columns[quantity], index) for index, name, columns in drawn]
-        if len(series) > 1 and all(np.array_equal(one.values, series[0].values) for one in series):
+        if len(series) > 1 and all(np.array_equal(one.values, series[0].values) for one in series[1:]):
             series = [Series(f"All {len(series)} runs alike", series[0].epochs, series[0].values)]
         charts.append(chart(quantity, series, reference=_reference(quantity, even_spread)))
     return charts

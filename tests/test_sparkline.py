@@ -111,6 +111,12 @@ def test_a_gap_breaks_the_line_where_thinning_has_dropped_its_neighbours() -> No
     assert sum(map(len, points(line))) <= LIMIT
 
 
+def test_a_value_without_an_epoch_is_not_drawn() -> None:
+    (line,) = chart("loss", [series([1, 2, 3, 4, 5], [0, 1, NAN, 3, 4])]).lines
+
+    assert [len(part) for part in points(line)] == [2, 2]
+
+
 @pytest.mark.parametrize("values", [[], [NAN], [NAN, NAN]])
 def test_nothing_to_draw_is_said_in_words(values) -> None:
     drawn = chart("loss", [series(values)])
@@ -177,7 +183,7 @@ def test_words_leave_out_the_seeds_behind_a_mean() -> None:
     assert [line.look for line in drawn.lines] == ["seed", "mean"]
     assert "Seed 0" not in drawn.alt
     assert drawn.finding == "From 3.00 to 4.00."
-    assert all(line.marks == () for line in drawn.lines)
+    assert all(not line.marks for line in drawn.lines)
 
 
 @pytest.mark.parametrize(

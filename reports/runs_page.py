@@ -12,7 +12,8 @@ from markupsafe import Markup
 from reports.environment import environment, page
 from reports.evidence import cell_name
 from reports.inputs import GridResult
-from reports.metrics import Quantity, number, paper_name, quantity
+from reports.metrics import Quantity, headed, number, paper_name, quantity
+from reports.numbers import column_decimals
 from reports.paths import safe_name
 from reports.run_curves import Recorded, recorded, run_charts
 from reports.run_panel import Panel, duration_text, panel
@@ -26,7 +27,7 @@ class Measured:
     """A metric of the cell, as texts: the mean over its runs, and the paper's number."""
 
     metric: str
-    shown: Quantity
+    head: str
     mean: str
     n: str
     paper: str
@@ -143,7 +144,7 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
         after=grid.links[index + 1] if index + 1 < len(grid.links) else None,
         measured=[_measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in shown],
         kinds=list(dict.fromkeys(each.kind for each in panels)),
-        metrics=list(shown.values()),
+        heads=[_head(each) for each in shown.values()],
         runs=[(each, look(place), mark(place), _values(grid, each)) for place, each in enumerate(panels)],
         charts=run_charts(drawn, _even_spread(grid, panels)),
         recorded=[bool(columns) for _, columns in drawn],
@@ -155,15 +156,21 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
 
 def _measured(row: Mapping[str, Any]) -> Measured:
     shown = quantity(row["metric"])
-    mean, paper = float(row["mean"]), float(row["paper_value"])
+    mean, half_width, paper = (float(row[name]) for name in ("mean", "half_width", "paper_value"))
+    decimals = column_decimals([half_width], row["metric"])
     return Measured(
         metric=row["metric"],
-        shown=shown,
-        mean=mean_text(mean, float(row["half_width"]), shown.decimals),
+        head=_head(shown),
+        mean=mean_text(mean, half_width, decimals),
         n=f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}",
         paper=mean_text(paper, float(row["paper_std"]), shown.decimals),
-        difference=number(mean - paper, shown.decimals, sign=True),
+        difference=number(mean - paper, decimals, sign=True),
     )
+
+
+def _head(shown: Quantity) -> str:
+    label = shown.label if "_" in shown.label else headed(shown.label)  # a name of the code stays as it is
+    return f"{label} ({shown.unit})" if shown.unit else label
 
 
 def _values(grid: _Grid, run: Panel) -> list[Value]:

@@ -22,11 +22,8 @@ from reports.metrics import number
 LIMIT = 200
 """Points of a line, at most."""
 
-WIDTH, HEIGHT = 3600, 2100
-"""The size of a drawing, in its own units: fine enough for whole coordinates, which are short to write."""
-
 LEFT, RIGHT, TOP, BOTTOM = 560, 3540, 90, 1700
-"""The edges of the part that has the lines."""
+"""The edges of the lines' part of a drawing, which has 3600 by 2100 units, so that whole coordinates will do."""
 
 NUM_STYLES = 12
 """Lines that can be told apart without colour: four dashes and six shapes of marks repeat together after twelve."""
@@ -64,7 +61,7 @@ class Series:
     @cached_property
     def there(self) -> Indices:
         """The indices of the values that can be drawn, (m,)."""
-        return np.flatnonzero(finite(self.values))
+        return np.flatnonzero(finite(self.values) & finite(self.epochs))
 
     @cached_property
     def drawn(self) -> Floats:
@@ -82,31 +79,32 @@ class Line:
     """A series in drawing units: ``polylines`` as the attribute ``points`` has them, one per unbroken part.
 
     ``dots`` are parts of one point alone, ``marks`` the outlines (a path's data) of the shapes along the line.
+    ``look`` is the class of its style in ``runs.css``.
     """
 
-    name: str
-    look: str  # the class that its style is of
+    look: str
     polylines: tuple[str, ...]
     dots: tuple[tuple[int, int], ...]
-    marks: tuple[str, ...]
+    marks: str
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One quantity over the epochs. ``alt`` says every line's start and end, ``finding`` those of all in a sentence."""
+    """One quantity over the epochs: texts, lines, and places in drawing units.
+
+    ``rules`` and ``axis`` are paths' data: a rule per y tick, the x axis with its ticks. ``alt`` says every line's
+    start and end, ``finding`` those of all in a sentence.
+    """
 
     title: str
     lines: tuple[Line, ...]
+    rules: str
+    axis: str
     x_ticks: tuple[tuple[int, str], ...]
     y_ticks: tuple[tuple[int, str], ...]
     reference: tuple[int, str] | None
     alt: str
     finding: str
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = RIGHT
-    bottom: int = BOTTOM
 
 
 def finite(values: Floats) -> NDArray[np.bool_]:
@@ -119,9 +117,9 @@ def thin(values: Floats, there: Indices, limit: int = LIMIT) -> Indices:
     if len(there) <= limit:
         return there
     inner = there[1:-1]
-    num_buckets = (limit - 2) // 2
-    size = math.ceil(len(inner) / num_buckets)
-    # The last buckets are filled up with the last point: argmin and argmax take the first of equals, which is no copy.
+    size = math.ceil(len(inner) / ((limit - 2) // 2))
+    num_buckets = math.ceil(len(inner) / size)
+    # The last bucket is filled up with its last point: argmin and argmax take the first of equals, which is no copy.
     padded = inner[np.minimum(np.arange(num_buckets * size), len(inner) - 1)].reshape(num_buckets, size)
     rows = np.arange(num_buckets)
     lowest, highest = (padded[rows, find(values[padded], axis=1)] for find in (np.argmin, np.argmax))
@@ -157,13 +155,17 @@ def chart(
             places[:, 0] = LEFT + (one.epochs[kept] - x_low) * x_scale
             places[:, 1] = BOTTOM - (np.clip(one.values[kept], y_low, y_high) - y_low) * y_scale
             lines.append(_line(one, index / len(series), kept, np.rint(places).astype(np.intp)))
+    x_ticks = [(round(LEFT + (value - x_low) * x_scale), text) for value, text in ticks(x_low, x_high, 5)]
+    y_ticks = [(round(BOTTOM - (value - y_low) * y_scale), text) for value, text in ticks(y_low, y_high, 5)]
     spoken = [one for one in series if one.style != "seed"]
     told = " ".join(f"{one.name}: {_told(one)}." for one in spoken)
     return Chart(
         title=title,
         lines=tuple(lines),
-        x_ticks=tuple((round(LEFT + (value - x_low) * x_scale), text) for value, text in ticks(x_low, x_high, 5)),
-        y_ticks=tuple((round(BOTTOM - (value - y_low) * y_scale), text) for value, text in ticks(y_low, y_high, 5)),
+        rules="".join(f"M{LEFT} {at}H{RIGHT}" for at, _ in y_ticks),
+        axis=f"M{LEFT} {BOTTOM}H{RIGHT}" + "".join(f"M{at} {BOTTOM}v45" for at, _ in x_ticks),
+        x_ticks=tuple(x_ticks),
+        y_ticks=tuple(y_ticks),
         reference=reference and (round(BOTTOM - (reference[0] - y_low) * y_scale), reference[1]),
         alt=f"{title} over the epochs. {told}" + (f" {reference[1]}." if reference else ""),
         finding=_finding(spoken, y_low, y_high),
@@ -174,15 +176,15 @@ def _line(one: Series, offset: float, kept: Indices, places: NDArray[np.intp]) -
     """``offset``: where between two marks the first stands, 0 to 1, so that marks of close lines do not cover."""
     parts = [places]
     if len(one.there) < len(one.values):
-        missing = np.cumsum(~finite(one.values))
-        parts = np.split(places, np.flatnonzero(np.diff(missing[kept])) + 1)
-    marks: tuple[str, ...] = ()
+        missing = np.ones(len(one.values))
+        missing[one.there] = 0
+        parts = np.split(places, np.flatnonzero(np.diff(missing.cumsum()[kept])) + 1)
+    marks = ""
     if isinstance(one.style, int):
-        shape = mark(one.style)
-        at = {round((len(kept) - 1) * (number + offset) / _MARKS_A_LINE) for number in range(_MARKS_A_LINE)}
-        marks = tuple("M{} {}{}".format(*places[index], shape) for index in sorted({*at, len(kept) - 1}))
+        last, shape = len(kept) - 1, mark(one.style)
+        at = {last, *(round(last * (place + offset) / _MARKS_A_LINE) for place in range(_MARKS_A_LINE))}
+        marks = "".join(f"M{x} {y}{shape}" for x, y in places[sorted(at)].tolist())
     return Line(
-        one.name,
         look(one.style),
         tuple(_points(part) for part in parts if len(part) > 1),
         tuple((int(part[0, 0]), int(part[0, 1])) for part in parts if len(part) == 1),

@@ -54,9 +54,24 @@ class Tab:
         """What a JavaScript function says of the page; it runs though the page's own policy forbids scripts."""
         return self.page.evaluate(function, argument)
 
+    def look(self, *, theme: Theme = "light", width: int = WIDE, media: Literal["screen", "print"] = "screen") -> None:
+        """Show the page otherwise."""
+        self.page.emulate_media(color_scheme=theme, media=media)
+        self.page.set_viewport_size({"width": width, "height": 800})
+
     def shoot(self, path: Path) -> None:
-        """A screenshot of the whole page."""
+        """A screenshot of the whole page, with the pictures that it loads when they are scrolled to."""
+        self.load_pictures()
         self.page.screenshot(path=path, full_page=True)
+
+    def load_pictures(self) -> None:
+        """Wait for every picture; raises playwright's Error if one cannot be shown."""
+        self.ask(
+            """() => Promise.all([...document.images].map(image => {
+                image.loading = "eager";
+                return image.decode();
+            }))"""
+        )
 
     def close(self) -> None:
         """End the context."""

@@ -8,12 +8,13 @@ from browser.sites import pages
 from browser.tab import NARROW, WIDE
 
 every_page = pytest.mark.parametrize("path", list(pages()))
-every_look = pytest.mark.parametrize(
-    ("theme", "width"), [(theme, width) for theme in ("light", "dark") for width in (WIDE, NARROW)], ids=str
-)
-
+PAPER = 794  # A4 at 96 pixels an inch
 INTERACTIVE = "a[href], button, input, select, textarea, summary, [tabindex='0']"
 CONTROLS = "form, button, input, select, textarea"
+PAGE_WIDTH = "() => document.documentElement.scrollWidth"
+BEYOND = """width => [...document.querySelectorAll("body *")].filter(
+    element => element.getBoundingClientRect().right > width + 1 && !element.closest(".scroll, .plate")
+).slice(0, 5).map(element => element.outerHTML.slice(0, 120))"""
 
 
 @every_page
@@ -34,29 +35,26 @@ def test_axe_finds_nothing(open_tab, path, theme, width) -> None:
 
 
 @every_page
-@every_look
-def test_it_fits_its_window_and_is_drawn(open_tab, screenshot, path, theme, width) -> None:
-    tab = open_tab(path, theme=theme, width=width)
+def test_it_fits_its_window(open_tab, screenshot, path) -> None:
+    tab = open_tab(path)
 
-    tab.shoot(screenshot(path, theme, width))
-
-    beyond = """width => [...document.querySelectorAll("body *")].filter(
-        element => element.getBoundingClientRect().right > width + 1 && !element.closest(".scroll, .plate")
-    ).map(element => element.outerHTML.slice(0, 120))"""
-    assert tab.ask("() => document.documentElement.scrollWidth") <= width, tab.ask(beyond, width)[:5]
+    for theme in ("light", "dark"):
+        for width in (WIDE, NARROW):
+            tab.look(theme=theme, width=width)
+            tab.shoot(screenshot(path, theme, width))
+            assert tab.ask(PAGE_WIDTH) <= width, tab.ask(BEYOND, width)
 
 
 @every_page
-def test_it_is_drawn_for_print(open_tab, screenshot, path) -> None:
-    tab = open_tab(path, width=794, theme="dark")  # A4 at 96 pixels an inch
-    tab.page.emulate_media(media="print")
+def test_it_fits_on_paper(open_tab, screenshot, path) -> None:
+    tab = open_tab(path)
 
+    tab.look(theme="dark", width=PAPER, media="print")
     tab.shoot(screenshot(path, "print"))
 
     assert tab.ask("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not tab.page.locator(".skip").is_visible()
-    assert not tab.page.locator("form").or_(tab.page.locator("button.copy")).filter(visible=True).count()
-    assert tab.ask("() => document.documentElement.scrollWidth") <= 794
+    assert tab.page.locator(".skip, form, button.copy").filter(visible=True).count() == 0
+    assert tab.ask(PAGE_WIDTH) <= PAPER, tab.ask(BEYOND, PAPER)
 
 
 @every_page
@@ -126,11 +124,9 @@ def test_nothing_is_missing_without_the_script(open_tab, path) -> None:
 def test_it_opens_from_disk(open_tab, folder, path) -> None:
     tabs = [open_tab(url) for url in ((folder / path).as_uri(), path)]
     for tab in tabs:
-        tab.page.mouse.wheel(0, 100_000)
-    loaded = "() => [...document.images].map(image => image.complete && image.naturalWidth > 0)"
+        tab.load_pictures()
 
-    assert tabs[0].page.locator("main").inner_text() == tabs[1].page.locator("main").inner_text()
-    for tab in tabs:
-        tab.page.locator("img").evaluate_all("images => images.forEach(image => image.loading = 'eager')")
-        tab.page.wait_for_load_state()
-        assert all(tab.ask(loaded))
+    texts = [tab.page.locator("main").inner_text() for tab in tabs]
+
+    assert texts[0] == texts[1]
+    assert len(texts[0]) > 500

@@ -12,6 +12,7 @@ from fake_results import write_results
 
 import reports.fingerprint
 import reports.site
+from reports.card import Card
 from reports.fingerprint import fingerprint
 from reports.inputs import load_results
 from reports.last_report import Change, Entry, Report, changes, read_report
@@ -41,7 +42,7 @@ def made(monkeypatch) -> list[str]:
     slugs: list[str] = []
     real = reports.site.grid_files
 
-    def recording(section, neighbours):
+    def recording(section, neighbours) -> tuple[Files, Card]:
         slugs.append(section.slug)
         return real(section, neighbours)
 

@@ -127,9 +127,9 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
     spec = grid.result.spec
     panels = [panel(run, grid.result.provenance.get(run["run_id"])) for run in cell["runs"]]
     shown = dict(grid.metrics)
-    own = cell.get("settings")
-    differing = _differing(spec, own) if own is not None else []
-    as_base, num_as_base = grid.base_rows.but(differing) if own is not None else (Markup(), 0)
+    collected = "base" in spec and "settings" in cell  # not by earlier versions
+    differing = _differing(spec["base"], cell["settings"]) if collected else []
+    as_base, num_as_base = grid.base_rows.but(differing) if collected else (Markup(), 0)
     drawn = [(f"Seed {each.seed}", grid.curves.get(each.run_id, {})) for each in panels]
     return page(
         "cell.html",
@@ -196,6 +196,6 @@ def _even_spread(grid: _Grid, panels: Sequence[Panel]) -> float:
     return math.nan
 
 
-def _differing(spec: Mapping[str, Any], own: Mapping[str, Any]) -> list[Setting]:
+def _differing(base: Mapping[str, Any], own: Mapping[str, Any]) -> list[Setting]:
     """A cell's settings that are not the base's, seed apart."""
-    return [Setting(str(key), value, spec["base"].get(key)) for key, value in own.items()]
+    return [Setting(str(key), value, base.get(key)) for key, value in own.items()]

@@ -95,4 +95,4 @@ def test_a_badge_leads_to_its_claim(open_tab, path) -> None:
     tab.page.locator(CLAIMS).last.locator("a.badge").click()
 
     assert tab.page.url.endswith("S1b")
-    assert tab.page.locator(":target").filter(has_text="S1b.").is_visible()
+    assert tab.page.locator(":target").filter(has_text="S1b").is_visible()

@@ -90,7 +90,7 @@ def test_the_button_copies_the_command(open_tab, folder, way) -> None:
     button.click()
 
     tab.page.get_by_role("button", name="Copied").wait_for()
-    assert tab.page.get_by_role("status").filter(has_text="copied").count() == 1
+    tab.page.get_by_role("status").filter(has_text="copied").wait_for(state="attached")
     assert tab.ask("() => document.activeElement.className") == "copy"
     tab.page.get_by_label("Text").focus()
     tab.page.keyboard.press("Control+V")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from reports.environment import page
@@ -17,7 +18,7 @@ from reports.errors import InputError
 from reports.metrics import Quantity, number, quantity
 from reports.rule import holm
 from reports.snapshot import CellState, ClaimState, GridState, read_side
-from reports.stats import ALPHA, difference, one_sample
+from reports.stats import ALPHA, Floats, difference, one_sample
 from reports.tables import mean_text
 
 ENOUGH = 8
@@ -64,7 +65,7 @@ class ClaimDiff:
 
 @dataclass(frozen=True)
 class CellDiff:
-    """A cell on both sides. ``p`` is after Holm's correction over the cells of its grid, NaN where nothing is tested."""
+    """A cell on both sides. ``p`` is after Holm's correction over the grid's cells, NaN where nothing is tested."""
 
     was: CellState | None
     now: CellState | None
@@ -217,21 +218,23 @@ def _compare_cells(was: CellState | None, now: CellState | None) -> CellDiff:
     if min(len(was.values), len(now.values)) < 2:
         return CellDiff(was, now, UNTESTED, "fewer than two seeds")
     test, p = shift_test(list(was.values.values()), list(now.values.values()))
-    return CellDiff(was, now, NOISE, test, p)
+    return CellDiff(was, now, NOISE, test, float(p))
 
 
-def shift_test(was: Sequence[float], now: Sequence[float]) -> tuple[str, float]:
-    """The two-sided p-value of "nothing moved", with the name of its test; two values or more on each side.
+def shift_test(was: ArrayLike, now: ArrayLike) -> tuple[str, Floats]:
+    """A test's name and the two-sided p-value, (...), of "nothing moved" between samples (..., n) and (..., m).
 
-    Mann and Whitney's, exact without ties, from ``ENOUGH`` seeds on both sides; Welch's below that.
+    Mann and Whitney's, exact without ties, from ``ENOUGH`` seeds on both sides; Welch's below that. Two values or more
+    are needed on each side.
     """
-    if min(len(was), len(now)) >= ENOUGH:
-        ties = len({*was, *now}) < len(was) + len(now)
-        if ties and len({*was, *now}) == 1:
-            return "Mann-Whitney", 1.0
-        return "Mann-Whitney", float(stats.mannwhitneyu(was, now, method="asymptotic" if ties else "exact").pvalue)
-    effect = difference(now, was)
-    return "Welch", float(min(1.0, 2 * min(effect.p_above(0.0), effect.p_below(0.0))))
+    first, second = np.asarray(was, dtype=float), np.asarray(now, dtype=float)
+    if min(first.shape[-1], second.shape[-1]) < ENOUGH:
+        effect = difference(second, first)
+        return "Welch", np.minimum(1.0, 2 * np.minimum(effect.p_above(0.0), effect.p_below(0.0)))
+    ties = np.any(np.diff(np.sort(np.concatenate((first, second), axis=-1), axis=-1), axis=-1) == 0)
+    with np.errstate(invalid="ignore"):
+        found = stats.mannwhitneyu(first, second, axis=-1, method="asymptotic" if ties else "exact").pvalue
+    return "Mann-Whitney", np.nan_to_num(found, nan=1.0)  # where all values are one
 
 
 def _side_text(side: CellState | None, decimals: int) -> str:

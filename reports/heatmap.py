@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -181,7 +182,9 @@ def _draw_cells(
             axes.add_patch(box)
     axes.set_xlim(0, len(columns) + 1 + _GAP)
     axes.set_ylim(len(rows), 0)
-    slant = {"rotation": _SLANT, "ha": "left", "rotation_mode": "anchor"} if _slanted(columns, side / 72) else {}
+    slant: dict[str, Any] = (
+        {"rotation": _SLANT, "ha": "left", "rotation_mode": "anchor"} if _slanted(columns, side / 72) else {}
+    )
     places = [*(x + 0.5 for x in range(len(columns))), len(columns) + 0.5 + _GAP]
     axes.set_xticks(places, [*columns, _AVERAGE], fontsize=_NAMES, **slant)
     axes.set_yticks([y + 0.5 for y in range(len(rows))], list(rows), fontsize=_NAMES)

@@ -172,8 +172,10 @@ def name_points(panel: Axes, points: pd.DataFrame) -> None:
     pixel = panel.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
     places = panel.transData.transform(named[["at", "mean"]].to_numpy(dtype=float)) / pixel
     boxes = [(float(x), 2.5, float(y) - 2.5, float(y) + 2.5) for x, y in places]
-    for (name, at), mine in named.groupby(["name", "at"], sort=False):
-        x, y = panel.transData.transform((at, mine["top"].max())) / pixel
+    for _, mine in named.groupby(["name", "at"], sort=False):
+        name, at = mine["name"].iloc[0], float(mine["at"].iloc[0])
+        top = float(mine["top"].max())
+        x, y = panel.transData.transform((at, top)) / pixel
         half, up = 0.3 * _SMALL * len(str(name)), 3.0
         while any(
             abs(x - left) < half + other and low < y + up + _SMALL and y + up < high for left, other, low, high in boxes

@@ -132,12 +132,13 @@ def _of_twin(slug: str, content: Mapping[str, Any]) -> GridState:
         cells[_key(cell)] = _cell(cell, {run: float(value) for run, value in found.items() if value is not None})
     claims = {}
     for claim in content["claims"]:
-        texts = (str(claim[key]) for key in ("id", "says", "verdict", "metric", "unit"))
-        numbers = (math.nan if claim[key] is None else float(claim[key]) for key in _NUMBERS)
-        claims[str(claim["id"])] = ClaimState(*texts, *numbers)
+        numbers = [math.nan if claim[key] is None else float(claim[key]) for key in _NUMBERS]
+        name, says, verdict, metric_of, unit = (str(claim[key]) for key in _TEXTS)
+        claims[name] = ClaimState(name, says, verdict, metric_of, unit, *numbers)
     return GridState(slug, str(content["title"]), metric, claims, cells)
 
 
+_TEXTS = ("id", "says", "verdict", "metric", "unit")
 _NUMBERS = ("estimate", "low", "high", "margin")
 
 

@@ -1,24 +1,32 @@
-"""From the store to the tables that the reporter reads: ``<grid>.<scale>.json``, ``runs.csv``, ``curves.csv``."""
+"""From the store to the tables that the reporter reads.
+
+``<grid>.<scale>.json``, ``runs.csv``, ``curves.csv``, ``provenance.jsonl`` and ``problems.json``. A run whose files are
+those of the last collection is not read again.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ablations.declared import earlier
-from ablations.demand import demand
+from ablations import declared, plan
+from ablations.collected import Collected
+from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
-from ablations.errors import UserError
+from ablations.parts import PartedTable, Rows, replace
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
+from ablations.run_curves import CURVES_COLUMNS, curve
+from ablations.run_reader import RunReader
+from ablations.run_records import RunRecord
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
-from simclr_core.records import read_json, write_json
+from simclr_core.records import read_json
 
 RUNS_COLUMNS = (
     "schema_version",
@@ -32,140 +40,164 @@ RUNS_COLUMNS = (
     "num_labels",
     "num_test",
 )
-CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
 
-Row = dict[str, Any]
+Row = Sequence[Any]
+"""Of runs.csv, in the order of its columns."""
 
 
 @dataclass
-class Collected:
+class Summary:
     """What a collection found."""
 
     num_done: int = 0
     num_runs: int = 0
-    broken: list[str] = field(default_factory=list)  # one line per run folder that was skipped, or record that was
+    num_read: int = 0  # the others were as they had been collected
+    problems: list[tuple[str, str]] = field(default_factory=list)  # path, and what is wrong there
 
 
 def collect(
     grids: Sequence[Grid], scale: str, store: Store, results_dir: Path, seeds: Sequence[int] | None = None
-) -> Collected:
+) -> Summary:
     """Write the tables of grids at a scale into ``results_dir``; each file is replaced whole or not at all.
 
     ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
     that a grid does not have.
     """
-    collected = Collected()
-    contents: dict[str, dict[str, Any]] = {}
-    runs: list[Row] = []
-    curves: list[Row] = []
-    seen: set[str] = set()
-    for grid in grids:
-        asked = demand(grid, scale, store, seeds)
-        states = {spec.run_id: State.PLANNED for spec in asked.foreseen}
-        records = {}
-        collected.num_runs += len(asked.foreseen)
-        for spec in asked.runs:
-            states[spec.run_id], records[spec.run_id] = _read_run(spec, store, collected.broken)
-        for spec in asked.runs:
-            record = records[spec.run_id]
-            collected.num_runs += 1
-            collected.num_done += record is not None
-            if record:
-                runs += _run_rows(spec, record)
-                if spec.run_id not in seen:
-                    curves += _curve_rows(spec, store, collected.broken)
-                seen.add(spec.run_id)
-        outcomes = {run_id: record["result"]["outcome"] if record else None for run_id, record in records.items()}
-        contents[f"{grid.name}.{scale}.json"] = grid_json(
-            grid, scale, asked, states=states, outcomes=outcomes, store=store
-        )
-    others = _runs_of_others(results_dir, set(contents))
-    kept_runs = [row for row in _read_table(results_dir / "runs.csv", RUNS_COLUMNS) if row["run_id"] in others]
-    kept_curves = [
-        row for row in _read_table(results_dir / "curves.csv", CURVES_COLUMNS) if row["run_id"] in others - seen
-    ]
-    by_key = {tuple(str(row[key]) for key in ("run_id", "metric", "num_labels")): row for row in [*kept_runs, *runs]}
-    _write_table(results_dir / "runs.csv", RUNS_COLUMNS, by_key.values())
-    _write_table(results_dir / "curves.csv", CURVES_COLUMNS, [*kept_curves, *curves])
-    for name, content in contents.items():
-        content["declared"] = earlier(content["declared"], _declared_before(results_dir / name))
-        write_json(results_dir / name, content)
-    return collected
+    curves = PartedTable(results_dir / "curves.csv", ",".join(CURVES_COLUMNS) + "\n", _run_of_row)
+    provenance = PartedTable(results_dir / "provenance.jsonl", "", _run_of_line)
+    collected = Collected(results_dir, store, [curves, provenance])
+    reader = RunReader(store, collected)
+    asked = {grid.name: demand(grid, scale, reader, seeds) for grid in grids}
+    states = {grid: {spec.run_id: reader.state(spec) for spec in of_grid.runs} for grid, of_grid in asked.items()}
+    done: dict[str, RunSpec] = {}
+    rows: list[Row] = []
+    for grid, of_grid in asked.items():
+        for spec in of_grid.runs:
+            if states[grid][spec.run_id] is State.DONE:
+                done[spec.run_id] = spec
+                rows += _run_rows(spec, reader.record(spec))
+    names = [f"{grid.name}.{scale}.json" for grid in grids]
+    others = _runs_of_others(results_dir, set(names))
+    _write_runs(results_dir / "runs.csv", rows, others)
+    has_news = _write_curves(curves, reader, done, others)
+    has_news |= _write_provenance(provenance, reader, others)
+    for grid, name in zip(grids, names, strict=True):
+        content = _content(grid, scale, asked[grid.name], states[grid.name], reader)
+        content["declared"] = declared.earlier(content["declared"], _declared_before(results_dir / name))
+        _write_json(results_dir / name, content)
+    problems = [*reader.problems(), *_problems_of_others(results_dir / "problems.json", others - reader.asked)]
+    listed = [{"path": path, "what": what} for path, what in sorted(set(problems))]
+    _write_json(results_dir / "problems.json", {"schema_version": SCHEMA_VERSION, "problems": listed})
+    if has_news:
+        collected.keep(reader.read_from, others - reader.asked)
+    num_runs = sum(len(of_grid.every) for of_grid in asked.values())
+    num_done = sum(state is State.DONE for of_grid in states.values() for state in of_grid.values())
+    return Summary(num_done, num_runs, len(reader.fresh), list(reader.problems()))
 
 
-def _read_run(spec: RunSpec, store: Store, broken: list[str]) -> tuple[State, dict[str, Any] | None]:
-    """The state of a run and, if it is done, its result and its evaluations; notes what cannot be used."""
-    try:
-        state = store.state(spec)
-    except UserError as error:
-        broken += error.problems
-        return State.FAILED, None
-    folder = store.run_dir(spec.run_id)
-    broken += [f"{folder / name}: cannot be read; counted as missing" for name in store.facts(spec.run_id).torn]
-    if state is not State.DONE:
-        return state, None
-    try:
-        evaluations = [read_json(folder / "evals" / f"{eval_id}.json") for eval_id in spec.eval_ids]
-        record = {"result": read_json(folder / "result.json"), "evaluations": evaluations}
-        _run_rows(spec, record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        broken.append(f"{folder}: skipped: {type(error).__name__}: {error}")
-        return State.PLANNED, None
-    return state, record
+def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State], reader: RunReader) -> dict[str, Any]:
+    """The description of a grid, with the states of its runs, those that are foreseen as planned."""
+    every = {spec.run_id: State.PLANNED for spec in asked.foreseen} | dict(states)
+    finished = [spec for spec in asked.runs if states[spec.run_id] is State.DONE]
+    works = plan.multiply_adds(finished)
+    times = [reader.record(spec).measured(spec, works[spec.cell_id]) for spec in finished]
+    outcomes = {spec.run_id: str(reader.record(spec).result["outcome"]) for spec in finished}
+    return grid_json(
+        grid,
+        scale,
+        asked,
+        states=every,
+        outcomes=outcomes,
+        measured=[each for each in times if each],
+        declared=declared.read(reader, grid.name, scale),
+    )
 
 
-def _run_rows(spec: RunSpec, record: dict[str, Any]) -> list[Row]:
-    result = record["result"]
-    shared = {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": spec.run_id,
-        "cell_id": spec.cell_id,
-        "seed": spec.seed,
-        "dataset": spec.config.data.name,
-        "outcome": result["outcome"],
-    }
-    evaluated = [
-        row
-        for asked, evaluation in zip(spec.evaluations, record["evaluations"], strict=True)
-        for row in _evaluation_rows(shared, asked.metric, evaluation)
-    ]
-    of_run = {**shared, "num_labels": "", "num_test": result["z_std_images"]}
-    rows = [{**of_run, "metric": metric, "value": result[metric]} for metric in RUN_METRICS]
-    measured = [metric for metric in CONTRASTIVE_METRICS if result.get(metric) is not None]
-    candidates = {"num_test": spec.config.training.global_batch_size}
-    rows += [{**of_run, **candidates, "metric": metric, "value": result[metric]} for metric in measured]
-    return evaluated + rows
+def _run_rows(spec: RunSpec, record: RunRecord) -> Iterator[Row]:
+    """The rows of a finished run: a row for top-1 of an evaluation and one for top-5, under ``linear_top5`` and the
+    like, where it has that; then the metrics of the run itself.
 
-
-def _evaluation_rows(shared: Row, metric: str, evaluation: dict[str, Any]) -> list[Row]:
-    """A row for top-1, and one for top-5, under ``linear_top5`` and the like, where the evaluation has it.
-
-    Evaluations of an earlier version have none, nor have those of fewer than six classes.
+    Evaluations of an earlier version have no top-5, nor have those of fewer than six classes.
     """
-    row = {**shared, **{key: evaluation[key] for key in ("num_labels", "num_test")}}
-    rows = [{**row, "metric": metric, "value": evaluation["top1"]}]
-    if evaluation.get("top5") is not None:
-        rows.append({**row, "metric": f"{metric.removesuffix('top1')}top5", "value": evaluation["top5"]})
-    return rows
+    result = record.result
+    head = (SCHEMA_VERSION, spec.run_id, spec.cell_id, spec.seed, spec.config.data.name, result["outcome"])
+    for asked, eval_id in zip(spec.evaluations, spec.eval_ids, strict=True):
+        score, metric = record.evaluations[eval_id], asked.metric
+        counts = (score["num_labels"], score["num_test"])
+        yield (*head, metric, score["top1"], *counts)
+        if score["top5"] is not None:
+            yield (*head, f"{metric.removesuffix('top1')}top5", score["top5"], *counts)
+    for metric in RUN_METRICS:
+        yield (*head, metric, result[metric], "", result["z_std_images"])
+    for metric in CONTRASTIVE_METRICS:
+        if result.get(metric) is not None:
+            yield (*head, metric, result[metric], "", spec.config.training.global_batch_size)
 
 
-def _curve_rows(spec: RunSpec, store: Store, broken: list[str]) -> list[Row]:
-    path = store.run_dir(spec.run_id) / "metrics.jsonl"
-    rows = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            content = json.loads(line)
-            rows.append(
-                {
-                    "schema_version": SCHEMA_VERSION,
-                    "run_id": spec.run_id,
-                    **{key: content[key] for key in CURVES_COLUMNS[2:]},
-                }
-            )
-        except (ValueError, KeyError, TypeError):
-            broken.append(f"{path}: line {number} cannot be read; skipped")
-    return rows
+def _write_runs(path: Path, rows: Iterable[Row], others: set[str]) -> None:
+    """Those of other grids first; a value that two grids ask for stands once."""
+    kept = [row for row in _read_table(path, RUNS_COLUMNS) if row[1] in others] if others else []
+    by_key = {(str(row[1]), str(row[6]), str(row[8])): row for row in [*kept, *rows]}
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([RUNS_COLUMNS, *by_key.values()])
+    replace(path, [text.getvalue().encode(errors="replace")])
+
+
+def _write_curves(table: PartedTable, reader: RunReader, done: Mapping[str, RunSpec], others: set[str]) -> bool:
+    """Those of other grids first, in their order; of the runs that are collected, what has changed is made anew."""
+    if others and not table.stamp:
+        table.scan()
+    there = set(table.runs)
+    parts: list[tuple[str, Rows | None]] = [
+        (run_id, None) for run_id in dict.fromkeys(table.runs) if run_id in others and run_id not in done
+    ]
+    for run_id, spec in done.items():
+        is_known = run_id in there and run_id not in reader.fresh
+        parts.append((run_id, None if is_known else partial(_curve, spec, reader)))
+    return table.rewrite(parts)
+
+
+def _curve(spec: RunSpec, reader: RunReader) -> str:
+    folder, record = reader.run_dir(spec.run_id), reader.record(spec)
+    if record.result["outcome"] == "untrained" and not (folder / "metrics.jsonl").exists():
+        return ""
+    text, record.curve_problems = curve(folder, spec.run_id)
+    return text
+
+
+def _write_provenance(table: PartedTable, reader: RunReader, others: set[str]) -> bool:
+    if others and not table.stamp:
+        table.scan()
+    parts: dict[str, Rows | None] = {run_id: None for run_id in table.runs if run_id in others}
+    parts |= {run_id: None for run_id, (_, record) in reader.read_from.items() if record.is_there}
+    parts |= {run_id: partial(_line, line) for run_id, line in reader.fresh.items()}
+    return table.rewrite(sorted(parts.items()))
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    """A line of JSON, whatever a run's files held: numbers that JSON has no word for become null."""
+    try:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError:
+        plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
+        return json.dumps(plain, ensure_ascii=False) + "\n"
+
+
+def _run_of_row(line: bytes) -> str:
+    """The run of a line of curves.csv."""
+    if b'"' not in line:
+        fields = line.split(b",")
+        return fields[1].decode(errors="replace") if len(fields) == len(CURVES_COLUMNS) else ""
+    (row,) = csv.reader([line.decode(errors="replace")])
+    return row[1] if len(row) == len(CURVES_COLUMNS) else ""
+
+
+def _run_of_line(line: bytes) -> str:
+    """The run of a line of provenance.jsonl."""
+    try:
+        return str(json.loads(line)["run_id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _runs_of_others(results_dir: Path, names: set[str]) -> set[str]:
@@ -183,6 +215,15 @@ def _runs_of_others(results_dir: Path, names: set[str]) -> set[str]:
     return runs
 
 
+def _problems_of_others(path: Path, others: set[str]) -> list[tuple[str, str]]:
+    """What was wrong with the runs of other grids when those were collected."""
+    try:
+        found = [(str(problem["path"]), str(problem["what"])) for problem in read_json(path)["problems"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [problem for problem in found if not others.isdisjoint(Path(problem[0]).parts)]
+
+
 def _declared_before(path: Path) -> dict[str, Any] | None:
     """What the table that is to be replaced knows of the claims before the runs, of which the store may not know."""
     try:
@@ -193,18 +234,20 @@ def _declared_before(path: Path) -> dict[str, Any] | None:
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The whole rows of a table that has these columns, in their order."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if all(row.get(column) is not None for column in columns)]
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        if not set(columns) <= set(header):
+            return []
+        places = [header.index(column) for column in columns]
+        return [[row[place] for place in places] for row in reader if len(row) == len(header)]
 
 
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    temporary.replace(path)
+def _write_json(path: Path, content: Any) -> None:
+    """Write a file that is there whole or not at all, and leave it if it would stay the same."""
+    text = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    if not path.is_file() or path.read_bytes() != text:
+        replace(path, [text])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from ablations import declared, plan
+from ablations import plan
 from ablations.demand import Arm, Demand
 from ablations.spec import Axis, Grid, RunSpec
-from ablations.store import State, Store
+from ablations.store import State
+from simclr_core.config import RunConfig
 from simclr_core.cost import backbone_parameters
 from simclr_core.identity import canonical
-from simclr_core.options import override
+from simclr_core.options import Scalar, leaf_fields, leaf_values, node_names, override
 from simclr_core.recipes import RECIPES, recipe
 
 SCHEMA_VERSION = 1
@@ -22,22 +24,25 @@ def grid_json(
     scale: str,
     asked: Demand,
     *,
-    states: dict[str, State],
-    outcomes: dict[str, str | None],
-    store: Store,
+    states: Mapping[str, State],
+    outcomes: Mapping[str, str],
+    measured: Sequence[plan.Measured],
+    declared: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The content of ``results/<grid>.<scale>.json``: what was asked, and where each run stands."""
+    """The content of ``results/<grid>.<scale>.json``: what was asked, and where each run stands.
+
+    ``outcomes`` and ``measured`` are those of the finished runs, ``declared`` the claims from before the first.
+    """
     of_scale = grid.scales[scale]
+    base = _base(grid, scale)
     cells: dict[str, dict[str, Any]] = {}
     specs = [spec for spec in asked.every if spec.role != "tuning"]
     for spec in specs:
-        cell: dict[str, Any] = {"cell_id": spec.cell_id, "role": spec.role, "label": spec.label, "levels": spec.levels}
-        cell |= {"num_parameters": backbone_parameters(spec.config.backbone), "runs": []}
-        run = _run_json(spec, states, outcomes)
-        cells.setdefault(spec.cell_id, cell)["runs"].append(run)
-    cost = plan.cost(grid, scale, asked.every, states, store)
-    found = [plan.measured(spec, store) for spec in asked.every if states[spec.run_id] is State.DONE]
-    spent = [times.training_s + times.evaluation_s for times in found if times]
+        if spec.cell_id not in cells:
+            cells[spec.cell_id] = _cell_json(spec, base)
+        cells[spec.cell_id]["runs"].append(_run_json(spec, states, outcomes))
+    cost = plan.cost_by(measured, grid, scale, asked.every, states)
+    spent = sum(times.training_s + times.evaluation_s for times in measured)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": grid.name,
@@ -52,20 +57,40 @@ def grid_json(
         "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
         "metric": grid.metric,
         "evaluations": [canonical(evaluation.config) for evaluation in of_scale.evaluations],
+        "base": base,
         "cells": list(cells.values()),
         "figure": grid.figure,
         "claims": list(grid.claims),
         "looks": of_scale.looks,
-        "declared": declared.read(store, grid.name, scale),
+        "declared": declared,
         "deviations": deviations(grid, scale),
         "cost": {
             "estimated_core_s": None if cost.total_core_s is None else round(cost.total_core_s, 1),
-            "actual_core_s": round(sum(spent), 1),
+            "actual_core_s": round(spent, 1),
         },
     }
 
 
-def _run_json(spec: RunSpec, states: dict[str, State], outcomes: dict[str, str | None]) -> dict[str, Any]:
+def _cell_json(spec: RunSpec, base: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell without its runs; ``settings`` are those in which it differs from the grid's base."""
+    return {
+        "cell_id": spec.cell_id,
+        "role": spec.role,
+        "label": spec.label,
+        "levels": spec.levels,
+        "num_parameters": backbone_parameters(spec.config.backbone),
+        "settings": _differences(_used(spec.config), base),
+        "runs": [],
+    }
+
+
+def _differences(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the base has otherwise, or not at all; null for those that the base alone has."""
+    differing = {key: value for key, value in settings.items() if key not in base or value != base[key]}
+    return differing | {key: None for key in base if key not in settings}
+
+
+def _run_json(spec: RunSpec, states: Mapping[str, State], outcomes: Mapping[str, str]) -> dict[str, Any]:
     run = {"run_id": spec.run_id, "seed": spec.seed, "state": str(states[spec.run_id])}
     return run | {"outcome": outcomes.get(spec.run_id), "command": spec.command}
 
@@ -75,7 +100,7 @@ def _is_tuned(axis: Axis, grid: Grid) -> bool:
 
 
 def _tuning_json(
-    grid: Grid, arms: Sequence[Arm], states: dict[str, State], outcomes: dict[str, str | None]
+    grid: Grid, arms: Sequence[Arm], states: Mapping[str, State], outcomes: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """What each arm has chosen, and from which values; None where nothing is tuned."""
     if grid.tune is None:
@@ -102,21 +127,40 @@ def deviations(grid: Grid, scale: str) -> list[dict[str, Any]]:
 
 
 def _settings(grid: Grid, scale: str) -> dict[str, Any]:
+    """The base, the levels of the axes and the labels of the evaluations."""
+    settings = _base(grid, scale)
     of_scale = grid.scales.get(scale)
-    own = of_scale.overrides if of_scale else {}
-    config = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **own})
-    axes = of_scale.axes if of_scale else ()
-    varied = {key for axis in axes for key in axis.keys}
-    used = _dotted(canonical(config, neutrals=True))
-    settings = {key: value for key, value in used.items() if key not in varied and key != "seed"}
-    settings |= {f"axes.{axis.name}": list(axis.labels) for axis in axes}
+    settings |= {f"axes.{axis.name}": list(axis.labels) for axis in (of_scale.axes if of_scale else ())}
     for evaluation in of_scale.evaluations if of_scale else ():
         settings[f"{evaluation.config.metric}.num_labels"] = evaluation.config.num_labels
     return settings
 
 
-def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _base(grid: Grid, scale: str) -> dict[str, Any]:
+    """What recipe and grid set at a scale, by dotted key, but for what the axes vary."""
+    of_scale = grid.scales.get(scale)
+    own = of_scale.overrides if of_scale else {}
+    config = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **own})
+    varied = {key for axis in (of_scale.axes if of_scale else ()) for key in axis.keys}
+    return {key: value for key, value in _used(config).items() if key not in varied}
+
+
+def _used(config: RunConfig) -> dict[str, Any]:
+    """The settings in use, by dotted key, but for the seed."""
+    return {key: value for key, value in _dotted(config).items() if key != "seed"}
+
+
+def _dotted(node: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields in use of a node and of those below it."""
     out: dict[str, Any] = {}
-    for key, value in content.items():
-        out |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
+    for name in node_names(node.__class__):
+        out |= _dotted(getattr(node, name), f"{prefix}{name}.")
+    return out | _dotted_leaves(prefix, node.__class__, *leaf_values(node))
+
+
+@lru_cache(maxsize=4096, typed=True)  # a grid of thousands of cells has few different nodes
+def _dotted_leaves(prefix: str, kind: type, *values: Scalar) -> dict[str, Any]:
+    leaves = zip(leaf_fields(kind), values, strict=True)
+    node = kind(**{leaf.name: value for leaf, value in leaves})
+    names = set(node_names(kind))
+    return {f"{prefix}{key}": value for key, value in canonical(node, neutrals=True).items() if key not in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablations.spec import Grid, RunSpec
@@ -66,7 +66,7 @@ def cost(grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, Sta
 
 
 def cost_by(
-    found: Sequence[Measured], grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, State]
+    found: Sequence[Measured], grid: Grid, scale: str, specs: Sequence[RunSpec], states: Mapping[str, State]
 ) -> Cost:
     """The same, from what finished runs took.
 
@@ -94,13 +94,18 @@ def device_s(specs: Iterable[RunSpec], states: dict[str, State], tflops: float) 
 def _by_multiply_adds(specs: Sequence[RunSpec], found: Sequence[Measured]) -> list[float]:
     evaluation_s = statistics.median(times.evaluation_s for times in found)
     rates = [times.training_s / times.multiply_adds for times in found if times.multiply_adds]
+    rate = statistics.median(rates) if rates else 0.0
     training_s = statistics.median(times.training_s for times in found)
-    works = [training_multiply_adds(spec.config) for spec in specs]
+    works = multiply_adds(specs)
     return [
-        evaluation_s
-        + (training_s if work is None or (work and not rates) else work and work * statistics.median(rates))
-        for work in works
+        evaluation_s + (training_s if work is None or (work and not rates) else work and work * rate)
+        for work in (works[spec.cell_id] for spec in specs)
     ]
+
+
+def multiply_adds(specs: Iterable[RunSpec]) -> dict[str, float | None]:
+    """Of the training of a run, by cell id; None for a data set of unknown size."""
+    return {cell_id: training_multiply_adds(spec.config) for cell_id, spec in {s.cell_id: s for s in specs}.items()}
 
 
 @dataclass(frozen=True)

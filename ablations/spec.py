@@ -6,13 +6,13 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
-from simclr_core.options import Scalar, flatten
+from simclr_core.options import Scalar, flatten, leaf_values
 
 Selector = Mapping[str, Any]
 """Short axis name -> level or list of levels; ``same`` and ``different`` take a list of short axis names."""
@@ -154,7 +154,7 @@ class RunSpec:
         """The shell command that runs this by hand, and gives the same run id and evaluation ids."""
         settings: dict[str, Scalar] = {"recipe": self.recipe, **self.overrides, "seed": self.seed}
         words = [f"{key}={_hydra(value)}" for key, value in settings.items()]
-        words.append(f"evaluations=[{','.join(_hydra_mapping(evaluation) for evaluation in self.evaluations)}]")
+        words.append(f"evaluations=[{','.join(_hydra_mapping(*leaf_values(each)) for each in self.evaluations)}]")
         return "python -m simclr_core " + " ".join(shlex.quote(word) for word in words)
 
     def spec_json(self) -> dict[str, Any]:
@@ -162,10 +162,12 @@ class RunSpec:
         return {"config_version": CONFIG_VERSION, "run_id": self.run_id, "config": canonical(self.config)}
 
 
-def _hydra_mapping(evaluation: EvalConfig) -> str:
-    """The settings in which an evaluation differs from the default one, and its protocol."""
+@lru_cache(maxsize=256, typed=True)  # a store of thousands of runs has few different evaluations
+def _hydra_mapping(*values: Scalar) -> str:
+    """The settings in which an evaluation with these values differs from the default one, and its protocol."""
     usual = dict(flatten(EvalConfig()))
-    settings = {key: value for key, value in flatten(evaluation) if key == "protocol" or value != usual[key]}
+    evaluation = zip(usual, values, strict=True)
+    settings = {key: value for key, value in evaluation if key == "protocol" or value != usual[key]}
     return "{" + ",".join(f"{key}:{_hydra(value)}" for key, value in settings.items()) + "}"
 
 

@@ -7,7 +7,6 @@ submission writes: ``queued/``. What a scheduler adds to these files is in ``abl
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket

@@ -1,6 +1,6 @@
 """Runs benchmarks, prints their tables and writes them into their documents, each between a pair of marks.
 
-    OMP_NUM_THREADS=2 python -m benchmarks [step data_path evaluation grid planning scaling clusters]
+    OMP_NUM_THREADS=2 python -m benchmarks [step data_path evaluation grid planning status report scaling clusters]
 
 Without names, all of them. ``nox -s bench`` makes the environment that has the peers, and calls this in it.
 """
@@ -19,7 +19,9 @@ from pathlib import Path
 from simclr_core.distributed import World
 from simclr_core.environment import environment
 
-BENCHMARKS = dict.fromkeys(("step", "data_path", "evaluation", "grid", "planning"), "performance.md")
+BENCHMARKS = dict.fromkeys(
+    ("step", "data_path", "evaluation", "grid", "planning", "status", "report"), "performance.md"
+)
 BENCHMARKS |= dict.fromkeys(("scaling", "clusters"), "scaling.md")
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 PACKAGES = ("torch", "torchvision", "numpy", "lightly", "kornia")

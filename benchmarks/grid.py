@@ -60,7 +60,7 @@ def shares(scale: str, count: int) -> tuple[str | float, ...]:
         start = time.perf_counter()
         subprocess.run([*command, "--store", str(store)], check=True, stdout=subprocess.DEVNULL)
         wall = time.perf_counter() - start
-        folders = list(store.iterdir())
+        folders = [path.parent for path in store.glob("*/spec.json")]
         steps = sum(step_s(folder) for folder in folders)
         attempts = sum(read(folder / "provenance.json")["attempts"][-1]["duration_s"] for folder in folders)
     shares_of = (steps, attempts - steps, wall * cores - attempts)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.processes import ABLATE, PEAK, inside, whole
 from benchmarks.tables import Table
 
 ROUNDS = 2
-PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-"""MiB at the most, on Linux."""
 OURS = f"""
 import sys, time
 from pathlib import Path
@@ -92,10 +87,13 @@ def run() -> list[Table]:
             ways["compose"] = (COMPOSES, json.dumps(tasks))
             for way, (code, argument) in ways.items():
                 found.setdefault(way, []).append(inside(code, argument))
-            code = "from ablations.cli import app; app()"
-            found.setdefault("plan", []).append(whole(code, "plan", PLANNED, "--scale", "mini", "--store", name))
-            found.setdefault("help", []).append(whole(code, "--help"))
-            found.setdefault("python", []).append(whole("pass"))
+            processes = {
+                "plan": whole(ABLATE, "plan", PLANNED, "--scale", "mini", "--store", name),
+                "help": whole(ABLATE, "--help"),
+                "python": whole("pass"),
+            }
+            for way, process in processes.items():
+                found.setdefault(way, []).append((process.seconds, process.peak_mib))
     mean = {way: [statistics.median(values) for values in zip(*rounds, strict=True)] for way, rounds in found.items()}
     seconds, count, peak = mean["ours"]
     assert count == 10_000
@@ -120,19 +118,3 @@ def run() -> list[Table]:
     ]
     note = "Seconds inside the process for the first three, of the whole process for the others; peak memory of it."
     return [Table("Planning", ("what", "seconds", "MiB", "times ours"), rows, note)]
-
-
-def inside(code: str, argument: str) -> tuple[float, ...]:
-    """Seconds, number and peak memory, as a fresh interpreter prints them."""
-    done = subprocess.run([sys.executable, "-c", code, argument], check=True, capture_output=True, text=True)
-    return tuple(map(float, done.stdout.split()))
-
-
-def whole(code: str, *arguments: str) -> tuple[float, ...]:
-    """Seconds and peak memory, in MiB, of a fresh interpreter."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, arguments
-    return time.perf_counter() - start, usage.ru_maxrss / 1024

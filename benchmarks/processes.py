@@ -33,9 +33,7 @@ def whole(code: str, *arguments: str, environment: Mapping[str, str] | None = No
     ours, theirs = os.pipe()
     command = [sys.executable, "-c", _AT_EXIT.format(theirs) + code, *arguments]
     start = time.perf_counter()
-    done = subprocess.run(
-        command, env=environment, pass_fds=(theirs,), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=environment, pass_fds=(theirs,), capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     os.close(theirs)
     with os.fdopen(ours) as pipe:

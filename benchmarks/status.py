@@ -1,20 +1,13 @@
-"""Seconds that ``ablate status`` takes for a store of 1,000 runs, apart from SLURM's own answer.
+"""What ``ablate status`` takes for a store of 1,000 runs, apart from SLURM's own answer.
 
-    OMP_NUM_THREADS=1 python benchmarks/status.py [--runs 1000] [--rounds 3] [--folder FOLDER]
-
-Makes a store in a temporary folder (in ``--folder``, to measure a shared file system): six tenths of the runs are
-done, with four evaluations each, a tenth runs, a tenth waits, the rest has failed, each with its queue record and
-attempts. Prints the whole command in a fresh interpreter, with a squeue and a sacct that answer at once, and what is
-spent on what inside it.
+Six tenths of the runs are done, with four evaluations each, a tenth runs, a tenth waits, the rest has failed, each with
+its queue record and attempts.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,16 +19,47 @@ from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import survey
 from ablations.spec import RunSpec
 from ablations.store import Store
-from simclr_core.records import append_jsonl
+from benchmarks.made_runs import write
+from benchmarks.processes import ABLATE, whole
+from benchmarks.tables import Table
 
 GRID = "simclr_fig5_augmentation_pairs"
 SCALE = "mini"
+NUM_RUNS = 1000
+ROUNDS = 3
 
 
-def write(path: Path, content: object) -> None:
-    """Write JSON without the fsync that a run's own records get."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    append_jsonl(path, content)  # type: ignore[arg-type]
+def run() -> list[Table]:
+    """The whole command in a fresh interpreter, with a squeue and a sacct that answer at once; then its parts here."""
+    grid = load_grid(GRID)
+    seeds = list(range(-(-NUM_RUNS // len(expand(grid, SCALE, [0])))))
+    specs = expand(grid, SCALE, seeds)[:NUM_RUNS]
+    parts: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        store = Store(Path(name) / "runs")
+        jobs = make_store(store, specs)
+        write_clients(Path(name), jobs)
+        environment = os.environ | {"PATH": f"{name}:{os.environ['PATH']}"}
+        command = ("status", GRID, "--scale", SCALE, "--store", str(store.root), "--seeds", ",".join(map(str, seeds)))
+        commands = [whole(ABLATE, *command, environment=environment) for _ in range(ROUNDS)]
+        for _ in range(ROUNDS):
+            times = [time.perf_counter()]
+            expand(load_grid(GRID), SCALE, seeds)
+            times.append(time.perf_counter())
+            found = survey(specs, store, time.time(), lambda _: Answer(jobs, queue=True, accounting=True))
+            times.append(time.perf_counter())
+            list(board.screen([board.section(grid, SCALE, found, store)], store.root))
+            times.append(time.perf_counter())
+            names = ("reading and expanding the grid", "reading the store", "cost and tables")
+            for part, start, end in zip(names, times, times[1:], strict=False):
+                parts.setdefault(part, []).append(end - start)
+    seconds = statistics.median(process.seconds for process in commands)
+    peak = f"{statistics.median(process.peak_mib for process in commands):.0f}"
+    rows: list[tuple[str | float, ...]] = [(f"`ablate status` for {NUM_RUNS:,} runs", seconds, 1.0, peak)]
+    for part, found_s in parts.items():
+        rows.append((f"of that: {part}", statistics.median(found_s), statistics.median(found_s) / seconds, ""))
+    note = f"Median of {ROUNDS} rounds; MiB at the most; SLURM answers at once."
+    return [Table("Status", ("what", "seconds", "share", "MiB"), rows, note)]
 
 
 def make_store(store: Store, specs: list[RunSpec]) -> dict[str, Job]:
@@ -76,47 +100,3 @@ def write_clients(folder: Path, jobs: dict[str, Job]) -> None:
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
         (folder / name).write_text(f"#!/bin/sh\ncat {folder / name}.txt\n", encoding="utf-8")
         (folder / name).chmod(0o755)
-
-
-def main() -> None:
-    """Make, measure, print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path)
-    given = parser.parse_args()
-    grid = load_grid(GRID)
-    per_seed = len(expand(grid, SCALE, [0]))
-    seeds = list(range(-(-given.runs // per_seed)))
-    specs = expand(grid, SCALE, seeds)[: given.runs]
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
-        store = Store(Path(name) / "runs")
-        jobs = make_store(store, specs)
-        write_clients(Path(name), jobs)
-        environment = os.environ | {"PATH": f"{name}:{os.environ['PATH']}"}
-        code = "from ablations.cli import app; app()"
-        arguments = ["status", GRID, "--scale", SCALE, "--store", str(store.root), "--seeds", ",".join(map(str, seeds))]
-        whole, parts = [], []
-        for _ in range(given.rounds):
-            start = time.perf_counter()
-            command = [sys.executable, "-c", code, *arguments]
-            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-            whole.append(time.perf_counter() - start)
-            start = time.perf_counter()
-            expand(grid, SCALE, seeds)
-            expanded = time.perf_counter()
-            found = survey(specs, store, time.time(), lambda _: Answer(jobs, queue=True, accounting=True))
-            surveyed = time.perf_counter()
-            list(board.screen([board.section(grid, SCALE, found, store)], store.root))
-            parts.append((expanded - start, surveyed - expanded, time.perf_counter() - surveyed))
-    print(done.stdout)
-    print(f"{len(specs)} runs, median of {given.rounds} rounds")
-    for title, seconds in zip(
-        ("expanding the grid", "reading the store", "cost and tables"), zip(*parts, strict=True), strict=True
-    ):
-        print(f"{title:20} {statistics.median(seconds):6.2f} s")
-    print(f"{'the whole command':20} {statistics.median(whole):6.2f} s")
-
-
-if __name__ == "__main__":
-    main()

@@ -15,6 +15,8 @@ from reports.section import Section, svg_size
 BAR = ("done", "running", "queued", "stale", "failed", "planned")
 """The states of a cell in the order of the progress bar."""
 
+_THUMBNAIL = 1.75  # width over height; style.css has it too
+
 _WORST_FIRST = ("failed", "stale", "running", "queued", "planned")
 
 
@@ -50,6 +52,12 @@ class Card:
     estimated_core_s: float | None
     actual_core_s: float
     figure: tuple[float, float]
+
+    @property
+    def tall(self) -> bool:
+        """Whether a thumbnail of the figure shows its upper part rather than all of it, small."""
+        width, height = self.figure
+        return width < _THUMBNAIL * height
 
     @property
     def num_cells(self) -> int:

@@ -37,8 +37,7 @@ Neighbours = tuple[Neighbour | None, Neighbour | None]
 def grid_files(section: Section, neighbours: Neighbours) -> tuple[dict[str, bytes], Card]:
     """Every file of a grid, by path in the site; and its card."""
     slug = section.slug
-    figure = draw(section.result)
-    files = {f"figures/{slug}.{form}": save(figure, form) for form in ("svg", "pdf")} | _tables(section)
+    files = figure_files(section) | _tables(section)
     svg = files[f"figures/{slug}.svg"].decode()
     its_card = card(section, svg)
     files[f"grids/{slug}.json"] = twin(section, its_card, list(files))
@@ -69,6 +68,12 @@ def neighbours_of(titles: Sequence[Neighbour], place: int) -> Neighbours:
     """The grids before and after one, None at the ends."""
     before = titles[place - 1] if place else None
     return before, titles[place + 1] if place + 1 < len(titles) else None
+
+
+def figure_files(section: Section) -> dict[str, bytes]:
+    """The grid's figure as SVG and PDF."""
+    figure = draw(section.result)
+    return {f"figures/{section.slug}.{form}": save(figure, form) for form in ("svg", "pdf")}
 
 
 def _tables(section: Section) -> dict[str, bytes]:

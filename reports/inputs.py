@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from reports.checks import FRAME_COLUMNS, check_grid
@@ -18,12 +19,11 @@ from reports.collected import Provenance, load_problems, read_provenance
 from reports.errors import InputError, nearest
 from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
+from reports.result_tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION, Rows, read_table, rows_by_run
 from reports.selectors import level_text
 from reports.trial import noise_sd
 
 __all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_problems", "load_results"]
-
-SCHEMA_VERSION = 1
 
 _GRID_KEYS: dict[str, type | tuple[type, ...]] = {
     "schema_version": int, "name": str, "title": str, "question": str, "scale": str, "note": str, "paper": dict,
@@ -32,11 +32,7 @@ _GRID_KEYS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 _CELL_KEYS = ("cell_id", "role", "label", "levels", "runs")
 _RUN_KEYS = ("run_id", "seed", "state", "outcome", "command")
-_RUNS_COLUMNS = (
-    "schema_version", "run_id", "cell_id", "seed", "dataset", "outcome", "metric", "value", "num_labels", "num_test"
-)  # fmt: skip
-_CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
-_TEXTS = ("run_id", "cell_id", "dataset", "outcome", "metric")
+_NO_ROWS = np.array([], dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -111,6 +107,17 @@ class GridResult:
         )
 
 
+@dataclass(frozen=True)
+class _Tables:
+    """What the grids of a results folder share, and where in it the rows of each run are."""
+
+    runs: pd.DataFrame
+    rows_of_runs: Rows
+    curves: pd.DataFrame
+    rows_of_curves: Rows
+    provenance: Provenance
+
+
 def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[GridResult]:
     """Every grid of a results folder, or those named (``grid`` or ``grid.scale``), sorted by file name.
 
@@ -128,8 +135,8 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
         f"{results_dir}: no results of {name!r}{nearest(name, valid)}" for name in names or [] if name not in valid
     ]
     specs = {path: _read_grid(path, problems) for path in chosen.values()}
-    runs = _read_table(results_dir / "runs.csv", _RUNS_COLUMNS, problems)
-    curves = _read_table(results_dir / "curves.csv", _CURVES_COLUMNS, problems)
+    runs = read_table(results_dir / "runs.csv", RUNS_COLUMNS, problems)
+    curves = read_table(results_dir / "curves.csv", CURVES_COLUMNS, problems)
     provenance = read_provenance(results_dir, problems)
     papers: dict[Path, pd.DataFrame] = {}
     for path, spec in specs.items():
@@ -140,7 +147,8 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
                 papers[path] = load_paper(spec["paper"]["csv"], list(spec["axes"]))
     if problems or runs is None or curves is None:
         raise InputError(problems)
-    return [_join(spec, runs, curves, papers[path], provenance) for path, spec in specs.items() if spec is not None]
+    tables = _Tables(runs, rows_by_run(runs), curves, rows_by_run(curves), provenance)
+    return [_join(spec, tables, papers[path]) for path, spec in specs.items() if spec is not None]
 
 
 def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
@@ -187,41 +195,6 @@ def _cell_problems(spec: Mapping[str, Any], place: str) -> list[str]:
     return problems
 
 
-def _read_table(path: Path, columns: Sequence[str], problems: list[str]) -> pd.DataFrame | None:
-    if not path.is_file():
-        problems.append(f"{path}: no such file")
-        return None
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        rows = [row for row in reader if row]
-    wrong = [f"{path.name}: no column {name!r}{nearest(name, header)}" for name in columns if name not in header]
-    wrong += [
-        f"{path.name}, row {line}: {len(row)} fields, expected {len(header)}"
-        for line, row in enumerate(rows, start=2)
-        if len(row) != len(header)
-    ]
-    if wrong:
-        problems += wrong
-        return None
-    table = pd.DataFrame(rows, columns=header, dtype=object)[list(columns)]
-    for name in columns:
-        if name in _TEXTS:
-            continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        # An empty field and "nan" (a diverged loss) are missing values; anything else must be a number.
-        bad = table.index[numbers.isna() & ~table[name].str.strip().str.lower().isin(["", "nan"])]
-        wrong += [
-            f"{path.name}, row {line + 2}, column {name!r}: {table[name][line]!r} is not a number" for line in bad
-        ]
-        table[name] = numbers
-    versions = set(table["schema_version"]) - {SCHEMA_VERSION}
-    if versions and not wrong:
-        wrong.append(f"{path.name}: schema_version {min(versions):g}, this report reads {SCHEMA_VERSION}")
-    problems += wrong
-    return None if wrong else table
-
-
 def _measured(spec: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of runs.csv that this grid asked for: one per run and metric.
 
@@ -241,9 +214,7 @@ def _measured(spec: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     return measured
 
 
-def _join(
-    spec: Mapping[str, Any], runs: pd.DataFrame, curves: pd.DataFrame, paper: pd.DataFrame, provenance: Provenance
-) -> GridResult:
+def _join(spec: Mapping[str, Any], tables: _Tables, paper: pd.DataFrame) -> GridResult:
     axes = {name: [level_text(level) for level in levels] for name, levels in spec["axes"].items()}
     metrics = (*dict.fromkeys(evaluation_metric(entry) for entry in spec["evaluations"]), *RUN_METRICS)
     planned = pd.DataFrame(
@@ -259,12 +230,37 @@ def _join(
         ],
         columns=[*axes, "cell_id", "role", "label", NUM_PARAMETERS, "run_id", "seed", "state", "outcome"],
     )
-    measured = _measured(spec, runs)[["run_id", "dataset", "metric", "value", "num_labels", "num_test"]]
+    run_ids = planned["run_id"].tolist()
+    runs = tables.runs.take(_places(tables.rows_of_runs, dict.fromkeys(run_ids)))
+    measured = _measured(spec, _plain(runs))[["run_id", "dataset", "metric", "value", "num_labels", "num_test"]]
     asked = planned.merge(pd.DataFrame({"metric": metrics}), how="cross")
     frame = asked.merge(measured, how="left", on=["run_id", "metric"])
     frame["value"] = frame["value"].where(frame["value"].abs() < math.inf)
-    ours = planned.drop(columns=["state", "outcome"]).merge(
-        curves.drop(columns="schema_version"), how="inner", on="run_id"
+    return GridResult(
+        spec,
+        axes,
+        metrics,
+        frame[[*axes, *FRAME_COLUMNS]],
+        _curves(planned.drop(columns=["state", "outcome"]), tables),
+        paper,
+        {run_id: tables.provenance[run_id] for run_id in dict.fromkeys(run_ids) if run_id in tables.provenance},
     )
-    known = {run_id: provenance[run_id] for run_id in dict.fromkeys(planned["run_id"]) if run_id in provenance}
-    return GridResult(spec, axes, metrics, frame[[*axes, *FRAME_COLUMNS]], ours, paper, known)
+
+
+def _curves(planned: pd.DataFrame, tables: _Tables) -> pd.DataFrame:
+    """The steps of every run beside what was planned; millions of rows are not joined by comparing texts."""
+    run_ids = planned["run_id"].tolist()
+    lengths = [len(tables.rows_of_curves.get(run_id, _NO_ROWS)) for run_id in run_ids]
+    left = planned.take(np.repeat(np.arange(len(planned)), lengths)).reset_index(drop=True)
+    steps = tables.curves.take(_places(tables.rows_of_curves, run_ids)).reset_index(drop=True)
+    return pd.concat([left, steps.drop(columns=["schema_version", "run_id"])], axis=1)
+
+
+def _places(rows: Rows, run_ids: Iterable[str]) -> npt.NDArray[np.intp]:
+    return np.concatenate([_NO_ROWS, *(rows.get(run_id, _NO_ROWS) for run_id in run_ids)])
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with texts in the place of categories, which do not join as texts do."""
+    categories = table.select_dtypes("category").columns
+    return table.astype(dict.fromkeys(categories, object))

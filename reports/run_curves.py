@@ -39,7 +39,7 @@ def run_charts(runs: Sequence[tuple[str, Recorded]], even_spread: float = math.n
     charts = []
     for quantity in QUANTITIES if drawn else ():
         series = [Series(name, columns["epoch"], columns[quantity], index) for index, name, columns in drawn]
-        if len(series) > 1 and all(np.array_equal(one.values, series[0].values) for one in series):
+        if len(series) > 1 and all(np.array_equal(one.values, series[0].values) for one in series[1:]):
             series = [Series(f"All {len(series)} runs alike", series[0].epochs, series[0].values)]
         charts.append(chart(quantity, series, reference=_reference(quantity, even_spread)))
     return charts
@@ -67,9 +67,12 @@ def cell_charts(
     ranges = {}
     for quantity in quantities:
         every = [one for of_cell in cells.values() for one in of_cell[quantity]]
-        ranges[quantity] = {"x_range": epoch_range(every), "y_range": value_range(quantity, every), "limit": limit}
+        ranges[quantity] = epoch_range(every), value_range(quantity, every)
     return {
-        cell_id: [chart(quantity, series, **ranges[quantity]) for quantity, series in of_cell.items()]
+        cell_id: [
+            chart(quantity, series, x_range=ranges[quantity][0], y_range=ranges[quantity][1], limit=limit)
+            for quantity, series in of_cell.items()
+        ]
         for cell_id, of_cell in cells.items()
     }
 

@@ -161,7 +161,9 @@ def _text(value: Any) -> str:
     """A value for reading; a dash where there is none."""
     if value is None or value == "":
         return "–"
-    return level_text(value) if isinstance(value, bool | int | float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−")
+    return level_text(value) if isinstance(value, bool | int) else str(value)
 
 
 def duration_text(seconds: float) -> str:

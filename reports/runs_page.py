@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.environment import page
+from markupsafe import Markup
+
+from reports.environment import environment, page
 from reports.evidence import cell_name
 from reports.inputs import GridResult
-from reports.metrics import Quantity, number, paper_name, quantity
+from reports.metrics import Quantity, headed, number, paper_name, quantity
+from reports.numbers import column_decimals
 from reports.paths import safe_name
 from reports.run_curves import Recorded, recorded, run_charts
 from reports.run_panel import Panel, duration_text, panel
@@ -24,7 +27,7 @@ class Measured:
     """A metric of the cell, as texts: the mean over its runs, and the paper's number."""
 
     metric: str
-    shown: Quantity
+    head: str
     mean: str
     n: str
     paper: str
@@ -38,7 +41,7 @@ class Setting:
     key: str
     value: Any
     base: Any
-    differs: bool
+    differs: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,39 @@ class Value:
     by: str = ""
 
 
+class _BaseRows:
+    """The rows of the settings that a cell has from the base. Most cells differ in the same few, and share them."""
+
+    def __init__(self, base: Mapping[str, Any]) -> None:
+        self._settings = base
+        self._rows: dict[frozenset[str], tuple[Markup, int]] = {}
+
+    def but(self, differing: Sequence[Setting]) -> tuple[Markup, int]:
+        """The rows, without those of these settings, and their number."""
+        without = frozenset(setting.key for setting in differing)
+        if without not in self._rows:
+            template: Any = environment().get_template("settings.html").module
+            rows = [
+                template.setting_row(Setting(str(key), value, value, differs=False))
+                for key, value in self._settings.items()
+                if key not in without
+            ]
+            self._rows[without] = Markup().join(rows), len(rows)
+        return self._rows[without]
+
+
 @dataclass(frozen=True)
 class _Grid:
     """What the pages of all cells need, worked out once."""
 
     result: GridResult
     slug: str
-    metrics: list[str]
+    metrics: list[tuple[str, Quantity]]
     values: Mapping[tuple[str, str], float]  # by run id and metric
     summaries: Mapping[tuple[str, str], list[dict[str, Any]]]  # by role and label: one row a metric
     curves: Mapping[str, Recorded]
     links: list[tuple[str, str]]  # file and name of every cell's page
+    base_rows: _BaseRows
 
 
 def cell_pages(result: GridResult) -> dict[str, bytes]:
@@ -77,7 +102,7 @@ def cell_pages(result: GridResult) -> dict[str, bytes]:
     grid = _Grid(
         result=result,
         slug=slug,
-        metrics=[metric for metric in result.metrics if metric in there or metric == result.metric],
+        metrics=[(name, quantity(name)) for name in result.metrics if name in there or name == result.metric],
         values={
             (str(run_id), str(metric)): float(value)
             for run_id, metric, value in zip(frame["run_id"], frame["metric"], frame["value"], strict=True)
@@ -85,6 +110,7 @@ def cell_pages(result: GridResult) -> dict[str, bytes]:
         summaries=summaries,
         curves=recorded(result),
         links=[(f"{safe_name(cell['cell_id'], 'the id of a cell')}.html", _name(cell)) for cell in cells],
+        base_rows=_BaseRows(result.spec.get("base", {})),
     )
     return {
         f"runs/{slug}/{grid.links[index][0]}": _page(grid, index, cell).encode() for index, cell in enumerate(cells)
@@ -100,6 +126,10 @@ def _name(cell: Mapping[str, Any]) -> str:
 def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
     spec = grid.result.spec
     panels = [panel(run, grid.result.provenance.get(run["run_id"])) for run in cell["runs"]]
+    shown = dict(grid.metrics)
+    collected = "base" in spec and "settings" in cell  # not by earlier versions
+    differing = _differing(spec["base"], cell["settings"]) if collected else []
+    as_base, num_as_base = grid.base_rows.but(differing) if collected else (Markup(), 0)
     drawn = [(f"Seed {each.seed}", grid.curves.get(each.run_id, {})) for each in panels]
     return page(
         "cell.html",
@@ -112,37 +142,41 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
         levels=[(axis, level_text(level)) for axis, level in cell["levels"].items()],
         before=grid.links[index - 1] if index else None,
         after=grid.links[index + 1] if index + 1 < len(grid.links) else None,
-        measured=[
-            _measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in grid.metrics
-        ],
+        measured=[_measured(row) for row in grid.summaries[cell["role"], cell["label"]] if row["metric"] in shown],
         kinds=list(dict.fromkeys(each.kind for each in panels)),
-        metrics=[quantity(metric) for metric in grid.metrics],
+        heads=[_head(each) for each in shown.values()],
         runs=[(each, look(place), mark(place), _values(grid, each)) for place, each in enumerate(panels)],
         charts=run_charts(drawn, _even_spread(grid, panels)),
         recorded=[bool(columns) for _, columns in drawn],
-        settings=_settings(spec, cell),
+        differing=differing,
+        as_base=as_base,
+        num_settings=num_as_base + len(differing),
     )
 
 
 def _measured(row: Mapping[str, Any]) -> Measured:
     shown = quantity(row["metric"])
-    mean, paper = float(row["mean"]), float(row["paper_value"])
+    mean, half_width, paper = (float(row[name]) for name in ("mean", "half_width", "paper_value"))
+    decimals = column_decimals([half_width], row["metric"])
     return Measured(
         metric=row["metric"],
-        shown=shown,
-        mean=mean_text(mean, float(row["half_width"]), shown.decimals),
+        head=_head(shown),
+        mean=mean_text(mean, half_width, decimals),
         n=f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}",
         paper=mean_text(paper, float(row["paper_std"]), shown.decimals),
-        difference=number(mean - paper, shown.decimals, sign=True),
+        difference=number(mean - paper, decimals, sign=True),
     )
+
+
+def _head(shown: Quantity) -> str:
+    label = shown.label if "_" in shown.label else headed(shown.label)  # a name of the code stays as it is
+    return f"{label} ({shown.unit})" if shown.unit else label
 
 
 def _values(grid: _Grid, run: Panel) -> list[Value]:
     """The fields of a run after seed, state and outcome: metrics, steps, duration, host, attempts."""
-    values = []
-    for metric in grid.metrics:
-        value = grid.values[run.run_id, metric]
-        values.append(Value(number(value, quantity(metric).decimals), _key(value)))
+    measured = [(grid.values[run.run_id, metric], shown.decimals) for metric, shown in grid.metrics]
+    values = [Value(number(value, decimals), _key(value)) for value, decimals in measured]
     values.append(Value(number(run.steps, 0), _key(run.steps)))
     values.append(Value(duration_text(run.duration_s), _key(run.duration_s)))
     count = len(run.attempts)
@@ -162,10 +196,6 @@ def _even_spread(grid: _Grid, panels: Sequence[Panel]) -> float:
     return math.nan
 
 
-def _settings(spec: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Setting]:
-    """The cell's whole configuration but for the seed, what differs from the grid's base first; [] if not collected."""
-    base, own = spec.get("base"), cell.get("settings")
-    if not isinstance(base, Mapping) or not isinstance(own, Mapping):
-        return []
-    differing = [Setting(str(key), value, base.get(key), differs=True) for key, value in own.items()]
-    return differing + [Setting(str(key), value, value, differs=False) for key, value in base.items() if key not in own]
+def _differing(base: Mapping[str, Any], own: Mapping[str, Any]) -> list[Setting]:
+    """A cell's settings that are not the base's, seed apart."""
+    return [Setting(str(key), value, base.get(key)) for key, value in own.items()]

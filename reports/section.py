@@ -133,10 +133,11 @@ def inline_svg(svg: str, slug: str, finding: str) -> Markup:
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{id_prefix(slug)}-", body)
     width, _ = svg_size(svg)
-    least = f"{0.9 * width:.0f}px"  # text would be too small to read below that
-    head = Markup('<svg role="img" aria-label="{}" style="min-width:{}" stroke-linejoin="round" stroke-linecap="butt"')
+    least, most = f"{0.9 * width:.0f}px", f"{1.65 * width:.0f}px"  # between these its text is pleasant to read
+    style = f"min-width:{least};max-width:{most}"
+    head = Markup('<svg role="img" aria-label="{}" style="{}" stroke-linejoin="round" stroke-linecap="butt"')
     body = re.sub(r' (?:width|height)="[\d.]+pt"', "", body, count=2)
-    return head.format(finding, least) + Markup(body.removeprefix("<svg"))  # noqa: S704 - drawn here, text escaped
+    return head.format(finding, style) + Markup(body.removeprefix("<svg"))  # noqa: S704 - drawn here, text escaped
 
 
 def id_prefix(slug: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -22,11 +22,8 @@ from reports.metrics import number
 LIMIT = 200
 """Points of a line, at most."""
 
-WIDTH, HEIGHT = 3600, 2100
-"""The size of a drawing, in its own units: fine enough for whole coordinates, which are short to write."""
-
 LEFT, RIGHT, TOP, BOTTOM = 560, 3540, 90, 1700
-"""The edges of the part that has the lines."""
+"""The edges of the lines' part of a drawing, which has 3600 by 2100 units, so that whole coordinates will do."""
 
 NUM_STYLES = 12
 """Lines that can be told apart without colour: four dashes and six shapes of marks repeat together after twelve."""
@@ -61,37 +58,59 @@ class Series:
     values: Floats
     style: int | Literal["mean", "seed"] = "mean"
 
+    @cached_property
+    def there(self) -> Indices:
+        """The indices of the values that can be drawn, (m,)."""
+        # One sum tells of both: it is missing or too large if one of them is.
+        return np.flatnonzero(finite(np.abs(self.values) + np.abs(self.epochs)))
+
+    @cached_property
+    def low(self) -> float:
+        """The lowest value that can be drawn."""
+        return float(self.values[self.there].min())
+
+    @cached_property
+    def high(self) -> float:
+        """The highest value that can be drawn."""
+        return float(self.values[self.there].max())
+
+    @property
+    def ends(self) -> bool:
+        """Whether there are values, and the last can be drawn."""
+        return bool(len(self.there)) and bool(self.there[-1] == len(self.values) - 1)
+
 
 @dataclass(frozen=True)
 class Line:
     """A series in drawing units: ``polylines`` as the attribute ``points`` has them, one per unbroken part.
 
     ``dots`` are parts of one point alone, ``marks`` the outlines (a path's data) of the shapes along the line.
+    ``look`` is the class of its style in ``runs.css``.
     """
 
-    name: str
-    look: str  # the class that its style is of
+    look: str
     polylines: tuple[str, ...]
     dots: tuple[tuple[int, int], ...]
-    marks: tuple[str, ...]
+    marks: str
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One quantity over the epochs. ``alt`` says every line's start and end, ``finding`` those of all in a sentence."""
+    """One quantity over the epochs: texts, lines, and places in drawing units.
+
+    ``rules`` and ``axis`` are paths' data: a rule per y tick, the x axis with its ticks. ``alt`` says every line's
+    start and end, ``finding`` those of all in a sentence.
+    """
 
     title: str
     lines: tuple[Line, ...]
+    rules: str
+    axis: str
     x_ticks: tuple[tuple[int, str], ...]
     y_ticks: tuple[tuple[int, str], ...]
     reference: tuple[int, str] | None
     alt: str
     finding: str
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = RIGHT
-    bottom: int = BOTTOM
 
 
 def finite(values: Floats) -> NDArray[np.bool_]:
@@ -99,15 +118,14 @@ def finite(values: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.abs(values) < _HUGE)
 
 
-def thin(values: Floats, limit: int = LIMIT) -> Indices:
-    """The indices, rising and at most ``limit`` (4 or more), of the finite ones among values (n,) that are drawn."""
-    there = np.flatnonzero(finite(values))
+def thin(values: Floats, there: Indices, limit: int = LIMIT) -> Indices:
+    """Which of the indices ``there`` (m,) of values (n,) are drawn: at most ``limit``, which is 4 or more; rising."""
     if len(there) <= limit:
         return there
     inner = there[1:-1]
-    num_buckets = (limit - 2) // 2
-    size = math.ceil(len(inner) / num_buckets)
-    # The last buckets are filled up with the last point: argmin and argmax take the first of equals, which is no copy.
+    size = math.ceil(len(inner) / ((limit - 2) // 2))
+    num_buckets = math.ceil(len(inner) / size)
+    # The last bucket is filled up with its last point: argmin and argmax take the first of equals, which is no copy.
     padded = inner[np.minimum(np.arange(num_buckets * size), len(inner) - 1)].reshape(num_buckets, size)
     rows = np.arange(num_buckets)
     lowest, highest = (padded[rows, find(values[padded], axis=1)] for find in (np.argmin, np.argmax))
@@ -137,18 +155,25 @@ def chart(
     y_scale = (BOTTOM - TOP) / (y_high - y_low)
     lines = []
     for index, one in enumerate(series):
-        kept = thin(one.values, limit)
+        kept = thin(one.values, one.there, limit)
         if len(kept):
-            x = np.rint(LEFT + (one.epochs[kept] - x_low) * x_scale).astype(int)
-            y = np.rint(BOTTOM - (np.clip(one.values[kept], y_low, y_high) - y_low) * y_scale).astype(int)
-            lines.append(_line(one, index / max(len(series), 1), kept, np.column_stack([x, y])))
+            places = np.empty((len(kept), 2))
+            places[:, 0] = LEFT + (one.epochs[kept] - x_low) * x_scale
+            places[:, 1] = BOTTOM - (one.values[kept] - y_low) * y_scale
+            if not y_low <= one.low <= one.high <= y_high:
+                places[:, 1] = places[:, 1].clip(TOP, BOTTOM)
+            lines.append(_line(one, index / len(series), kept, np.rint(places).astype(np.intp)))
+    x_ticks = [(round(LEFT + (value - x_low) * x_scale), text) for value, text in ticks(x_low, x_high, 5)]
+    y_ticks = [(round(BOTTOM - (value - y_low) * y_scale), text) for value, text in ticks(y_low, y_high, 5)]
     spoken = [one for one in series if one.style != "seed"]
     told = " ".join(f"{one.name}: {_told(one)}." for one in spoken)
     return Chart(
         title=title,
         lines=tuple(lines),
-        x_ticks=tuple((round(LEFT + (value - x_low) * x_scale), text) for value, text in ticks(x_low, x_high, 5)),
-        y_ticks=tuple((round(BOTTOM - (value - y_low) * y_scale), text) for value, text in ticks(y_low, y_high, 5)),
+        rules="".join(f"M{LEFT} {at}H{RIGHT}" for at, _ in y_ticks),
+        axis=f"M{LEFT} {BOTTOM}H{RIGHT}" + "".join(f"M{at} {BOTTOM}v45" for at, _ in x_ticks),
+        x_ticks=tuple(x_ticks),
+        y_ticks=tuple(y_ticks),
         reference=reference and (round(BOTTOM - (reference[0] - y_low) * y_scale), reference[1]),
         alt=f"{title} over the epochs. {told}" + (f" {reference[1]}." if reference else ""),
         finding=_finding(spoken, y_low, y_high),
@@ -157,15 +182,17 @@ def chart(
 
 def _line(one: Series, offset: float, kept: Indices, places: NDArray[np.intp]) -> Line:
     """``offset``: where between two marks the first stands, 0 to 1, so that marks of close lines do not cover."""
-    missing = np.cumsum(~finite(one.values))
-    parts = np.split(places, np.flatnonzero(np.diff(missing[kept])) + 1)
-    marks: tuple[str, ...] = ()
+    parts = [places]
+    if len(one.there) < len(one.values):
+        missing = np.ones(len(one.values))
+        missing[one.there] = 0
+        parts = np.split(places, np.flatnonzero(np.diff(missing.cumsum()[kept])) + 1)
+    marks = ""
     if isinstance(one.style, int):
-        shape = mark(one.style)
-        at = {round((len(kept) - 1) * (number + offset) / _MARKS_A_LINE) for number in range(_MARKS_A_LINE)}
-        marks = tuple("M{} {}{}".format(*places[index], shape) for index in sorted({*at, len(kept) - 1}))
+        last, shape = len(kept) - 1, mark(one.style)
+        at = {last, *(round(last * (place + offset) / _MARKS_A_LINE) for place in range(_MARKS_A_LINE))}
+        marks = "".join(f"M{x} {y}{shape}" for x, y in places[sorted(at)].tolist())
     return Line(
-        one.name,
         look(one.style),
         tuple(_points(part) for part in parts if len(part) > 1),
         tuple((int(part[0, 0]), int(part[0, 1])) for part in parts if len(part) == 1),
@@ -179,7 +206,7 @@ def _points(places: NDArray[np.intp]) -> str:
 
 @cache
 def _pairs(count: int) -> str:
-    """One formatting for all numbers of a line takes a tenth of the time of one each."""
+    """One formatting for all numbers of a line, which takes half the time of one for each point."""
     return " ".join(["%d,%d"] * count)
 
 
@@ -194,9 +221,8 @@ def mark(style: int) -> str:
 
 
 def epoch_range(series: Sequence[Series]) -> tuple[float, float]:
-    """From 0 to the last epoch."""
-    found = [one.epochs[finite(one.epochs)] for one in series]
-    last = max((float(epochs.max()) for epochs in found if len(epochs)), default=0.0)
+    """From 0 to the last epoch that has a value."""
+    last = max((float(one.epochs[one.there[-1]]) for one in series if len(one.there)), default=0.0)
     return 0.0, last if last > 0 else 1.0
 
 
@@ -207,20 +233,15 @@ def value_range(
 
     Of all of them, if none does. The spread and the learning rate are drawn from zero.
     """
-    parts = [one.values[finite(one.values)] for one in series if _ends(one)]
-    parts = parts or [part for one in series if len(part := one.values[finite(one.values)])]
-    parts += [np.array([reference[0]])] if reference else []
-    low, high = (min(float(p.min()) for p in parts), max(float(p.max()) for p in parts)) if parts else (0.0, 1.0)
+    seen = [one for one in series if one.ends] or [one for one in series if len(one.there)]
+    ends = [reference[0]] if reference else []
+    low = min([*ends, *(one.low for one in seen)], default=0.0)
+    high = max([*ends, *(one.high for one in seen)], default=1.0)
     if quantity in _FROM_ZERO and low >= 0:
         return 0.0, 1.08 * high or 1.0
     # What is constant but for rounding is drawn as constant.
     room = 0.05 * (high - low) if high - low > 1e-9 * max(abs(low), abs(high)) else 0.1 * (abs(high) or 1.0)
     return low - room, high + room
-
-
-def _ends(one: Series) -> bool:
-    """Whether a series has values, and the last is finite."""
-    return bool(len(one.values)) and bool(finite(one.values[-1:])[0])
 
 
 def ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
@@ -238,24 +259,25 @@ def ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
 
 
 def _told(one: Series) -> str:
-    there = np.flatnonzero(finite(one.values))
+    there = one.there
     if not len(there):
         return "no finite value" if len(one.values) else "nothing recorded"
-    ends = [f"{value_text(one.values[at])} at epoch {one.epochs[at]:.3g}" for at in there[[0, -1]]]
+    ends = [f"{value_text(float(one.values[at]))} at epoch {float(one.epochs[at]):.3g}" for at in (there[0], there[-1])]
     text = f"from {ends[0]} to {ends[1]}"
-    if not _ends(one):
+    if not one.ends:
         return f"{text}, and not finite from there on"
     return text if len(there) == len(one.values) else f"{text}, {len(one.values) - len(there)} missing between"
 
 
 def _finding(series: Sequence[Series], low: float, high: float) -> str:
-    drawn = [values for one in series if len(values := one.values[finite(one.values)])]
-    if not drawn:
+    seen = [one for one in series if len(one.there)]
+    if not seen:
         return "No value to draw."
-    text = f"From {_span([float(values[0]) for values in drawn])} to {_span([float(values[-1]) for values in drawn])}"
-    if broken := sum(not _ends(one) for one in series):
+    text = f"From {_span([float(one.values[one.there[0]]) for one in seen])}"
+    text += f" to {_span(last)}" if (last := [float(one.values[-1]) for one in seen if one.ends]) else ""
+    if broken := sum(not one.ends for one in series):
         text += f"; {broken} of {len(series)} not finite at the end"
-    if any(values.min() < low or values.max() > high for values in drawn):
+    if any(one.low < low or one.high > high for one in seen):
         text += "; what lies beyond the axis is drawn at its edge"
     return f"{text}."
 

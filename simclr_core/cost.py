@@ -7,11 +7,11 @@ two floating-point operations.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple
 from functools import lru_cache
 from typing import NamedTuple
 
 from simclr_core.config import BLOCKS, BackboneConfig, ProjectorConfig, RunConfig
+from simclr_core.options import Scalar, leaf_values
 
 NUM_IMAGES = {
     "photos": 8_192,
@@ -34,7 +34,13 @@ class _Layer(NamedTuple):
 
 def backbone_parameters(config: BackboneConfig) -> int:
     """Of the backbone alone, as SimCLR's Fig. 7 and Table 6 count them."""
-    return sum(layer.weights + layer.others for layer in _convolutions(config, 32))
+    return _backbone_parameters(*leaf_values(config))
+
+
+@lru_cache(maxsize=256)  # grids have thousands of cells and few networks
+def _backbone_parameters(*values: Scalar) -> int:
+    layers = _convolutions(BackboneConfig(*values), 32)  # type: ignore[arg-type]
+    return sum(layer.weights + layer.others for layer in layers)
 
 
 def num_parameters(config: RunConfig) -> int:
@@ -44,7 +50,7 @@ def num_parameters(config: RunConfig) -> int:
 
 def forward_multiply_adds(config: RunConfig) -> int:
     """Of one view, through backbone, heads and classifier."""
-    return _forward(astuple(config.backbone), config.data.image_size) + sum(
+    return _forward(leaf_values(config.backbone), config.data.image_size) + sum(
         layer.multiply_adds for layer in _head_layers(config)
     )
 
@@ -66,8 +72,9 @@ def _views_per_image(config: RunConfig) -> int:
 
 
 @lru_cache(maxsize=256)  # grids have thousands of cells and few networks
-def _forward(backbone: tuple[int, float, str, bool, str], size: int) -> int:
-    return sum(layer.multiply_adds for layer in _convolutions(BackboneConfig(*backbone), size))
+def _forward(backbone: tuple[Scalar, ...], size: int) -> int:
+    layers = _convolutions(BackboneConfig(*backbone), size)  # type: ignore[arg-type]
+    return sum(layer.multiply_adds for layer in layers)
 
 
 def _layers(config: RunConfig) -> Iterator[_Layer]:

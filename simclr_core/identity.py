@@ -57,6 +57,12 @@ def cell_id(config: RunConfig) -> str:
 
 def eval_id(evaluation: EvalConfig) -> str:
     """The name of an evaluation's result file."""
+    return _eval_id(*leaf_values(evaluation))
+
+
+@functools.lru_cache(maxsize=4096, typed=True)  # all runs of a grid have the same few
+def _eval_id(*values: Scalar) -> str:
+    evaluation = EvalConfig(*values)  # type: ignore[arg-type]
     text = f'{{"eval_version":{EVAL_VERSION},"evaluation":{_text(evaluation)}}}'
     return f"{evaluation.protocol}-{evaluation.embedding}-{_digest(text, 8)}"
 
@@ -67,10 +73,14 @@ def _text(node: Any, without: str = "") -> str:
     if not names:
         return _text_of_leaves(node.__class__, *leaf_values(node))
     parts = {name: _text(getattr(node, name)) for name in names}
-    leaves = _canonical_leaves(node.__class__, False, *leaf_values(node))
-    parts |= {name: json.dumps(value) for name, value in leaves.items()}
-    pairs = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts) if name != without)
+    parts |= _texts_of_leaves(node.__class__, *leaf_values(node))
+    pairs = ",".join([f'"{name}":{parts[name]}' for name in sorted(parts) if name != without])
     return f"{{{pairs}}}"
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _texts_of_leaves(kind: type, *values: Scalar) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in _canonical_leaves(kind, False, *values).items()}
 
 
 @functools.lru_cache(maxsize=4096, typed=True)

@@ -18,7 +18,7 @@ from simclr_core.runtime import RuntimeConfig
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("simclr_mini", "simclr-cifar10-jpeg-7564e2518c5e"),
+        ("simclr_mini", "simclr-cifar10-jpeg-87aa85c4e615"),
         ("simsiam_mini", "simsiam-cifar10-jpeg-ed19bceb19e6"),
     ],
 )

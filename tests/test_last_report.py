@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_results import write_results
 
 import reports.fingerprint
+import reports.grid_page
 import reports.site
+from reports.card import Card
 from reports.fingerprint import fingerprint
 from reports.inputs import load_results
 from reports.last_report import Change, Entry, Report, changes, read_report
@@ -19,6 +22,22 @@ from reports.site import write_site
 
 FIG5, FIG2 = "simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"
 Files = dict[str, bytes]
+FIGURE_FILES = reports.grid_page.figure_files
+
+
+@pytest.fixture(autouse=True, scope="module")
+def drawn_once() -> Iterator[None]:
+    """What these tests ask of figures is that they are the same; the same inputs are drawn once."""
+    known: dict[str, Files] = {}
+
+    def remembered(section) -> Files:
+        inputs = fingerprint(section.result)
+        known[inputs] = known.get(inputs) or FIGURE_FILES(section)
+        return known[inputs]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports.grid_page, "figure_files", remembered)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +60,7 @@ def made(monkeypatch) -> list[str]:
     slugs: list[str] = []
     real = reports.site.grid_files
 
-    def recording(section, neighbours):
+    def recording(section, neighbours) -> tuple[Files, Card]:
         slugs.append(section.slug)
         return real(section, neighbours)
 
@@ -60,7 +79,8 @@ def edit(folder: Path, name: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_two_folders_get_the_same_bytes(first, tmp_path) -> None:
+def test_two_folders_get_the_same_bytes(first, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(reports.grid_page, "figure_files", FIGURE_FILES)
     write_site(first / "results", tmp_path / "site")
 
     written = files(tmp_path / "site")

@@ -98,8 +98,8 @@ def test_what_changed_is_told(cards) -> None:
         Change("gone", "c.demo", "An old grid", "no longer in this report"),
     ]
     page = Page(overview_page(cards, dataclasses.replace(NOTHING, changes=changes)))
-    assert "C1 : ? undecided → now ✓ supported in SimCLR, Fig. 5" in page.text
-    assert "3 runs newly done in SimSiam, Fig. 2" in page.text
+    assert "SimCLR, Fig. 5 : C1 ? undecided → now ✓ supported" in page.text
+    assert "SimSiam, Fig. 2 : 3 runs newly done" in page.text
     assert "grids/b.demo.html" in page.links
     assert "grids/c.demo.html" not in page.links
 

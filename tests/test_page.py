@@ -194,7 +194,7 @@ def test_failed_collapsed_and_missing_runs_are_shown_as_such(failed) -> None:
     assert "2 of 3 cells done, 1 failed" in page.text
 
 
-def test_cost_is_compared_with_its_estimate_once_all_is_done(site, fig2, failed) -> None:
+def test_cost_is_compared_with_its_estimate_once_all_is_done(fig2, failed) -> None:
     assert "Spent 11 core-minutes, 5 % less than estimated" in fig2.text
     assert "than estimated" not in Page.read(failed / f"grids/{FIG2}.demo.html").text
 

@@ -78,6 +78,16 @@ def test_one_array_for_each_time_limit_and_none_longer_than_slurm_takes(specs: l
     assert [spec for batch in made for task in batch.tasks for spec in task] == [*specs, *others]
 
 
+@pytest.mark.parametrize(("asked", "shares"), [(None, [None] * 3), (20, [1, 1, 16]), (2, [1, 1, 1])])
+def test_arrays_share_the_tasks_at_a_time_as_they_share_the_work(
+    specs: list[RunSpec], asked: int | None, shares: list[int | None]
+) -> None:
+    others = [replace(spec, grid="long") for spec in specs[:3]]
+    core_s = {"little": 20.0, "long": 7200.0}
+    made = batches([*specs, *others], core_s, Profile("p"), 2, max_array_size=3, max_parallel=asked)
+    assert [batch.max_parallel for batch in made] == shares
+
+
 def test_packs_share_one_gpu_and_no_run_is_shared() -> None:
     check_pack(Profile("p", gpus_per_node=1), 4)
     with pytest.raises(UserError) as caught:
@@ -99,8 +109,8 @@ def test_a_script_asks_for_what_the_profile_says(specs: list[RunSpec], tmp_path:
         env={"A": "b c"},
         extra={"exclude": "n[1-2]"},
     )
-    (batch,) = batches(specs, {"little": 20.0}, profile, 1, 100)
-    text = script(profile, batch, CODE, tmp_path / "20260101-000000-abcdef", 3)
+    (batch,) = batches(specs, {"little": 20.0}, profile, 1, 100, max_parallel=3)
+    text = script(profile, batch, CODE, tmp_path / "20260101-000000-abcdef")
     found = options(text)
     assert found["array"] == "0-9%3"
     expected = {
@@ -132,7 +142,7 @@ def test_a_script_asks_for_what_the_profile_says(specs: list[RunSpec], tmp_path:
 def test_a_container_comes_before_its_own_interpreter(specs: list[RunSpec], tmp_path: Path) -> None:
     profile = Profile("p", container="apptainer exec --nv image.sif")
     (batch,) = batches(specs[:1], {"little": 20.0}, profile, 1, 100)
-    text = script(profile, batch, CODE, tmp_path, None)
+    text = script(profile, batch, CODE, tmp_path)
     assert " apptainer exec --nv image.sif python3 -u -m submitit.core._submit " in text
     assert "array" not in options(text)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +46,11 @@ def load_all(names: list[str]) -> list[Grid]:
     return list({grid.name: grid for grid in grids}.values())
 
 
-def demand_all(names: list[str], scale: str, seeds: str | None, store: Path) -> list[tuple[Grid, Demand]]:
-    """Grids, and what they ask for at a scale by now; raises UserError where a seed would both tune and judge."""
+def demand_all(names: list[str], scale: str, seeds: str | None, store: Path | None) -> list[tuple[Grid, Demand]]:
+    """Grids, and what they ask for at a scale by now; raises UserError where a seed would both tune and judge.
+
+    Without a store, as if it were empty.
+    """
     numbers, grids = parse_seeds(seeds), load_all(names)
     if problems := [
         f"--seeds: {seed} chooses the tuned levels of {grid.name} and cannot judge"
@@ -56,7 +58,8 @@ def demand_all(names: list[str], scale: str, seeds: str | None, store: Path) -> 
         for seed in sorted(set(numbers or ()) & set(grid.tune.seeds if grid.tune else ()))
     ]:
         raise UserError(problems)
-    return [(grid, demand(grid, scale, Store(store), numbers)) for grid in grids]
+    of_store = None if store is None else Store(store)
+    return [(grid, demand(grid, scale, of_store, numbers)) for grid in grids]
 
 
 def runs_of_store(
@@ -82,15 +85,17 @@ def runs_of_store(
     return found
 
 
-def checked(names: list[str], scale: str, seeds: str | None, store: Path) -> list[tuple[Grid, Demand]]:
+def checked(names: list[str], scale: str, seeds: str | None, store: Path | None) -> list[tuple[Grid, Demand]]:
     """The same, with figure, claims and paper checked, before anything runs or is written."""
     from reports.checks import check_grid
 
     grids = demand_all(names, scale, seeds, store)
     problems: list[str] = []
     for grid, asked in grids:
-        planned = {spec.run_id: State.PLANNED for spec in asked.every}
-        content = grid_json(grid, scale, asked, states=planned, outcomes={}, store=Store(Path(os.devnull)))
+        of_cells = {(spec.role, spec.cell_id): spec for spec in asked.every}  # one seed of each says it all
+        cells = Demand(list(of_cells.values()))
+        planned = {spec.run_id: State.PLANNED for spec in cells.runs}
+        content = grid_json(grid, scale, cells, states=planned, outcomes={}, measured=[], declared=None)
         problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
     if problems:
         raise UserError(problems)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ablations.collect import Collected, collect
+from ablations.collect import Summary, collect
 from ablations.commands.asked import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
 from ablations.console import err, out, say, table, told
 from ablations.errors import UserError
@@ -114,12 +114,10 @@ def report(
     say(f"look at {page}" + (f", or at {site / SINGLE_FILE} alone" if single_file else ""))
 
 
-def _collect(
-    names: list[str], scale: str, seeds: str | None, store: Path, results: Path
-) -> tuple[list[str], Collected]:
+def _collect(names: list[str], scale: str, seeds: str | None, store: Path, results: Path) -> tuple[list[str], Summary]:
     """Collect grids; the names of their tables, and what was found."""
-    grids = [grid for grid, _ in checked(names, scale, seeds, store)]
+    grids = [grid for grid, _ in checked(names, scale, seeds, None)]
     collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
-    for line in collected.broken:
-        say(line, err)
+    for path, what in collected.problems:
+        say(f"{path}: {what}", err)
     return [f"{grid.name}.{scale}" for grid in grids], collected

@@ -34,7 +34,7 @@ def submit(
     profile: Annotated[str, typer.Option(help="A cluster profile: its name in ./clusters, or a path.")],
     store: StoreDir = Path("runs"),
     seeds: Seeds = None,
-    max_parallel: Annotated[int | None, typer.Option(min=1, help="Tasks of an array at a time.")] = None,
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Tasks at a time.")] = None,
     pack: Annotated[int, typer.Option(min=1, help="Runs that share a task.")] = 1,
     max_attempts: Annotated[int, typer.Option(min=1, help="Of a run that is lost without a checkpoint.")] = 5,
     data_dir: DataDir = Path("data"),

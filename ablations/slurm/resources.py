@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ablations.errors import UserError
@@ -33,6 +33,7 @@ class Batch:
 
     time_min: int
     tasks: tuple[tuple[RunSpec, ...], ...]  # the runs of each
+    max_parallel: int | None = None  # tasks at a time
 
 
 def share(profile: Profile, pack: int) -> Share:
@@ -71,9 +72,18 @@ def time_limit_min(core_s: float | None, profile: Profile, pack: int) -> int:
 
 
 def batches(
-    specs: Sequence[RunSpec], core_s: Mapping[str, float | None], profile: Profile, pack: int, max_array_size: int
+    specs: Sequence[RunSpec],
+    core_s: Mapping[str, float | None],
+    profile: Profile,
+    pack: int,
+    max_array_size: int,
+    max_parallel: int | None = None,
 ) -> list[Batch]:
-    """The job arrays for ``specs``; ``core_s`` is the estimate of each run by its grid's name."""
+    """The job arrays for ``specs``; ``core_s`` is the estimate of each run by its grid's name.
+
+    Arrays share ``max_parallel`` as they share the work, since SLURM limits each by itself; every one has a task at a
+    time at least.
+    """
     by_time: dict[int, list[RunSpec]] = {}
     for spec in specs:
         by_time.setdefault(time_limit_min(core_s[spec.grid], profile, pack), []).append(spec)
@@ -81,7 +91,13 @@ def batches(
     for time_min, runs in sorted(by_time.items()):
         tasks = list(_chunks(runs, pack))
         found += [Batch(time_min, part) for part in _chunks(tasks, max_array_size)]
-    return found
+    if max_parallel is None:
+        return found
+    work = [batch.time_min * len(batch.tasks) for batch in found]
+    return [
+        replace(batch, max_parallel=1 + max(0, max_parallel - len(found)) * own // sum(work))
+        for batch, own in zip(found, work, strict=True)
+    ]
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:

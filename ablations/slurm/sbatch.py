@@ -18,16 +18,16 @@ MANY = 1_000_000
 """Requeues and tasks at a time that submitit does not limit: a task counts its attempts itself."""
 
 
-def executor(profile: Profile, batch: Batch, code: Code, folder: Path, max_parallel: int | None) -> Any:
+def executor(profile: Profile, batch: Batch, code: Code, folder: Path) -> Any:
     """Submitit's executor for the tasks of a batch; raises RuntimeError where there is no SLURM."""
     from submitit import SlurmExecutor
 
     made = SlurmExecutor(folder, max_num_timeout=MANY, python=_python(profile))
-    made.update_parameters(**parameters(profile, batch, code, folder.name, max_parallel))
+    made.update_parameters(**parameters(profile, batch, code, folder.name))
     return made
 
 
-def script(profile: Profile, batch: Batch, code: Code, folder: Path, max_parallel: int | None) -> str:
+def script(profile: Profile, batch: Batch, code: Code, folder: Path) -> str:
     """What sbatch would be given, made without SLURM."""
     from submitit import SlurmExecutor
 
@@ -37,13 +37,13 @@ def script(profile: Profile, batch: Batch, code: Code, folder: Path, max_paralle
             return 1
 
     made = Anywhere(folder, max_num_timeout=MANY, python=_python(profile))
-    made.update_parameters(**parameters(profile, batch, code, folder.name, max_parallel))
+    made.update_parameters(**parameters(profile, batch, code, folder.name))
     if len(batch.tasks) > 1:
         made.parameters["map_count"] = len(batch.tasks)
     return str(made._make_submission_file_text(made._submitit_command_str, ""))  # noqa: SLF001 - it has no public name
 
 
-def parameters(profile: Profile, batch: Batch, code: Code, name: str, max_parallel: int | None) -> dict[str, Any]:
+def parameters(profile: Profile, batch: Batch, code: Code, name: str) -> dict[str, Any]:
     """The batch's options, as submitit names them."""
     given: dict[str, Any] = {
         "job_name": name,
@@ -58,7 +58,7 @@ def parameters(profile: Profile, batch: Batch, code: Code, name: str, max_parall
         "cpus_per_task": profile.cpus,
         "gpus_per_node": profile.gpus_per_node or None,
         "signal_delay_s": min(SIGNAL_BEFORE_S, batch.time_min * 60 // 4),
-        "array_parallelism": max_parallel or MANY,
+        "array_parallelism": batch.max_parallel or MANY,
         "setup": _setup(profile, code),
         # srun no longer takes the cores of a task from sbatch, from SLURM 22.05 on
         "srun_args": [f"--cpus-per-task={profile.cpus}", "--kill-on-bad-exit=1"],

@@ -46,7 +46,7 @@ class Order:
     scale: str
     profile: Profile
     pack: int = 1  # runs of a task
-    max_parallel: int | None = None  # tasks of an array
+    max_parallel: int | None = None  # tasks at a time
     max_attempts: int = 5
     data_dir: Path = Path("data")
     allow_dirty: bool = False
@@ -131,8 +131,8 @@ def dry_run(
 ) -> list[tuple[Batch, str]]:
     """The job arrays, each with its script; nothing is changed."""
     folder = store.root.resolve() / FOLDER / "SUBMISSION"
-    arrays = batches(specs, core_s, order.profile, order.pack, max_array_size())
-    return [(batch, script(order.profile, batch, code, folder, order.max_parallel)) for batch in arrays]
+    arrays = batches(specs, core_s, order.profile, order.pack, max_array_size(), order.max_parallel)
+    return [(batch, script(order.profile, batch, code, folder)) for batch in arrays]
 
 
 def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store: Store, code: Code) -> Submitted:
@@ -166,7 +166,7 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     record["asked"] = asked_for(order.grids, store)
     write_json(folder / RECORD, record)
     try:
-        for batch in batches(claimed, core_s, order.profile, order.pack, limit):
+        for batch in batches(claimed, core_s, order.profile, order.pack, limit, order.max_parallel):
             try:
                 job_id = _submit_batch(order, batch, code, folder, store)
             except UserError as error:
@@ -244,7 +244,7 @@ def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: S
     ]
     with outside_of_jobs():
         try:
-            job = executor(order.profile, batch, code, folder, order.max_parallel).submit_array(tasks)[0]
+            job = executor(order.profile, batch, code, folder).submit_array(tasks)[0]
         except (FailedJobError, FailedSubmissionError) as error:
             said = [line.strip() for line in str(error).splitlines() if "sbatch:" in line]
             raise UserError([f"sbatch refused {len(tasks)} tasks: {'; '.join(said) or error}"]) from None

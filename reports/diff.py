@@ -136,7 +136,7 @@ class GridDiff:
         remarks += ["other settings"] if cell.other_settings else []
         remarks += [f"{cell.num_rerun} of the same id, other values"] if cell.num_rerun else []
         sides = [_side_text(side, decimals) for side in (cell.was, cell.now)]
-        difference = number(cell.difference, decimals, sign=True)
+        difference = "" if cell.mark == SAME else number(cell.difference, decimals, sign=True)
         return [cell.name, *sides, difference, p_text, cell.mark, ", ".join(remarks)]
 
 

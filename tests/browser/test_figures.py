@@ -22,8 +22,8 @@ SEEN = """async () => {
 @pytest.mark.parametrize(
     "path", [f"mini/{kind}" for slug in SLUGS for kind in (f"grids/{slug}.html", f"figures/{slug}.svg")]
 )
-def test_text_is_drawn_in_the_font_that_comes_along(open_tab, path) -> None:
-    tab = open_tab(path)
+def test_text_is_drawn_in_the_font_that_comes_along(open_tab, folder, path) -> None:
+    tab = open_tab((folder / path).as_uri())
 
     seen = tab.ask(SEEN)
 

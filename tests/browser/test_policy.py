@@ -51,9 +51,18 @@ def test_no_picture_is_fetched_from_elsewhere(open_tab, folder, path) -> None:
     tab.outside.clear()
 
 
-@pytest.mark.parametrize("path", ["index.html", "report.html", f"grids/{PAIRS}.demo.html", "cell"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hostile/index.html",
+        "hostile/report.html",
+        f"hostile/grids/{PAIRS}.demo.html",
+        cell_page("hostile", grids()[0][0], 0),
+        "hostile-diff.html",
+    ],
+)
 def test_what_a_user_writes_is_text(open_tab, path) -> None:
-    tab = open_tab(cell_page("hostile", grids()[0][0], 0) if path == "cell" else f"hostile/{path}")
+    tab = open_tab(path)
 
     assert HOSTILE in tab.page.locator("main").inner_text()
     assert tab.page.locator("main script, [onerror]").count() == 0

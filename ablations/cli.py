@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ablations.commands import operating, results, running, state, submitting
+from ablations.commands import figuring, operating, results, running, state, submitting
 
 app = typer.Typer(
     help="Ablation studies of SimCLR and SimSiam: a grid file becomes runs, and runs become a report.",
@@ -28,3 +28,5 @@ app.command("export")(results.export)
 app.command("evaluate-checkpoint")(results.evaluate_checkpoint)
 app.command("collect")(results.collect_results)
 app.command("report")(results.report)
+app.command("figure")(figuring.figure)
+app.command("diff")(figuring.diff)

@@ -48,7 +48,7 @@ def check_grid(grid: Mapping[str, Any]) -> list[str]:
         for cell in grid["cells"]
         if cell["role"] == "cell"
     }
-    problems += _figure_problems(grid["figure"], axes, metrics, cells)
+    problems += figure_problems(grid["figure"], axes, metrics, cells)
     seen: set[str] = set()
     for index, claim in enumerate(grid["claims"]):
         name = f"claims[{index}]" if not isinstance(claim, Mapping) or "id" not in claim else f"claim {claim['id']}"
@@ -78,9 +78,10 @@ def _paper_problems(paper: object, axes: Levels) -> list[str]:
     ]
 
 
-def _figure_problems(
+def figure_problems(
     figure: object, axes: Levels, metrics: Sequence[str], cells: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
+    """All that is wrong with a grid's ``figure``; ``cells``: cell id -> axis -> level text."""
     kind = figure.get("kind") if isinstance(figure, Mapping) else None
     if not isinstance(figure, Mapping) or kind not in _FIGURE_KEYS:
         return [f"figure.kind: {kind!r}{nearest(kind, FIGURE_KINDS)}"]

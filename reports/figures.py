@@ -1,36 +1,93 @@
-"""The figures: tidy frames in, a matplotlib Figure out. Numbers come finished from reports/stats.py."""
+"""The figures: a tidy DataFrame and the paper's numbers in, a matplotlib Figure out.
+
+``plot`` draws every one of them: for the page, for ``ablate figure`` and in a notebook, which docs/figures.md shows.
+Numbers come finished from reports/stats.py; matplotlib's global state is neither used nor changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.charts import chart
+from reports.checks import figure_problems
 from reports.curves import curves, describe_curves
+from reports.errors import InputError, nearest
 from reports.heatmap import describe_heatmap, heatmap
 from reports.inputs import GridResult
-from reports.metrics import paper_name, quantity
+from reports.metrics import NUM_PARAMETERS, paper_name, quantity
 from reports.points import Encoding, describe_chart
+from reports.selectors import level_text
 
-__all__ = ["curves", "describe", "draw", "heatmap"]
+__all__ = ["describe", "draw", "plot"]
+
+_NEEDED = ("seed", "metric", "value")
+_SERIES = ("run_id", "step", "epoch")
+
+Levels = Mapping[str, Sequence[str]]
 
 
-def subtitle(result: GridResult) -> str:
-    """The line that every figure carries: scale, data set, seeds, and the scale's note."""
-    counts = sorted({len(cell["runs"]) for cell in result.spec["cells"] if cell["role"] == "cell"})
-    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))  # looks add seeds to some cells only
-    return f"scale {result.scale} · {result.datasets} · {seeds} seeds · {result.spec['note']}"
+def plot(
+    frame: pd.DataFrame,
+    paper: pd.DataFrame,
+    figure: Mapping[str, Any],
+    axes: Mapping[str, Sequence[object]],
+    *,
+    series: pd.DataFrame | None = None,
+    title: str = "",
+    subtitle: str = "",
+) -> Figure:
+    """Ours beside the paper's, as a grid file's entry ``figure`` says, with its ``metric``: docs/design.md, section 4.
+
+    ``frame``: one row per planned run and metric, with a column per axis, ``seed``, ``metric`` and ``value`` (NaN where
+    there is none yet); ``role`` (``cell``, or ``reference`` for a line behind the cells), ``label``, ``cell_id``,
+    ``run_id`` and ``num_parameters`` where it has them. ``paper``: as ``load_paper`` reads it. ``axes``: name ->
+    levels, in the order in which they are drawn. ``series``, for the kind ``curves`` alone: one row per run and step,
+    with the axis ``color``, ``run_id``, ``step``, ``epoch`` and the columns that are its ``panels``.
+
+    The figure is 7 inches wide. Raises InputError with everything that is wrong.
+    """
+    levels = {name: [level_text(level) for level in known] for name, known in axes.items()}
+    problems = _missing("frame", frame, [*levels, *_NEEDED]) + _missing("paper", paper, [*levels, "metric", "value"])
+    if figure.get("kind") == "curves":
+        wanted = [figure.get("color", "color"), *_SERIES, *figure.get("panels", [])]
+        problems += _missing("series", pd.DataFrame() if series is None else series, wanted)
+    if problems:
+        raise InputError(problems)
+    ours = _tidy(frame, levels)
+    cells = ours[ours["role"] == "cell"].drop_duplicates("cell_id").to_dict("records")
+    known_cells = {str(cell["cell_id"]): {axis: str(cell[axis]) for axis in levels} for cell in cells}
+    metrics = list(dict.fromkeys(ours["metric"]))
+    problems = [] if "metric" in figure else [f"figure: no 'metric'{nearest('metric', metrics)}"]
+    problems += figure_problems(figure, levels, metrics, known_cells)
+    if problems:
+        raise InputError(problems)
+    theirs = paper if "role" in paper else paper.assign(role="cell")
+    theirs = theirs if "std" in theirs else theirs.assign(std=math.nan)
+    if series is not None and figure["kind"] == "curves":
+        series = _tidy(series, [figure["color"]])
+    return _PLOT[figure["kind"]](ours, theirs, figure, levels, series, title, subtitle)
 
 
 def draw(result: GridResult) -> Figure:
-    """The figure that the grid asks for."""
-    return _DRAW[result.spec["figure"]["kind"]](result)
+    """The figure that a grid asks for: ``plot`` with what its file says."""
+    return plot(
+        result.frame, result.paper, _asked(result), result.axes, series=result.curves, title=_title(result),
+        subtitle=_subtitle(result),
+    )  # fmt: skip
 
 
 def describe(result: GridResult) -> str:
     """What the figure shows, in words and numbers, for those who do not see it."""
-    return _DESCRIBE[result.spec["figure"]["kind"]](result)
+    return _DESCRIBE[result.spec["figure"]["kind"]](result, _asked(result))
+
+
+def _asked(result: GridResult) -> dict[str, Any]:
+    return {"metric": result.metric, **result.spec["figure"]}
 
 
 def _title(result: GridResult) -> str:
@@ -39,81 +96,85 @@ def _title(result: GridResult) -> str:
     return str(result.spec["figure"].get("title", default))
 
 
-def _heatmap(result: GridResult) -> Figure:
-    figure = result.spec["figure"]
+def _subtitle(result: GridResult) -> str:
+    """The line that every figure carries: scale, data set, seeds, and the scale's note."""
+    counts = sorted({len(cell["runs"]) for cell in result.spec["cells"] if cell["role"] == "cell"})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))  # looks add seeds to some cells only
+    return f"scale {result.scale} · {result.datasets} · {seeds} seeds · {result.spec['note']}"
+
+
+def _missing(what: str, table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    return [f"{what}: no column {name!r}{nearest(name, map(str, table))}" for name in columns if name not in table]
+
+
+def _tidy(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
+    """The table with levels as texts, and with the columns that a table made by hand may lack."""
+    made = table.assign(**{axis: table[axis].map(level_text) for axis in axes})
+    if "role" not in made:
+        made["role"] = "cell"
+    cell = made[list(axes)].agg(", ".join, axis=1) if len(made) else ""
+    for name, otherwise in (("cell_id", cell), ("label", cell), (NUM_PARAMETERS, math.nan)):
+        if name not in made:
+            made[name] = otherwise
+    if "run_id" not in made:
+        made["run_id"] = made["cell_id"].astype(str) + " " + made["seed"].astype(str)
+    return made
+
+
+def _plot_heatmap(
+    frame: pd.DataFrame, paper: pd.DataFrame, figure: Mapping[str, Any], axes: Levels, _: object, *texts: str
+) -> Figure:
+    row, column = figure["row"], figure["column"]
     return heatmap(
-        result.frame,
-        result.paper,
-        row=figure["row"],
-        column=figure["column"],
-        rows=result.axes[figure["row"]],
-        columns=result.axes[figure["column"]],
-        metric=figure.get("metric", result.metric),
-        title=_title(result),
-        subtitle=subtitle(result),
-    )
+        frame, paper, row=row, column=column, rows=axes[row], columns=axes[column], metric=figure["metric"],
+        title=texts[0], subtitle=texts[1],
+    )  # fmt: skip
 
 
-def _curves(result: GridResult) -> Figure:
-    figure = result.spec["figure"]
+def _plot_curves(
+    frame: pd.DataFrame, paper: pd.DataFrame, figure: Mapping[str, Any], axes: Levels, series: pd.DataFrame, *texts: str
+) -> Figure:
+    color = figure["color"]
     return curves(
-        result.frame,
-        result.curves,
-        result.paper_cells,
-        color=figure["color"],
-        levels=result.axes[figure["color"]],
-        panels=figure["panels"],
-        metric=figure.get("metric", result.metric),
-        title=_title(result),
-        subtitle=subtitle(result),
-    )
+        frame, series, paper[paper["role"] == "cell"], color=color, levels=axes[color], panels=figure["panels"],
+        metric=figure["metric"], title=texts[0], subtitle=texts[1],
+    )  # fmt: skip
 
 
-def _describe_heatmap(result: GridResult) -> str:
-    figure = result.spec["figure"]
-    metric = figure.get("metric", result.metric)
+def _plot_chart(
+    frame: pd.DataFrame, paper: pd.DataFrame, figure: Mapping[str, Any], axes: Levels, _: object, *texts: str
+) -> Figure:
+    return chart(frame, paper[paper["role"] == "cell"], axes, _encoding(figure), *texts)
+
+
+def _encoding(figure: Mapping[str, Any]) -> Encoding:
+    return Encoding(**{key: value for key, value in figure.items() if key != "title"})
+
+
+def _describe_heatmap(result: GridResult, figure: Mapping[str, Any]) -> str:
+    metric = figure["metric"]
     what = describe_heatmap(result.frame, result.paper_cells, row=figure["row"], column=figure["column"], metric=metric)
     return f"Two heatmaps of {quantity(metric).label}, ours and the paper's. {what}"
 
 
-def _describe_curves(result: GridResult) -> str:
-    figure = result.spec["figure"]
-    metric = figure.get("metric", result.metric)
+def _describe_curves(result: GridResult, figure: Mapping[str, Any]) -> str:
+    metric = figure["metric"]
     what = describe_curves(result.frame, result.paper_cells, color=figure["color"], metric=metric)
     return f"Training curves and final {quantity(metric).label}. {what}"
 
 
-def _encoding(result: GridResult) -> Encoding:
-    figure = result.spec["figure"]
-    return Encoding(
-        kind=figure["kind"],
-        x=figure["x"],
-        metric=figure.get("metric", result.metric),
-        color=figure.get("color"),
-        facet=figure.get("facet"),
-        within=figure.get("within"),
-    )
+def _describe_chart(result: GridResult, figure: Mapping[str, Any]) -> str:
+    return describe_chart(result.frame, result.printed, result.axes, _encoding(figure))
 
 
-def _chart(result: GridResult) -> Figure:
-    return chart(result.frame, result.printed, result.axes, _encoding(result), _title(result), subtitle(result))
-
-
-def _describe_chart(result: GridResult) -> str:
-    return describe_chart(result.frame, result.printed, result.axes, _encoding(result))
-
-
-_DRAW: dict[str, Callable[[GridResult], Figure]] = {
-    "heatmap": _heatmap,
-    "curves": _curves,
-    "bars": _chart,
-    "lines": _chart,
-    "scatter": _chart,
+_CHARTS = ("bars", "lines", "scatter")
+_PLOT: dict[str, Callable[..., Figure]] = {
+    "heatmap": _plot_heatmap,
+    "curves": _plot_curves,
+    **dict.fromkeys(_CHARTS, _plot_chart),
 }
-_DESCRIBE: dict[str, Callable[[GridResult], str]] = {
+_DESCRIBE: dict[str, Callable[[GridResult, Mapping[str, Any]], str]] = {
     "heatmap": _describe_heatmap,
     "curves": _describe_curves,
-    "bars": _describe_chart,
-    "lines": _describe_chart,
-    "scatter": _describe_chart,
+    **dict.fromkeys(_CHARTS, _describe_chart),
 }

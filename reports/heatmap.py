@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from scipy import stats
 
-from reports.metrics import number, quantity
-from reports.stats import Floats, summarise
-from reports.style import COLORS, REFERENCE, SEQUENTIAL, footnote, heading, style, text_color
+from reports.agreement import Pair, agreement, rank_agreement
+from reports.metrics import headed, number, quantity
+from reports.stats import summarise
+from reports.style import REFERENCE, SEQUENTIAL, WIDTH, chars, footnote, heading, place, style, text_color
 
 _GAP = 0.35  # between the cells and the column of row averages, in cells
+_LARGEST, _BETWEEN, _AGREEMENT = 0.72, 0.18, 1.9  # inches: a square, between the maps, the panel below them
+_NAMES, _SLANT, _AVERAGE = 7.0, 40, "row avg."
 
 
 @dataclass(frozen=True)
@@ -61,32 +63,44 @@ def heatmap(
     norm = Normalize(math.floor(min(values, default=0.0)), math.ceil(max(values, default=1.0)))
     cmap = mpl.colormaps[SEQUENTIAL]
     with style():
-        side = 0.62 if len(columns) > 4 else 0.88  # inches a cell
+        left = 0.3 + 0.062 * max(map(len, rows))  # inches that the names of the rows take
+        side = min(_LARGEST, (WIDTH - left - _BETWEEN) / 2 / (len(columns) + 1 + _GAP))  # of a square
         width, height = (len(columns) + 1 + _GAP) * side, len(rows) * side
-        scatter = max(height, 3.1)
-        total = 2 * width + scatter + 3.35
-        figure = Figure(figsize=(total, height))
-        ours_axes = figure.add_axes((0.75 / total, 0, width / total, 1))
-        paper_axes = figure.add_axes(((width + 1.0) / total, 0, width / total, 1))
-        bar_axes = figure.add_axes(((2 * width + 1.2) / total, 0, 0.16 / total, 1))
-        scatter_axes = figure.add_axes(((2 * width + 3.1) / total, 0, scatter / total, 1))
-        _draw_cells(ours_axes, ours, rows, columns, cmap, norm)
-        _draw_cells(paper_axes, theirs, rows, columns, cmap, norm)
-        ours_axes.set_title("Ours: mean ± 95 % half-width", pad=22)
-        paper_axes.set_title("The paper", pad=22)
+        below, second = height + 0.52, left + width + _BETWEEN
+        figure = Figure(figsize=(WIDTH, below + _AGREEMENT))
+        ours_axes, paper_axes = place(figure, left, 0, width, height), place(figure, second, 0, width, height)
+        bar_axes = place(figure, second, below + 0.1, width, 0.12)
+        _draw_cells(ours_axes, ours, rows, columns, cmap, norm, 72 * side)
+        _draw_cells(paper_axes, theirs, rows, columns, cmap, norm, 72 * side)
+        slanted = _slanted(columns, side)
+        pad = 7.0 + (4.2 * max(map(len, [*columns, _AVERAGE])) * math.sin(math.radians(_SLANT)) if slanted else 9.0)
+        ours_axes.set_title("Ours: mean ± 95 % half-width", pad=pad)
+        paper_axes.set_title("The paper", pad=pad)
         ours_axes.set_ylabel(row)
         paper_axes.set_yticklabels([])
         _color_bar(figure, bar_axes, cmap, norm, reference, metric)
-        _scatter(scatter_axes, ours, theirs, reference, rows, columns, metric)
-        heading(figure, title, subtitle, left_in=0.1, above_in=0.56)
-        parts = [f"Rows: {row}; columns: {column}."]
+        keys = [(first, other) for first in rows for other in columns]
+        points = [
+            Pair(*key, ours[key].mean, ours[key].half_width, theirs[key].mean)
+            for key in keys
+            if key in ours and key in theirs
+        ]
+        agreement(
+            place(figure, left, below, width, _AGREEMENT),
+            points,
+            reference.mean,
+            metric,
+            alone=_has_diagonal(rows, columns),
+        )
+        heading(figure, title, subtitle, above_in=0.22 + pad / 72)
+        parts = [f"Rows: {row}; columns: {column}. Both maps share one colour scale."]
         if _has_diagonal(rows, columns):
             parts.append("Outlined: one transformation alone.")
         printed = _printed_averages(paper, column, columns)
         parts.append("Row averages: the paper's as printed." if printed else "Row averages: over the cells shown.")
         if any(cell.unfinished for cell in ours.values()):
             parts.append("Hatched: unfinished, with the seeds that are there.")
-        footnote(figure, " ".join(parts), left_in=0.75, below_in=0.16)
+        footnote(figure, " ".join(parts), left=second, top=below + 0.75, width=max(second + width, WIDTH))
     return figure
 
 
@@ -143,6 +157,11 @@ def _has_diagonal(rows: Sequence[str], columns: Sequence[str]) -> bool:
     return list(rows) == list(columns)
 
 
+def _slanted(columns: Sequence[str], side: float) -> bool:
+    """Whether the names of the columns are longer than a square."""
+    return max(map(len, columns)) > chars(0.95 * side, _NAMES)
+
+
 def _draw_cells(
     axes: Axes,
     cells: dict[tuple[str, str], _Cell],
@@ -150,134 +169,68 @@ def _draw_cells(
     columns: Sequence[str],
     cmap: Colormap,
     norm: Normalize,
+    side: float,
 ) -> None:
+    """The squares of one map, ``side`` points long."""
     for y, row in enumerate(rows):
         for x, column in [*enumerate(columns), (len(columns) + _GAP, "")]:
             cell = cells.get((row, column), _Cell(math.nan))
-            _draw_cell(axes, x, y, cell, cmap, norm)
+            _draw_cell(axes, x, y, cell, cmap, norm, side)
     if _has_diagonal(rows, columns):
         for index in range(len(rows)):
-            box = Rectangle((index + 0.045, index + 0.045), 0.91, 0.91, fill=False, edgecolor=REFERENCE, linewidth=1.6)
+            box = Rectangle((index + 0.05, index + 0.05), 0.9, 0.9, fill=False, edgecolor=REFERENCE, linewidth=1.2)
             axes.add_patch(box)
     axes.set_xlim(0, len(columns) + 1 + _GAP)
     axes.set_ylim(len(rows), 0)
-    axes.set_xticks([*(x + 0.5 for x in range(len(columns))), len(columns) + 0.5 + _GAP], [*columns, "row avg."])
-    axes.set_yticks([y + 0.5 for y in range(len(rows))], list(rows))
+    slant: dict[str, Any] = (
+        {"rotation": _SLANT, "ha": "left", "rotation_mode": "anchor"} if _slanted(columns, side / 72) else {}
+    )
+    places = [*(x + 0.5 for x in range(len(columns))), len(columns) + 0.5 + _GAP]
+    axes.set_xticks(places, [*columns, _AVERAGE], fontsize=_NAMES, **slant)
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], list(rows), fontsize=_NAMES)
     axes.xaxis.set_ticks_position("top")
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
 
 
-def _draw_cell(axes: Axes, x: float, y: float, cell: _Cell, cmap: Colormap, norm: Normalize) -> None:
+def _draw_cell(axes: Axes, x: float, y: float, cell: _Cell, cmap: Colormap, norm: Normalize, side: float) -> None:
     missing = math.isnan(cell.mean)
     color = (1.0, 1.0, 1.0, 1.0) if missing else cmap(norm(cell.mean))
     if cell.unfinished and not missing:
         red, green, blue, _ = (0.55 * channel + 0.45 for channel in color)
         color = (red, green, blue, 1.0)
-    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=color, edgecolor="white", linewidth=1.0))
+    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=color, edgecolor="white", linewidth=0.8))
     if missing or cell.unfinished:
         axes.add_patch(Rectangle((x, y), 1, 1, fill=False, hatch="////", edgecolor="#9aa3ad", linewidth=0))
     ink = text_color(color)
     below = f"{cell.n} of {cell.planned}" if cell.unfinished else f"±{number(cell.half_width, 1)}"
-    box = {"facecolor": color, "edgecolor": "none", "pad": 1.0} if missing or cell.unfinished else None
+    box = {"facecolor": color, "edgecolor": "none", "pad": 0.6} if missing or cell.unfinished else None
     two_lines = cell.unfinished or not math.isnan(cell.half_width)
+    size = min(8.0, 0.27 * side)
     axes.text(
-        x + 0.5, y + (0.43 if two_lines else 0.5), number(cell.mean, 1), ha="center", va="center", color=ink, bbox=box
-    )
+        x + 0.5, y + (0.4 if two_lines else 0.5), number(cell.mean, 1), ha="center", va="center", color=ink, bbox=box,
+        fontsize=size,
+    )  # fmt: skip
     if two_lines:
-        axes.text(x + 0.5, y + 0.74, below, ha="center", va="center", color=ink, fontsize=6.5, bbox=box)
+        small = max(5.0, 0.78 * size)
+        axes.text(x + 0.5, y + 0.74, below, ha="center", va="center", color=ink, fontsize=small, bbox=box)
 
 
 def _color_bar(figure: Figure, axes: Axes, cmap: Colormap, norm: Normalize, reference: _Cell, metric: str) -> None:
-    bar = figure.colorbar(mpl.cm.ScalarMappable(norm=norm, cmap=cmap), cax=axes)
+    bar = figure.colorbar(mpl.cm.ScalarMappable(norm=norm, cmap=cmap), cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)
     shown = quantity(metric)
-    axes.set_title(
-        f"{shown.label} ({shown.unit})" if shown.unit else shown.label, fontsize=8.5, fontweight="normal", pad=8
-    )
+    label = f"{shown.label} ({shown.unit})" if shown.unit else shown.label
+    axes.set_title(headed(label), fontsize=7.5, fontweight="normal", pad=4)
     axes.tick_params(length=2)
     if not math.isnan(reference.mean):
-        axes.axhline(reference.mean, color=REFERENCE, linewidth=2)
-        text = f"untrained\n{number(reference.mean, 1)}"
+        axes.axvline(reference.mean, color=REFERENCE, linewidth=2)
+        text = f"untrained {number(reference.mean, 1)}"
         text += "" if math.isnan(reference.half_width) else f" ±{number(reference.half_width, 1)}"
-        axes.text(
-            3.3, reference.mean, text, transform=axes.get_yaxis_transform(), color=REFERENCE, fontsize=8, va="center"
-        )
-
-
-def _scatter(
-    axes: Axes,
-    ours: dict[tuple[str, str], _Cell],
-    theirs: dict[tuple[str, str], _Cell],
-    reference: _Cell,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    metric: str,
-) -> None:
-    keys = [(row, column) for row in rows for column in columns if _both(ours, theirs, (row, column))]
-    x = np.array([theirs[key].mean for key in keys])
-    y = np.array([ours[key].mean for key in keys])
-    errors = np.nan_to_num([ours[key].half_width for key in keys])
-    single = np.array([key[0] == key[1] for key in keys], dtype=bool)
-    groups = [("pair", ~single, "o", COLORS[0]), ("alone", single, "s", "white")]
-    for name, mask, marker, face in (
-        groups if _has_diagonal(rows, columns) else [("cell", single | ~single, "o", COLORS[0])]
-    ):
-        axes.errorbar(x[mask], y[mask], errors[mask], fmt="none", ecolor="#9db4c8", elinewidth=0.9, zorder=2)
-        edge = REFERENCE if face == "white" else "white"
-        axes.scatter(
-            x[mask], y[mask], s=30, marker=marker, facecolor=face, edgecolor=edge, linewidth=1.2, label=name, zorder=3
-        )
-    if not math.isnan(reference.mean):
-        axes.axhline(reference.mean, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         axes.annotate(
-            "untrained", (1, reference.mean), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", ha="right", va="bottom", color=REFERENCE, fontsize=8,
+            text, (reference.mean, 0), xycoords=("data", "axes fraction"), xytext=(0, -14), textcoords="offset points",
+            ha="center", va="top", color=REFERENCE, fontsize=7,
         )  # fmt: skip
-    for key, name in _names(keys, x, y).items():
-        at = (theirs[key].mean, ours[key].mean)
-        left = at[0] > (x.min() + x.max()) / 2
-        axes.annotate(
-            name,
-            at,
-            xytext=(-6 if left else 6, 4),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            fontsize=7.5,
-        )
-    rho = rank_agreement(x, y)
-    axes.set_title("Do the ranks agree?" if math.isnan(rho) else f"Ranks: Spearman ρ = {number(rho, 2)}", pad=22)
-    unit = quantity(metric).unit
-    axes.set_xlabel(f"the paper ({unit})" if unit else "the paper")
-    axes.set_ylabel(f"ours ({unit})" if unit else "ours")
-    axes.grid(visible=True)
-    axes.tick_params(length=0)
-    if _has_diagonal(rows, columns):
-        axes.legend(frameon=False, fontsize=8, loc="lower right", handletextpad=0.2, borderpad=0)
-
-
-def _both(ours: dict[tuple[str, str], _Cell], theirs: dict[tuple[str, str], _Cell], key: tuple[str, str]) -> bool:
-    return all(key in side and not math.isnan(side[key].mean) for side in (ours, theirs))
-
-
-def _names(keys: Sequence[tuple[str, str]], x: Floats, y: Floats) -> dict[tuple[str, str], str]:
-    """The points worth a name: all of a few, else the best two of each side. Both orders of a pair share one."""
-    best = [*np.argsort(-x, kind="stable")[:2], *np.argsort(-y, kind="stable")[:2]]
-    named = list(keys) if len(keys) <= 9 else [keys[index] for index in dict.fromkeys(int(index) for index in best)]
-    names: dict[tuple[str, str], str] = {}
-    for row, column in named:
-        if (column, row) in names and row != column:
-            names[column, row] = f"{column} ⇄ {row}"
-        else:
-            names[row, column] = row if row == column else f"{row} → {column}"
-    return names
-
-
-def rank_agreement(x: Floats, y: Floats) -> float:
-    """Spearman's rank correlation; NaN below three points or where a side is constant."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
-    return float(stats.spearmanr(x, y).statistic)
 
 
 def describe_heatmap(frame: pd.DataFrame, paper: pd.DataFrame, *, row: str, column: str, metric: str) -> str:

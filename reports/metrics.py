@@ -98,5 +98,5 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
 
 
 def headed(text: str) -> str:
-    """The text with a capital first letter, the others as they are."""
-    return text[:1].upper() + text[1:]
+    """The text with a capital first letter, the others as they are; ``kNN`` is left alone."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]

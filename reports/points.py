@@ -33,6 +33,13 @@ def in_order(levels: Iterable[str], known: Sequence[str]) -> list[str]:
     return sorted(distinct, key=lambda level: known.index(level) if level in known else len(known))
 
 
+def level_name(axis: str, level: str) -> str:
+    """A level for a legend: ``without stop-gradient``, ``fixed random``, ``0.1``."""
+    if level in ("true", "false"):
+        return f"{'with' if level == 'true' else 'without'} {axis.replace('_', '-')}"
+    return level.replace("_", " ")
+
+
 def our_points(frame: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
     """One row a cell drawn: x, color, facet (texts), at (its place in a scatter), mean, half_width, n, planned."""
     cells = frame[frame["role"] == "cell"]

@@ -12,8 +12,8 @@ import pytest
 from fake_results import write_results
 from matplotlib.colors import to_rgba
 
+from reports.agreement import rank_agreement
 from reports.figures import describe, draw
-from reports.heatmap import rank_agreement
 from reports.inputs import GridResult, load_results
 from reports.style import COLORS, REFERENCE, SEQUENTIAL, save, style, text_color
 
@@ -52,13 +52,13 @@ def test_the_heatmap_shows_the_paper_beside_it_and_the_untrained_mean(results, s
     assert {"33.1", "56.3", "30.2", "55.8", "18.8", "20.8", "30.0", "20.7", "2.6"} <= set(texts)
     assert f"{(33.1 + 56.3 + 30.2) / 3:.1f}" in texts  # the row average over the cells shown, not the printed 39.2
     assert "39.2" not in texts
-    assert any(text.startswith(f"{frame['value'].mean():.1f} ±") for text in texts)
+    assert any(text.startswith(f"untrained {frame['value'].mean():.1f} ±") for text in texts)
 
 
 def test_ours_and_the_paper_share_one_colour_scale_in_the_papers_order(results) -> None:
     result = results[f"{FIG5}.mini"]
     ours, paper, bar, _ = draw(result).axes
-    low, high = bar.get_ylim()
+    low, high = bar.get_xlim()
 
     for axes, values in ((ours, result.frame), (paper, result.paper_cells)):
         mine = values[(values["metric"] == "linear_top1") & (values["first"] == "sobel") & (values["second"] == "crop")]
@@ -88,7 +88,7 @@ def test_the_curves_show_final_values_and_the_papers(results, svgs) -> None:
         assert any(text.startswith(f"{mean:.1f} ±") for text in texts)
     assert "67.7 ±0.1" in texts
     assert "0.1" in texts
-    assert texts.count("with stop-gradient") == 2  # named at its line in both panels
+    assert texts.count("with stop-gradient") == 3  # in the legend, and in the rows of ours and of the paper's
 
 
 def test_the_even_spread_is_one_over_root_d(results) -> None:

@@ -1,96 +1,108 @@
-"""The page: its numbers, its links, what it escapes, and that it needs nothing from outside."""
+"""A grid's page and its JSON twin: their numbers, where they come from, and how runs that went wrong are shown."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fake_results import write_results
+from page_parser import Page
 
-from reports.errors import InputError
+from reports.card import card
 from reports.inputs import load_results
-from reports.page import write_site
+from reports.numbers import column_decimals
+from reports.section import headline, section
+from reports.site import write_site
 from reports.stats import summarise
 from reports.tables import cell_table, tex_text
+from reports.twin import twin
 
 FIG5, FIG2 = "simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"
-VOID = {"meta", "link", "br", "hr", "img", "input", "path", "line", "circle", "use", "rect"}
-
-
-class Page(HTMLParser):
-    """Tags, ids, links, visible text; and whether elements are closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.assets: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs) -> None:
-        values = dict(attrs)
-        self.tags.append((tag, values))
-        self.ids += [values["id"]] if values.get("id") else []
-        self.links += [values["href"]] if tag == "a" and values.get("href") else []
-        self.assets += [value for key in ("src", "srcset", "data", "poster", "action") if (value := values.get(key))]
-        self.assets += [values["href"]] if tag in ("link", "image") and values.get("href") else []
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
+T_3 = 4.302652729911275  # Student's 97.5 % quantile with two degrees of freedom
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("site")
     results = write_results(folder / "results", scales=["demo"])
-    return results, write_site(results, folder / "out")
+    return results, write_site(results, folder / "out").parent
 
 
 @pytest.fixture(scope="module")
-def page(site) -> Page:
-    return Page(site[1].read_text(encoding="utf-8"))
+def fig5(site) -> Page:
+    return Page.read(site[1] / f"grids/{FIG5}.demo.html")
 
 
-def test_every_number_of_the_table_is_a_pandas_one_liner(site, page) -> None:
-    results, _ = site
-    runs = pd.read_csv(results / "runs.csv")
-    grid = json.loads((results / f"{FIG5}.demo.json").read_text())
+@pytest.fixture(scope="module")
+def fig2(site) -> Page:
+    return Page.read(site[1] / f"grids/{FIG2}.demo.html")
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory) -> Path:
+    """The site of a grid of which one run failed and one is not there yet."""
+    folder = tmp_path_factory.mktemp("failed")
+    results = write_results(folder / "results", scales=["demo"])
+    path = results / f"{FIG2}.demo.json"
+    grid = json.loads(path.read_text())
+    runs = grid["cells"][0]["runs"]
+    runs[1].update(state="failed", outcome=None)
+    runs[2].update(state="planned", outcome=None)
+    path.write_text(json.dumps(grid))
+    gone = (runs[1]["run_id"], runs[2]["run_id"])
+    table = results / "runs.csv"
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if not any(g in line for g in gone)))
+    error = {"run_id": gone[0], "attempts": [], "error": "Traceback\nRuntimeError: disk is full\n", "log": ""}
+    (results / "provenance.jsonl").write_text(json.dumps({"schema_version": 1, "result": None, **error}) + "\n")
+    return write_site(results, folder / "out", [FIG2]).parent
+
+
+def test_every_number_of_the_table_is_a_pandas_one_liner(site, fig5) -> None:
+    runs = pd.read_csv(site[0] / "runs.csv")
+    grid = json.loads((site[0] / f"{FIG5}.demo.json").read_text())
 
     for cell in grid["cells"]:
         values = runs[(runs["cell_id"] == cell["cell_id"]) & (runs["metric"] == "linear_top1")]["value"]
-        assert f"{values.mean():.1f} ± {values.sem() * 4.302652729911275:.1f}" in page.text
+        assert f"{values.mean():.1f} ± {values.sem() * T_3:.1f}" in fig5.text
+
+
+def test_every_number_of_ours_links_to_its_runs(site, fig5) -> None:
+    grid = json.loads((site[0] / f"{FIG5}.demo.json").read_text())
+
+    for cell in grid["cells"]:
+        page = f"../runs/{FIG5}.demo/{cell['cell_id']}.html"
+        # Two accuracies and the spread; where there was a training, the loss too, and the titles of two drawings.
+        assert fig5.links.count(page) == (3 if cell["role"] == "reference" else 4 + 2)
+
+
+def test_the_difference_from_the_paper_is_ours_minus_theirs(site, fig5) -> None:
+    runs = pd.read_csv(site[0] / "runs.csv")
+    (cell,) = [
+        cell
+        for cell in json.loads((site[0] / f"{FIG5}.demo.json").read_text())["cells"]
+        if cell["levels"] == {"first": "crop", "second": "color"}
+    ]
+    mean = runs[(runs["cell_id"] == cell["cell_id"]) & (runs["metric"] == "linear_top1")]["value"].mean()
+
+    assert f"56.3 {mean - 56.3:+.1f}".replace("-", "\N{MINUS SIGN}") in fig5.text
+
+
+def test_a_column_is_rounded_to_what_its_smallest_interval_supports() -> None:
+    assert column_decimals([0.73, 2.1], "linear_top1") == 1  # accuracies are read with one decimal
+    assert column_decimals([14.0, 30.0], "linear_top1") == 0
+    assert column_decimals([3.2, 30.0], "linear_top1") == 1
+    assert column_decimals([0.04], "final_loss") == 3
+    assert column_decimals([0.4], "final_loss") == 2
+    assert column_decimals([math.nan, 0.0], "final_loss") == 3
 
 
 def test_the_csv_holds_the_same_numbers_in_full(site) -> None:
-    results, index = site
-    table = pd.read_csv(index.parent / f"tables/{FIG2}.demo.csv")
-    (result,) = load_results(results, [FIG2])
+    table = pd.read_csv(site[1] / f"tables/{FIG2}.demo.csv")
+    (result,) = load_results(site[0], [FIG2])
 
     pd.testing.assert_frame_equal(
         table[["label", "metric", "mean", "half_width", "n"]],
@@ -99,213 +111,92 @@ def test_the_csv_holds_the_same_numbers_in_full(site) -> None:
     assert table.query("metric == 'linear_top1' and stop_gradient == True")["paper_value"].tolist() == [67.7]
 
 
-def test_every_grid_figure_claim_and_verdict_is_there(page) -> None:
-    for text in ("Pairs of augmentations", "Stop-gradient", "scale demo", "C1.", "C1b.", "C2.", "C3.", "S1.", "S1b."):
-        assert text in page.text
-    for verdict in ("supported", "not testable here"):
-        assert verdict in page.text
-    assert "Three of the seven transformations, so six of the 42 pairs." in page.text
-    assert sum(tag == "svg" and values.get("role") == "img" for tag, values in page.tags) == 2
+def test_claims_have_verdict_interval_margin_and_seeds(site, fig5) -> None:
+    (result,) = load_results(site[0], [FIG5])
+    (undecidable,) = [verdict for verdict in result.verdicts if verdict.verdict == "not testable here"]
+    drawn = [verdict for verdict in result.verdicts if verdict.comparison]
+
+    for verdict in result.verdicts:
+        assert f"{FIG5}.demo.{verdict.id}" in fig5.ids
+        assert verdict.says in fig5.text
+    for verdict in drawn:
+        assert f"{verdict.estimate:+.1f} [{verdict.low:+.1f}, {verdict.high:+.1f}] points" in fig5.text
+    assert len(fig5.all("svg", class_="forest")) == len(drawn) == 3
+    assert undecidable.id == "C2"
+    assert "Three of the seven transformations, so six of the 42 pairs." in fig5.text
 
 
-def test_the_papers_noise_is_drawn_where_it_is_known(site, page) -> None:
-    known = [
-        v for result in load_results(site[0]) for v in result.verdicts if v.comparison and math.isfinite(v.trial.low)
-    ]
-    bands = [values for tag, values in page.tags if tag == "rect" and values.get("class") == "band"]
+def test_the_papers_noise_is_drawn_where_it_is_known(site, fig5) -> None:
+    (result,) = load_results(site[0], [FIG5])
+    known = [verdict for verdict in result.verdicts if verdict.comparison and math.isfinite(verdict.trial.low)]
 
-    assert len(bands) == len(known) > 3
+    assert len(fig5.all("rect", class_="band")) == len(known) == 3
 
 
-def test_the_scale_and_the_deviations_are_said(page) -> None:
-    assert "not the paper\N{RIGHT SINGLE QUOTATION MARK}s set-up" in page.text
-    assert "Symmetric: the pair acts on both branches" in page.text
-    assert "training.epochs 100 10" in page.text
-    assert "evaluated with 8,000 labelled training images" in page.text
+def test_the_title_says_what_was_found() -> None:
+    assert headline(["supported", "supported"]) == "both claims supported"
+    assert headline(["undecided"] * 3) == "all 3 claims undecided"
+    assert headline(["undecided", "supported", "contradicted"]) == "1 claim supported, 1 contradicted, 1 undecided"
+    assert headline(["contradicted"]) == "1 claim contradicted"
+    assert headline([]) == "no claims"
 
 
-def test_it_says_where_training_did_not_beat_the_untrained_backbone(site, page) -> None:
+def test_the_scale_and_the_deviations_are_said(fig5) -> None:
+    assert "Scale demo: not the paper\N{RIGHT SINGLE QUOTATION MARK}s set-up" in fig5.text
+    assert "Symmetric: the pair acts on both branches" in fig5.text
+    assert "training.epochs 100 10" in fig5.text
+    assert "evaluated with 8,000 labelled training images" in fig5.text
+
+
+def test_epochs_and_precision_are_said_where_the_base_was_collected(site) -> None:
+    (result,) = load_results(site[0], [FIG2])
+    base = {"training.epochs": 10, "training.precision": "float32"}
+
+    assert not section(result).trained
+    result.spec["base"] = base
+    assert section(result).trained == "10 epochs in float32"
+    del base["training.epochs"]
+    assert section(result).trained == "float32"
+
+
+def test_it_says_where_training_did_not_beat_the_untrained_backbone(site, fig5) -> None:
     (result,) = load_results(site[0], [FIG5])
     rows = result.frame.query("metric == 'linear_top1'")
     reference = rows.query("role == 'reference'")["value"]
     means = rows.query("role == 'cell'").groupby("label")["value"].mean()
-    below = (means <= reference.mean() + reference.sem() * 4.302652729911275).sum()
+    below = (means <= reference.mean() + reference.sem() * T_3).sum()
 
     assert 0 < below < 9
-    assert f"Training did not beat it in {below} of 9 cells" in page.text
+    assert f"Training did not beat it in {below} of 9 cells" in fig5.text
 
 
-def test_every_command_is_there(site, page) -> None:
-    for path in site[0].glob("*.json"):
-        for cell in json.loads(path.read_text())["cells"]:
-            for run in cell["runs"]:
-                assert " ".join(run["command"].split()) in page.text
+def test_training_curves_are_small_multiples_on_shared_axes(fig2, fig5) -> None:
+    drawings = [values["aria-label"] or "" for values in fig2.all("svg", role="img")][1:]
+
+    assert "Training loss, 2 cells" in fig2.text
+    assert [text.partition(":")[0] for text in drawings] == ["stop_gradient=true", "stop_gradient=false"] * 2
+    assert all("Mean over 3 seeds: from" in text for text in drawings)
+    assert "Training loss, 9 cells" in fig5.text
 
 
-def test_no_outside_asset_and_no_script(site, page) -> None:
-    text = site[1].read_text(encoding="utf-8")
+def test_failed_collapsed_and_missing_runs_are_shown_as_such(failed) -> None:
+    page = Page.read(failed / f"grids/{FIG2}.demo.html")
+    results = json.loads((failed.parent / f"results/{FIG2}.demo.json").read_text())
+    run_id = results["cells"][0]["runs"][1]["run_id"]
+    cell_id = results["cells"][0]["cell_id"]
 
-    assert page.assets == []
-    assert not [link for link in page.links if re.match(r"\w+:|//", link)]
-    assert not re.findall(r"@import|url\((?!#)", text)
-    assert "<script" not in text
-    assert "default-src 'none'" in text
-    namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert set(re.findall(r"https?://[^\s\"'<>]+", text)) <= namespaces
-
-
-def test_no_dead_link_and_no_id_twice(site, page) -> None:
-    folder = site[1].parent
-
-    assert page.links
-    for link in page.links:
-        if link.startswith("#"):
-            assert link[1:] in page.ids, link
-        else:
-            assert (folder / link).is_file(), link
-    assert len(page.ids) == len(set(page.ids))
-    text = site[1].read_text(encoding="utf-8")
-    for target in re.findall(r"url\(#([^)]+)\)|xlink:href=\"#([^\"]+)\"", text):
-        assert (target[0] or target[1]) in page.ids
-    labels = [values.get("aria-labelledby") for _, values in page.tags if values.get("aria-labelledby")]
-    assert set(labels) <= set(page.ids)
+    assert "stop_gradient=true 1 of 3 failed 1 of 3 planned 1 of 3" in page.text
+    assert "stop_gradient=false 3 of 3 collapsed 3 " in page.text
+    assert "Failed stop_gradient=True, seed 1 RuntimeError: disk is full" in page.text
+    assert "Collapsed stop_gradient=False, seeds 0 , 1 , 2" in page.text
+    assert f"../runs/{FIG2}.demo/{cell_id}.html#{run_id}" in page.links
+    assert "7 done, 1 failed, 1 planned" in page.text
+    assert "2 of 3 cells done, 1 failed" in page.text
 
 
-def test_elements_are_closed_in_order(page) -> None:
-    assert page.open == []
-
-
-def test_it_can_be_read_without_eyes(page) -> None:
-    tags = [tag for tag, _ in page.tags]
-    figures = [values for tag, values in page.tags if tag == "svg" and values.get("role") == "img"]
-
-    assert page.tags[0] == ("html", {"lang": "en-GB"})
-    assert {"header", "main", "footer", "h1"} <= set(tags)
-    assert tags.count("h1") == 1
-    assert all(values.get("scope") in ("col", "row") for tag, values in page.tags if tag == "th")
-    assert any("Best of ours: " in (values["aria-label"] or "") for values in figures)
-    assert any("spread of z" in (values["aria-label"] or "") for values in figures)
-    headings = [int(tag[1]) for tag in tags if re.fullmatch(r"h[1-6]", tag)]
-    assert all(later <= earlier + 1 for earlier, later in itertools.pairwise(headings))
-    scrolled = [values for tag, values in page.tags if values.get("class") in ("scroll", "plate", "scroll commands")]
-    assert all(values.get("tabindex") == "0" and values.get("role") == "region" for values in scrolled)
-
-
-def _luminance(color: str) -> float:
-    color = color if len(color) == 7 else "#" + "".join(2 * sign for sign in color[1:])
-    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_colours_have_the_contrast_of_wcag_aa(site) -> None:
-    text = site[1].read_text(encoding="utf-8")
-    themes = [
-        dict(re.findall(r"--([\w-]+): (#[0-9a-fA-F]{3,6});", block)) for block in re.findall(r":root \{([^}]*)\}", text)
-    ]
-    pairs = [(ink, ground) for ink in ("ink", "muted", "link") for ground in ("paper", "card", "tint")]
-    pairs += [("warn-ink", "warn"), ("yes", "yes-bg"), ("no", "no-bg"), ("open", "open-bg"), ("none", "none-bg")]
-
-    assert len(themes) == 3  # light, dark, print
-    for theme in themes:
-        for ink, ground in pairs:
-            high, low = sorted([_luminance(theme[ink]), _luminance(theme[ground])], reverse=True)
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
-
-
-def test_the_same_results_give_the_same_bytes(site, tmp_path) -> None:
-    results, index = site
-
-    write_site(results, tmp_path)
-
-    first = {path.relative_to(index.parent): path.read_bytes() for path in index.parent.rglob("*") if path.is_file()}
-    second = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert first == second
-    assert len(first) == 1 + 2 * 6
-
-
-HOSTILE = "<script>alert('1')</script>&\"'"
-
-
-def test_everything_that_a_user_writes_is_escaped(tmp_path) -> None:
-    folder = write_results(tmp_path / "results", scales=["demo"])
-    path = folder / f"{FIG2}.demo.json"
-    grid = json.loads(path.read_text())
-    for key in ("title", "question", "note"):
-        grid[key] = f"{key} {HOSTILE}"
-    grid["paper"] |= {"locus": HOSTILE, "key": HOSTILE}
-    grid["claims"][0] |= {"says": HOSTILE, "locus": HOSTILE}
-    grid["claims"][1]["not_testable"] = {"demo": HOSTILE}
-    grid["deviations"] = [{"key": HOSTILE, "paper": HOSTILE, "ours": [HOSTILE]}]
-    for cell in grid["cells"]:
-        cell["label"] = f"{cell['label']} {HOSTILE}"
-        for run in cell["runs"]:
-            run["command"] = HOSTILE
-    grid["cells"][1]["runs"][0]["state"] = HOSTILE
-    path.write_text(json.dumps(grid))
-    runs = folder / "runs.csv"
-    rows = list(csv.reader(io.StringIO(runs.read_text())))
-    rows = [rows[0], *([*row[:4], HOSTILE, *row[5:]] for row in rows[1:])]
-    with runs.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-    index = write_site(folder, tmp_path / "out", [FIG2])
-
-    text = index.read_text(encoding="utf-8")
-    assert "<script" not in text
-    assert "alert" in text
-    page = Page(text)
-    assert not [tag for tag, _ in page.tags if tag == "script"]
-    assert not [key for _, values in page.tags for key in values if key.startswith("on")]
-    assert page.text.count(HOSTILE) > 10
-    assert "<script" not in (index.parent / f"figures/{FIG2}.demo.svg").read_text(encoding="utf-8")
-
-
-def test_latex_is_escaped_and_complete(site) -> None:
-    text = (site[1].parent / f"tables/{FIG2}.demo.tex").read_text(encoding="utf-8")
-
-    assert tex_text("a_b & 5 % \\ {x} $y$ #1 ~ ^") == (
-        r"a\_b \& 5 \% \textbackslash{} \{x\} \$y\$ \#1 \textasciitilde{} \textasciicircum{}"
-    )
-    for command in ("\\toprule", "\\midrule", "\\bottomrule", "stop\\_gradient=true"):
-        assert command in text
-    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len({line.count(" & ") for line in rows}) == 1
-    assert text.isascii()
-
-
-def test_the_comparisons_are_all_in_a_table(site) -> None:
-    table = pd.read_csv(site[1].parent / f"tables/{FIG5}.demo.claims.csv")
-
-    assert table.groupby("claim").size().to_dict() == {"C1": 6 * 3, "C1b": 4, "C3": 1}
-
-
-def test_failed_collapsed_and_missing_runs_are_named(tmp_path) -> None:
-    folder = write_results(tmp_path / "results", scales=["demo"])
-    path = folder / f"{FIG2}.demo.json"
-    grid = json.loads(path.read_text())
-    grid["cells"][0]["runs"][1].update(state="failed", outcome=None)
-    gone = grid["cells"][0]["runs"][1]["run_id"]
-    path.write_text(json.dumps(grid))
-    runs = folder / "runs.csv"
-    runs.write_text("\n".join(line for line in runs.read_text().splitlines() if gone not in line))
-
-    text = Page(write_site(folder, tmp_path / "out", [FIG2]).read_text(encoding="utf-8")).text
-
-    assert "Failed : stop_gradient=True, seed 1" in text
-    assert "Collapsed : stop_gradient=False, seeds 0, 1, 2" in text
-    assert "8 done, 1 failed" in text
-    assert "2 of 3" in text
-
-
-def test_bad_input_writes_nothing(tmp_path) -> None:
-    folder = write_results(tmp_path / "results", scales=["demo"])
-    (folder / "runs.csv").write_text("schema_version\n")
-
-    with pytest.raises(InputError):
-        write_site(folder, tmp_path / "out")
-
-    assert not (tmp_path / "out").exists()
+def test_cost_is_compared_with_its_estimate_once_all_is_done(fig2, failed) -> None:
+    assert "Spent 11 core-minutes, 5 % less than estimated" in fig2.text
+    assert "than estimated" not in Page.read(failed / f"grids/{FIG2}.demo.html").text
 
 
 def test_an_unknown_cost_and_a_missing_setting_have_words(tmp_path) -> None:
@@ -319,11 +210,73 @@ def test_an_unknown_cost_and_a_missing_setting_have_words(tmp_path) -> None:
     ]
     path.write_text(json.dumps(grid))
 
-    text = Page(write_site(folder, tmp_path / "out", [FIG2]).read_text(encoding="utf-8")).text
+    write_site(folder, tmp_path / "out", [FIG2])
 
+    text = Page.read(tmp_path / f"out/grids/{FIG2}.demo.html").text
     assert "Estimated unknown" in text
     assert "data.train_images all 5000" in text
     assert "optimizer.trust_coefficient 0.001 \N{EN DASH}" in text
+
+
+def test_one_leads_to_the_next(fig5, fig2) -> None:
+    assert fig5.all("a", rel="next") == [{"rel": "next", "href": f"{FIG2}.demo.html"}]
+    assert fig5.all("a", rel="prev") == []
+    assert fig2.all("a", rel="prev") == [{"rel": "prev", "href": f"{FIG5}.demo.html"}]
+    assert "../index.html" in fig2.links
+
+
+def test_the_twin_has_what_the_page_has(site, failed) -> None:
+    (result,) = load_results(site[0], [FIG5])
+    content = json.loads((site[1] / f"grids/{FIG5}.demo.json").read_text())
+    runs = pd.read_csv(site[0] / "runs.csv")
+
+    for verdict, claim in zip(result.verdicts, content["claims"], strict=True):
+        assert claim["verdict"] == verdict.verdict
+        for key in ("estimate", "low", "high", "margin", "n", "adjusted"):
+            assert claim[key] == (getattr(verdict, key) if math.isfinite(getattr(verdict, key)) else None)
+        assert claim["paper"]["words"] == verdict.trial.words
+    assert len(content["comparisons"]) == 6 * 3 + 4 + 1
+    for cell in content["cells"]:
+        values = runs[(runs["cell_id"] == cell["cell_id"]) & (runs["metric"] == "linear_top1")]
+        assert cell["metrics"]["linear_top1"]["mean"] == pytest.approx(values["value"].mean())
+        assert [run["values"]["linear_top1"] for run in cell["runs"]] == values["value"].tolist()
+        assert (site[1] / "grids" / cell["page"]).is_file()
+        assert all(run["page"] == f"{cell['page']}#{run['run_id']}" for run in cell["runs"])
+    assert all((site[1] / "grids" / name).is_file() for name in content["files"])
+    text = (failed / f"grids/{FIG2}.demo.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["cells"][0]["runs"][1]["values"]["linear_top1"] is None
+    assert json.loads(text)["progress"]["cells"] == {"failed": 1, "done": 2}
+
+
+def test_no_infinity_gets_into_the_twin(site) -> None:
+    (result,) = load_results(site[0], [FIG5])
+    one_seed = result.frame[result.frame["seed"] == 0]
+    made = section(type(result)(**{**vars(result), "frame": one_seed}))
+
+    content = json.loads(twin(made, card(made, ""), []), parse_constant=pytest.fail)
+
+    assert content["claims"][0]["low"] is None
+    assert content["cells"][0]["metrics"]["linear_top1"]["half_width"] is None
+
+
+def test_latex_is_escaped_and_complete(site) -> None:
+    text = (site[1] / f"tables/{FIG2}.demo.tex").read_text(encoding="utf-8")
+
+    assert tex_text("a_b & 5 % \\ {x} $y$ #1 ~ ^") == (
+        r"a\_b \& 5 \% \textbackslash{} \{x\} \$y\$ \#1 \textasciitilde{} \textasciicircum{}"
+    )
+    for command in ("\\toprule", "\\midrule", "\\bottomrule", "stop\\_gradient=true"):
+        assert command in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({line.count(" & ") for line in rows}) == 1
+    assert text.isascii()
+
+
+def test_the_comparisons_are_all_in_a_table(site) -> None:
+    table = pd.read_csv(site[1] / f"tables/{FIG5}.demo.claims.csv")
+
+    assert table.groupby("claim").size().to_dict() == {"C1": 6 * 3, "C1b": 4, "C3": 1}
 
 
 def test_the_cell_table_joins_the_paper(site) -> None:
@@ -332,4 +285,11 @@ def test_the_cell_table_joins_the_paper(site) -> None:
 
     assert table["paper_value"].tolist() == [56.3]
     assert table["planned"].tolist() == [3]
-    assert Path(site[1]).name == "index.html"
+
+
+def test_figures_say_what_they_show(fig2, fig5) -> None:
+    first = [page.all("svg", role="img")[0]["aria-label"] or "" for page in (fig5, fig2)]
+
+    assert "Best of ours: " in first[0]
+    assert "spread of z" in first[1]
+    assert re.search(r"@font-face\{font-family:\"DejaVu Sans\"", fig5.source)

@@ -93,10 +93,13 @@ def report(
     scale: Annotated[str | None, typer.Option(help="The scale to collect; needed with GRID.")] = None,
     store: StoreDir = Path("runs"),
     results: ResultsDir = Path("results"),
-    site: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("site"),
+    site: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("site"),
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="Also one HTML file, report.html, without the pages of runs.")
+    ] = False,
     seeds: Seeds = None,
 ) -> None:
-    """Write the page: each figure beside the paper's, and a verdict on each claim."""
+    """Write the report: each figure beside the paper's, a verdict on each claim, the runs behind each number."""
     with told():
         if grids and scale is None:
             raise UserError(["--scale: missing; it says which runs of the grids to collect"])
@@ -105,10 +108,10 @@ def report(
         names: list[str] | None = None
         if grids and scale:
             names, _ = _collect(grids, scale, seeds, store, results)
-        from reports.page import write_site
+        from reports.site import SINGLE_FILE, write_site
 
-        page: Any = write_site(results, site, names)
-    say(f"look at {page}")
+        page: Any = write_site(results, site, names, single_file=single_file)
+    say(f"look at {page}" + (f", or at {site / SINGLE_FILE} alone" if single_file else ""))
 
 
 def _collect(names: list[str], scale: str, seeds: str | None, store: Path, results: Path) -> tuple[list[str], Summary]:

@@ -1,0 +1,78 @@
+"""The font of the figures, cut down to the characters that are used, as ``@font-face`` rules that carry it along.
+
+The font is DejaVu Sans, which matplotlib brings. Its licence (https://dejavu-fonts.github.io/License.html, after
+Bitstream Vera's) allows to modify, embed and distribute it, as long as copyright and permission notice go with it:
+they stay in the names of every subset.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import matplotlib as mpl
+from fontTools import subset
+from fontTools.ttLib import TTFont
+
+FAMILY = "DejaVu Sans"
+REGULAR, BOLD = 400, 700
+
+_FILES = {REGULAR: "DejaVuSans.ttf", BOLD: "DejaVuSans-Bold.ttf"}
+_NAMES = (0, 1, 2, 4, 5, 6, 13, 14)  # what it is called, copyright, licence
+_TEXT = re.compile(r"<text\b([^>]*)>(.*?)</text>", re.DOTALL)
+
+
+def face_css(texts: Iterable[str]) -> str:
+    """The ``@font-face`` rules, regular and bold, of one subset for all the texts of a page; they end in a newline.
+
+    ``texts`` are the texts themselves, or whole SVGs: markup adds some letters, and nothing is missing. The family is
+    ``FAMILY``, which a style sheet must not name for other text: the subset has the characters of ``texts`` alone.
+    """
+    characters = frozenset().union(*texts)
+    return _rules(dict.fromkeys(_FILES, characters))
+
+
+def figure_css(svg: str) -> str:
+    """The ``@font-face`` rules for the texts of one SVG: regular and bold, each with its own characters, as used."""
+    used: dict[int, frozenset[str]] = dict.fromkeys(_FILES, frozenset())
+    for attributes, text in _TEXT.findall(svg):
+        weight = BOLD if "font-weight: 700" in attributes else REGULAR
+        used[weight] |= frozenset(html.unescape(text))
+    return _rules(used)
+
+
+def _rules(characters: Mapping[int, frozenset[str]]) -> str:
+    return "".join(
+        f'@font-face{{font-family:"{FAMILY}";font-weight:{weight};'
+        f'src:url("data:font/woff2;base64,{base64.b64encode(_woff2(weight, found)).decode()}") format("woff2")}}\n'
+        for weight, found in characters.items()
+        if found
+    )
+
+
+@cache
+def _woff2(weight: int, characters: frozenset[str]) -> bytes:
+    """A face with these characters alone, as WOFF2; the same for the same characters, in every process."""
+    options = subset.Options(
+        flavor="woff2",
+        recalc_timestamp=False,
+        hinting=False,  # screens that show SVG do without, and it is half of the size
+        layout_features=["kern", "liga"],  # what matplotlib's own layout uses
+        name_IDs=list(_NAMES),
+        notdef_outline=True,
+    )
+    options.drop_tables += ["FFTM", "MATH"]
+    path = Path(mpl.get_data_path()) / "fonts" / "ttf" / _FILES[weight]
+    with TTFont(path, recalcTimestamp=False) as font:
+        worker = subset.Subsetter(options)
+        worker.populate(unicodes=sorted(map(ord, characters)))
+        worker.subset(font)
+        font.flavor = "woff2"
+        buffer = io.BytesIO()
+        font.save(buffer, reorderTables=True)
+    return buffer.getvalue()

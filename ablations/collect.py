@@ -89,7 +89,7 @@ def collect(
     listed = [{"path": path, "what": what} for path, what in sorted(set(problems))]
     _write_json(results_dir / "problems.json", {"schema_version": SCHEMA_VERSION, "problems": listed})
     if has_news:
-        collected.keep(reader.read_from, others - reader.asked)
+        collected.keep(reader.records, others - reader.asked)
     num_runs = sum(len(of_grid.every) for of_grid in asked.values())
     num_done = sum(state is State.DONE for of_grid in states.values() for state in of_grid.values())
     return Summary(num_done, num_runs, len(reader.fresh), list(reader.problems()))
@@ -169,7 +169,7 @@ def _write_provenance(table: PartedTable, reader: RunReader, others: set[str]) -
     if others and not table.stamp:
         table.scan()
     parts: dict[str, Rows | None] = {run_id: None for run_id in table.runs if run_id in others}
-    parts |= {run_id: None for run_id, (_, record) in reader.read_from.items() if record.is_there}
+    parts |= dict.fromkeys(reader.records)
     parts |= {run_id: partial(_line, line) for run_id, line in reader.fresh.items()}
     return table.rewrite(sorted(parts.items()))
 

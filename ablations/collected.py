@@ -1,6 +1,6 @@
 """What was read of runs when they were collected last, kept beside the tables so that it need not be read again.
 
-``<results>/.collected/runs.json`` can be deleted at any time. It is believed only if it is whole, of this version and
+``<results>/.collected/runs.json`` can be deleted at any time. It is believed only if it is whole, of this code and
 this store, and belongs to the tables that lie beside it; of each run, only while its files are those of then.
 """
 
@@ -9,20 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ablations.parts import PartedTable, replace
 from ablations.run_records import RunRecord
-from ablations.signatures import log_signature
+from ablations.signatures import signature
 from ablations.store import RunFacts, Store
-
-VERSION = 1
-"""Raised with every change of what is read of a run, or of how the tables are made from it."""
 
 FOLDER = ".collected"
 _FACTS = ("has_result", "has_error", "error_time", "queued", "queued_time")
-_FIELDS = ("is_anothers", "result", "evaluations", "num_threads", "problems", "curve_problems", "logs")
+_FIELDS = ("names", "signed", "is_anothers", "result", "evaluations", "num_threads", "problems", "curve_problems")
 
 Entry = Mapping[str, Any]
 
@@ -36,28 +34,22 @@ class Collected:
         self._tables = tables
         self._entries: dict[str, Entry] = self._load()
 
-    def recall(self, run_id: str, signature: str | None) -> RunRecord | None:
-        """The record of a run whose files have this signature; None if they have to be read."""
+    def recall(self, run_id: str) -> RunRecord | None:
+        """The record of a run; None if its files are not those that were read, so that they have to be read again."""
         entry = self._entries.get(run_id)
-        if entry is None or signature is None or entry["signature"] != signature:
-            return None
-        if any(log_signature(self._root / path) != seen for path, seen in entry["logs"].items()):
+        if entry is None or signature(f"{self._root}/{run_id}", entry["names"]) != entry["signed"]:
             return None
         facts = RunFacts(evaluations=frozenset(entry["evaluations"]), **{name: entry[name] for name in _FACTS})
-        return RunRecord(facts, is_there=True, **{name: entry[name] for name in _FIELDS})
+        return RunRecord(facts, **{name: entry[name] for name in _FIELDS})
 
-    def keep(self, records: Mapping[str, tuple[str | None, RunRecord]], others: Collection[str]) -> None:
+    def keep(self, records: Mapping[str, RunRecord], others: Collection[str]) -> None:
         """Write down what is known by now of these runs, and what was known of ``others``; call after the tables."""
         entries = {run_id: self._entries[run_id] for run_id in others if run_id in self._entries}
-        entries |= {
-            run_id: _entry(signature, record)
-            for run_id, (signature, record) in records.items()
-            if signature is not None and None not in record.logs.values()
-        }
+        entries |= {run_id: _entry(record) for run_id, record in records.items() if record.names}
         tables = {table.path.name: {"stamp": table.stamp, "lengths": table.lengths} for table in self._tables}
-        content = {"version": VERSION, "store": str(self._root.resolve()), "tables": tables, "runs": entries}
+        content = {"version": _version(), "store": str(self._root.resolve()), "tables": tables, "runs": entries}
         body = json.dumps(content, separators=(",", ":")).encode()
-        (self._path.parent).mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         (self._path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         replace(self._path, [_digest(body), b"\n", body])
 
@@ -69,7 +61,7 @@ class Collected:
         if digest != _digest(body):
             return {}
         content = json.loads(body)
-        if content["version"] != VERSION or content["store"] != str(self._root.resolve()):
+        if content["version"] != _version() or content["store"] != str(self._root.resolve()):
             return {}
         noted = content["tables"]
         are_same = [table.recall(**noted[table.path.name]) for table in self._tables]
@@ -77,9 +69,18 @@ class Collected:
         return entries
 
 
-def _entry(signature: str, record: RunRecord) -> Entry:
+def _entry(record: RunRecord) -> Entry:
     facts = {name: getattr(record.facts, name) for name in _FACTS}
-    return {"signature": signature, **facts, **{name: getattr(record, name) for name in _FIELDS}}
+    return facts | {name: getattr(record, name) for name in _FIELDS}
+
+
+@cache
+def _version() -> str:
+    """A hash of this package's code: whatever changes in it may change what is read of a run, or how it is kept."""
+    content = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        content.update(path.read_bytes())
+    return content.hexdigest()
 
 
 def _digest(body: bytes) -> bytes:

@@ -9,7 +9,6 @@ from typing import Any
 
 from ablations.collected import Collected
 from ablations.run_records import RunRecord, read
-from ablations.signatures import run_signature
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 
@@ -24,22 +23,21 @@ class RunReader(Store):
         self._collected = collected
         self._entries = {path.name: path for path in store.root.iterdir()} if store.root.is_dir() else {}
         self.asked: set[str] = set()
-        self.read_from: dict[str, tuple[str | None, RunRecord]] = {}  # with the signature of what was read
+        self.records: dict[str, RunRecord] = {}  # of the runs that were asked for and are there
         self.fresh: dict[str, dict[str, Any]] = {}  # line of provenance.jsonl, of the runs that were read anew
 
     def record(self, spec: RunSpec) -> RunRecord:
         """What is known of a run."""
         run_id = spec.run_id
-        if run_id not in self.read_from:
+        if run_id not in self.records:
             self.asked.add(run_id)
             if run_id not in self._entries:
                 return RunRecord()
-            signature = run_signature(self.run_dir(run_id))
-            record = self._collected.recall(run_id, signature)
+            record = self._collected.recall(run_id)
             if record is None:
                 record, self.fresh[run_id] = read(self, spec)
-            self.read_from[run_id] = (signature, record)
-        return self.read_from[run_id][1]
+            self.records[run_id] = record
+        return self.records[run_id]
 
     def state(self, spec: RunSpec, now: float | None = None) -> State:
         """Where a run stands; FAILED if its folder belongs to another configuration."""
@@ -47,11 +45,11 @@ class RunReader(Store):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """(path, what) of all that is wrong with the runs that were asked for, and what in the store is no run."""
-        for run_id, (_, record) in self.read_from.items():
+        for run_id, record in self.records.items():
             for name, what in (*record.problems, *record.curve_problems):
                 yield str(self.run_dir(run_id) / name), what
         for name, path in sorted(self._entries.items()):
-            if name not in self.read_from and name[0] != ".":
+            if name not in self.records and name[0] != ".":
                 if not path.is_dir():
                     yield str(path), "no folder of a run, which is all that a store holds"
                 elif not _RUN_ID.fullmatch(name):

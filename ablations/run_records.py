@@ -11,7 +11,7 @@ from typing import Any
 from ablations import queued
 from ablations.plan import Measured
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
-from ablations.signatures import log_signature
+from ablations.signatures import is_fresh, names_of, signature
 from ablations.slurm import submissions
 from ablations.spec import RunSpec
 from ablations.store import RunFacts, State, Store, state
@@ -31,14 +31,16 @@ class RunRecord:
     """What results tell of a run, apart from its curve and its provenance."""
 
     facts: RunFacts = field(default_factory=RunFacts)  # without contents
-    is_there: bool = False  # whether there is a folder
     is_anothers: bool = False  # it holds another configuration than its name says
-    result: Mapping[str, Any] = field(default_factory=dict)  # the scalars of result.json
+    result: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what tables tell of result.json; empty if that is not usable
     evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what tables tell of them, by eval id
     num_threads: int | None = None  # of the last attempt
     problems: list[Problem] = field(default_factory=list)
     curve_problems: list[Problem] = field(default_factory=list)
-    logs: dict[str, str | None] = field(default_factory=dict)  # by path within the store: their signatures
+    names: list[str] = field(default_factory=list)  # of files that were read; none if that is not to be remembered
+    signed: str = ""  # their signature before they were read
 
     def state(self, spec: RunSpec, now: float) -> State:
         """Where the run stands that needs the evaluations of ``spec``."""
@@ -56,6 +58,8 @@ class RunRecord:
 def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
     """What a run's folder holds, and the run's line of ``provenance.jsonl``."""
     folder = store.run_dir(spec.run_id)
+    names = names_of(folder)
+    signed = signature(folder, names)
     problems: list[Problem] = []
     try:
         facts = store.facts(spec.run_id)
@@ -76,7 +80,11 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
     }
     attempts = _attempts(folder, problems)
     logs = _logs(store, attempts, folder)
-    signatures = {str(path.relative_to(store.root)): log_signature(path) for path in logs}
+    if names and logs:
+        names_of_logs = [f"../{path.relative_to(store.root)}" for path in logs]
+        names, signed = names + names_of_logs, f"{signed}\n{signature(folder, names_of_logs)}"
+    if is_fresh(signed):
+        names = []
     record = RunRecord(
         facts=RunFacts(
             has_result=facts.has_result and bool(result),
@@ -89,13 +97,13 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
             last_sign_of_life=facts.last_sign_of_life,
             owner_is_dead=facts.owner_is_dead,
         ),
-        is_there=True,
         is_anothers=is_anothers,
-        result=_scalars(result),
+        result={key: result[key] for key in _KEPT if key in result},
         evaluations={name: {key: content.get(key) for key in _SCORE} for name, content in scores.items()},
         num_threads=_num_threads(attempts),
         problems=problems,
-        logs=signatures,
+        names=names,
+        signed=signed,
     )
     line = {
         "schema_version": SCHEMA_VERSION,
@@ -110,6 +118,7 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
 
 _SCORE = ("top1", "top5", "num_labels", "num_test", "duration_s")
 _EVALUATION = {"top1": True, "top5": False, "num_labels": True, "num_test": True}
+_KEPT = ("outcome", "duration_s", "z_std_images", *RUN_METRICS, *CONTRASTIVE_METRICS)
 _RESULT = {"z_std_images": True} | dict.fromkeys(RUN_METRICS, True) | dict.fromkeys(CONTRASTIVE_METRICS, False)
 """Numbers that the tables take from a file, or null, and whether they must be there."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ablations import queued
 
@@ -15,49 +13,41 @@ FRESH_NS = 2_000_000_000
 """A file written less than so long ago may be written again without its time showing it."""
 
 _FILES = frozenset(("spec.json", "result.json", "metrics.jsonl", "provenance.json", "error.txt"))
-_NAME = operator.attrgetter("name")
 
 
-def run_signature(folder: Path) -> str | None:
-    """That of all files of a run that the results tell of.
+def names_of(folder: Path) -> list[str]:
+    """What is read of a run: its folder (""), those within, and files. Empty where somebody works on it just now.
 
-    None where it says nothing: somebody works on the run or has just written to it, or the folder cannot be listed.
+    A file that comes or goes shows in the time of its folder.
     """
-    stats: list[tuple[str, os.stat_result]] = []
     try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=_NAME)
-        for entry in found:
-            if entry.name == "claim":
-                return None
-            stats += [(path.name, path.stat()) for path in _read_of(entry)]
+        there = os.listdir(folder)  # noqa: PTH208 - ten thousand runs are listed at a time
     except OSError:
-        return None
-    return _text(stats)
+        return []
+    if "claim" in there:
+        return []
+    names = ["", *sorted(_FILES.intersection(there))]
+    if queued.RECORD.parts[0] in there:
+        names += [queued.RECORD.parts[0], str(queued.RECORD)]
+    if "evals" in there:
+        names += ["evals", *sorted(f"evals/{path.name}" for path in (folder / "evals").glob("*.json"))]
+    return names
 
 
-def _read_of(entry: os.DirEntry[str]) -> Sequence[Any]:
-    """The files that are read of an entry in a run's folder."""
-    if entry.name in _FILES:
-        return (entry,)
-    if entry.name == queued.RECORD.parts[0]:
-        return (Path(entry) / queued.RECORD.name,)
-    if entry.name != "evals":
-        return ()
-    with os.scandir(entry) as inner:
-        return sorted((each for each in inner if each.name.endswith(".json")), key=_NAME)
+def signature(folder: Path | str, names: Sequence[str]) -> str:
+    """Size, time and inode of each of these; of one that is not there, that alone."""
+    parts = []
+    for name in names:
+        try:
+            stat = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a hundred thousand files are looked at
+        except OSError:
+            parts.append("-")
+        else:
+            parts.append(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}")
+    return "\n".join(parts)
 
 
-def log_signature(path: Path) -> str | None:
-    """That of a log; empty where there is none, None where it has just been written to."""
-    try:
-        return _text([(path.name, path.stat())])
-    except OSError:
-        return ""
-
-
-def _text(stats: Sequence[tuple[str, os.stat_result]]) -> str | None:
-    newest = max((stat.st_mtime_ns for _, stat in stats), default=0)
-    if time.time_ns() - newest < FRESH_NS:
-        return None
-    return "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}" for name, stat in stats)
+def is_fresh(signed: str) -> bool:
+    """Whether something signed was written so lately that its signature says nothing."""
+    times = [int(part.split(" ")[1]) for part in signed.split("\n") if part not in ("", "-")]
+    return time.time_ns() - max(times, default=0) < FRESH_NS

@@ -83,9 +83,9 @@ def _facets(sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels) -> 
     if not encoding.facet:
         return [("", "")]
     ours, theirs = (known(side["facet"], encoding.facet, axes) for side in sides)
-    shared: list[tuple[str | None, str | None]] = [(level, level) for level in ours if level in theirs]
-    alone: list[list[str | None]] = [[level for level in one if (level, level) not in shared] for one in (ours, theirs)]
-    return [*shared, *itertools.zip_longest(*alone)]
+    shared = [level for level in ours if level in theirs]
+    left = itertools.zip_longest(*([level for level in one if level not in shared] for one in (ours, theirs)))
+    return [*((level, level) for level in shared), *((mine, printed) for mine, printed in left)]
 
 
 def _say_nothing(panel: Axes, why: str) -> None:

@@ -1,8 +1,9 @@
-"""A results folder with every grid of the repository, at its largest scale: values made up from the paper's numbers."""
+"""A results folder of the repository's grids, at their largest scales: values made up from the papers' numbers."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,28 @@ from fake_results import _write_csv
 
 from ablations.demand import demand
 from ablations.description import grid_json
-from ablations.grid import find_grids, load_grid
-from ablations.store import State, Store
+from ablations.grid import load_grid
+from ablations.store import State
 from reports.metrics import evaluation_metric
 from reports.papers import load_paper
 from reports.selectors import level_text
 
-RUNS = [
-    "schema_version",
-    "run_id",
-    "cell_id",
-    "seed",
-    "dataset",
-    "outcome",
-    "metric",
-    "value",
-    "num_labels",
-    "num_test",
-]
-CURVES = ["schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std"]
+RUNS = "schema_version run_id cell_id seed dataset outcome metric value num_labels num_test"
+CURVES = "schema_version run_id step epoch loss lr z_std"
 
 
-def write_every_grid(folder: Path) -> Path:
+def write_grids(folder: Path, names: Iterable[str]) -> Path:
     """All runs done; the paper's numbers, shrunk, with the noise of seeds. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     runs: dict[tuple[str, str], list[Any]] = {}
     curves: dict[tuple[str, int], list[Any]] = {}
-    for path in find_grids().values():
-        grid = load_grid(str(path))
+    for grid in map(load_grid, names):
         scale = next(name for name in ("imagenet", "cifar10", "mini", "demo") if name in grid.scales)
         asked = demand(grid, scale, None)
         done = {spec.run_id: State.DONE for spec in asked.every}
         planned = dict.fromkeys(done, State.PLANNED)
-        made = grid_json(grid, scale, asked, states=planned, outcomes={}, store=Store(folder / "no runs"))
+        made = grid_json(grid, scale, asked, states=planned, outcomes={}, measured=[], declared=None)
         paper = load_paper(made["paper"]["csv"], list(made["axes"])).query("role == 'cell'")
         metrics = dict.fromkeys(evaluation_metric(entry) for entry in made["evaluations"])
         for place, cell in enumerate(made["cells"]):
@@ -59,8 +48,8 @@ def write_every_grid(folder: Path) -> Path:
                     loss, spread = -0.1 * (place % 5 + 5) * step / 400, (0.9 - 0.15 * (place % 5)) / 128**0.5
                     curves[run["run_id"], step] = [1, run["run_id"], step, step / 40, loss, 0.06, spread]
         (folder / f"{grid.name}.{scale}.json").write_text(json.dumps(made), encoding="utf-8")
-    _write_csv(folder / "runs.csv", RUNS, list(runs.values()))
-    _write_csv(folder / "curves.csv", CURVES, list(curves.values()))
+    _write_csv(folder / "runs.csv", RUNS.split(), list(runs.values()))
+    _write_csv(folder / "curves.csv", CURVES.split(), list(curves.values()))
     return folder
 
 

@@ -78,7 +78,6 @@ def _read_quickly(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
                 dtype=dict.fromkeys(set(columns) & set(_TEXTS), "category"),
                 keep_default_na=False,
                 na_values=dict.fromkeys(numbers, _MISSING),
-                float_precision="round_trip",
             )
     except (ValueError, Warning):
         return None

@@ -24,6 +24,7 @@ _FIGURE_KEYS = {
     "lines": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
     "scatter": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
 }  # per kind: required keys, optional keys
+_RECORDED = ("step", "epoch", *CURVES)
 FIGURE_KINDS = tuple(_FIGURE_KEYS)
 
 Levels = dict[str, list[str]]
@@ -100,6 +101,8 @@ def figure_problems(
     if kind == "curves" and "panels" in figure:
         panels = figure["panels"] if isinstance(figure["panels"], list) else [figure["panels"]]
         problems += [f"figure.panels: no curve {p!r}{nearest(p, CURVES)}" for p in panels if p not in CURVES]
+    if kind == "curves" and figure.get("color") in _RECORDED:
+        problems.append(f"figure.color: the axis {figure['color']!r} has the name of a recorded curve; rename it")
     if kind == "scatter" and "x" in figure and figure["x"] not in (*axes, *metrics, NUM_PARAMETERS):
         problems.append(f"figure.x: {figure['x']!r}{nearest(figure['x'], (*axes, *metrics, NUM_PARAMETERS))}")
     if "within" in figure and "within" in optional:

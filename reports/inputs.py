@@ -248,12 +248,16 @@ def _join(spec: Mapping[str, Any], tables: _Tables, paper: pd.DataFrame) -> Grid
 
 
 def _curves(planned: pd.DataFrame, tables: _Tables) -> pd.DataFrame:
-    """The steps of every run beside what was planned; millions of rows are not joined by comparing texts."""
+    """The steps of every run beside what was planned; millions of rows are not joined by comparing texts.
+
+    An axis with the name of a recorded column, as ``loss`` in simclr_table4_loss_functions, gives way to that.
+    """
     run_ids = planned["run_id"].tolist()
     lengths = [len(tables.rows_of_curves.get(run_id, _NO_ROWS)) for run_id in run_ids]
     left = planned.take(np.repeat(np.arange(len(planned)), lengths)).reset_index(drop=True)
     steps = tables.curves.take(_places(tables.rows_of_curves, run_ids)).reset_index(drop=True)
-    return pd.concat([left, steps.drop(columns=["schema_version", "run_id"])], axis=1)
+    recorded = steps.drop(columns=["schema_version", "run_id"])
+    return pd.concat([left.drop(columns=left.columns.intersection(recorded.columns)), recorded], axis=1)
 
 
 def _places(rows: Rows, run_ids: Iterable[str]) -> npt.NDArray[np.intp]:

@@ -10,9 +10,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from fake_results import write_results
+from made_up_grids import write_grids
 from matplotlib.colors import to_rgba
 
 from reports.agreement import rank_agreement
+from reports.checks import figure_problems
 from reports.figures import describe, draw
 from reports.inputs import GridResult, load_results
 from reports.style import COLORS, REFERENCE, SEQUENTIAL, save, style, text_color
@@ -223,3 +225,14 @@ def test_the_style_is_used_inside_its_block_only() -> None:
     with style():
         assert mpl.rcParams["svg.fonttype"] == "none"
     assert mpl.rcParams["svg.fonttype"] == "path"
+
+
+def test_an_axis_named_like_a_curve_leaves_the_curves_as_they_were_recorded(tmp_path) -> None:
+    (result,) = load_results(write_grids(tmp_path, ["simclr_table4_loss_functions"]))
+
+    assert "loss" in result.axes
+    assert result.curves["loss"].dtype == float
+    assert not result.curves.columns.duplicated().any()
+    assert describe(result)
+    problems = figure_problems({"kind": "curves", "color": "loss", "panels": ["z_std"]}, result.axes, ["m"], {})
+    assert problems == ["figure.color: the axis 'loss' has the name of a recorded curve; rename it"]

@@ -103,3 +103,9 @@ def test_a_frame_that_lacks_columns_is_told_all_of_them(result) -> None:
         plot(result.frame, result.paper, {"kind": "bars", "x": "stop_gradient"}, result.axes)
     with pytest.raises(InputError, match="series: no column 'loss'"):
         plot(result.frame, result.paper, {"kind": "curves", "color": "stop_gradient", "panels": ["loss"]}, result.axes)
+
+
+@pytest.mark.parametrize("command", ["figure", "diff"])
+def test_the_commands_have_help(ablate: Ablate, command) -> None:
+    assert command in ablate("--help").output
+    assert ablate(command, "--help").exit_code == 0

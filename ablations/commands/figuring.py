@@ -113,7 +113,8 @@ def _print_grid(grid: GridDiff) -> None:
     if num_same := grid.count(SAME):
         say(f"  = {num_same} of {len(grid.cells)} cells have the same runs with the same values")
     if grid.num_rerun:
-        say(f"  {grid.num_rerun} runs of the same id have other values: something outside the configuration differs")
+        runs = "run has another value" if grid.num_rerun == 1 else "runs have other values"
+        say(f"  {grid.num_rerun} {runs} under the same id: something outside the configuration differs")
     others = [cell for cell in grid.cells if cell.mark != SAME]
     if others:
         shown = grid.shown

@@ -153,7 +153,8 @@ def override(config: Node, values: Mapping[str, object]) -> Node:
 
     Raises ConfigError naming every unknown key, with the nearest valid ones, and every value of the wrong type.
     """
-    valid = _keys(config.__class__)
+    kind: type = config.__class__
+    valid = _keys(kind)
     problems: list[str] = []
     for key, value in values.items():
         if key not in valid:

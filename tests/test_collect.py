@@ -222,6 +222,11 @@ def words_in_the_curve(folder: Path) -> None:
     (folder / "metrics.jsonl").write_text(text, encoding="utf-8")
 
 
+def no_lines(folder: Path) -> None:
+    path = folder / "metrics.jsonl"
+    path.write_text(f"{path.read_text().splitlines()[0]}\n[1]\n{{}}\n1, 2\n", encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("damage", "name", "told", "is_done"),
     [
@@ -244,6 +249,7 @@ def words_in_the_curve(folder: Path) -> None:
         (provenance_of_numbers, "provenance.json", "its attempts are left out", True),
         (no_curve, "metrics.jsonl", "cannot be read (No such file or directory); the run has no curve", True),
         (words_in_the_curve, "metrics.jsonl", "line 1 cannot be read; skipped", True),
+        (no_lines, "metrics.jsonl", "3 lines, the first of them line 2, cannot be read; skipped", True),
     ],
 )
 def test_no_damage_stops_a_collection(

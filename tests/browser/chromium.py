@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-ENABLE = "nox -s browser, which installs Chromium on Debian or Ubuntu as root, or: apt-get install chromium"
+ENABLE = "nox -s browser installs it on Debian or Ubuntu, as root; elsewhere put Chromium on PATH"
 ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     path = chromium.executable()
     if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no Chromium here; {chromium.ENABLE}")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no Chromium here: {chromium.ENABLE}")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -69,30 +69,28 @@ def collect(
     reader = RunReader(store, collected)
     asked = {grid.name: demand(grid, scale, reader, seeds) for grid in grids}
     states = {grid: {spec.run_id: reader.state(spec) for spec in of_grid.runs} for grid, of_grid in asked.items()}
-    done: dict[str, RunSpec] = {}
-    rows: list[Row] = []
-    for grid, of_grid in asked.items():
-        for spec in of_grid.runs:
-            if states[grid][spec.run_id] is State.DONE:
-                done[spec.run_id] = spec
-                rows += _run_rows(spec, reader.record(spec))
-    names = [f"{grid.name}.{scale}.json" for grid in grids]
-    others = _runs_of_others(results_dir, set(names))
-    _write_runs(results_dir / "runs.csv", rows, others)
-    has_news = _write_curves(curves, reader, done, others)
+    done = [spec for grid, of_grid in asked.items() for spec in of_grid.runs if states[grid][spec.run_id] is State.DONE]
+    paths = {grid.name: results_dir / f"{grid.name}.{scale}.json" for grid in grids}
+    others = _runs_of_others(results_dir, set(paths.values()))
+    has_news = _write_curves(curves, reader, {spec.run_id: spec for spec in done}, others)
     has_news |= _write_provenance(provenance, reader, others)
-    for grid, name in zip(grids, names, strict=True):
+    texts: dict[Path, bytes] = {}
+    for grid in grids:
         content = _content(grid, scale, asked[grid.name], states[grid.name], reader)
-        content["declared"] = declared.earlier(content["declared"], _declared_before(results_dir / name))
-        _write_json(results_dir / name, content)
+        content["declared"] = declared.earlier(content["declared"], _declared_before(paths[grid.name]))
+        texts[paths[grid.name]] = _json(content)
+    if has_news or not collected.has_runs or any(_differs(path, text) for path, text in texts.items()):
+        collected.runs_stamp = _write_runs(results_dir / "runs.csv", done, reader, others)
+        has_news = True
+    for path, text in texts.items():
+        _write(path, text)
     problems = [*reader.problems(), *_problems_of_others(results_dir / "problems.json", others - reader.asked)]
     listed = [{"path": path, "what": what} for path, what in sorted(set(problems))]
-    _write_json(results_dir / "problems.json", {"schema_version": SCHEMA_VERSION, "problems": listed})
+    _write(results_dir / "problems.json", _json({"schema_version": SCHEMA_VERSION, "problems": listed}))
     if has_news:
         collected.keep(reader.records, others - reader.asked)
     num_runs = sum(len(of_grid.every) for of_grid in asked.values())
-    num_done = sum(state is State.DONE for of_grid in states.values() for state in of_grid.values())
-    return Summary(num_done, num_runs, len(reader.fresh), list(reader.problems()))
+    return Summary(len(done), num_runs, len(reader.fresh), list(reader.problems()))
 
 
 def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State], reader: RunReader) -> dict[str, Any]:
@@ -134,13 +132,14 @@ def _run_rows(spec: RunSpec, record: RunRecord) -> Iterator[Row]:
             yield (*head, metric, result[metric], "", spec.config.training.global_batch_size)
 
 
-def _write_runs(path: Path, rows: Iterable[Row], others: set[str]) -> None:
-    """Those of other grids first; a value that two grids ask for stands once."""
+def _write_runs(path: Path, done: Iterable[RunSpec], reader: RunReader, others: set[str]) -> str:
+    """The rows of other grids first; a value that two grids ask for stands once. The stamp of the file."""
+    rows = (row for spec in done for row in _run_rows(spec, reader.record(spec)))
     kept = [row for row in _read_table(path, RUNS_COLUMNS) if row[1] in others] if others else []
     by_key = {(str(row[1]), str(row[6]), str(row[8])): row for row in [*kept, *rows]}
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([RUNS_COLUMNS, *by_key.values()])
-    replace(path, [text.getvalue().encode(errors="replace")])
+    return replace(path, [text.getvalue().encode(errors="replace")])
 
 
 def _write_curves(table: PartedTable, reader: RunReader, done: Mapping[str, RunSpec], others: set[str]) -> bool:
@@ -200,11 +199,11 @@ def _run_of_line(line: bytes) -> str:
         return ""
 
 
-def _runs_of_others(results_dir: Path, names: set[str]) -> set[str]:
+def _runs_of_others(results_dir: Path, paths: set[Path]) -> set[str]:
     """The runs that the grids already in a results folder, other than these, ask for."""
     runs: set[str] = set()
     for path in sorted(results_dir.glob("*.*.json")):
-        if path.name in names:
+        if path in paths:
             continue
         try:
             content = read_json(path)
@@ -246,8 +245,15 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
         return [[row[place] for place in places] for row in reader if len(row) == len(header)]
 
 
-def _write_json(path: Path, content: Any) -> None:
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _differs(path: Path, content: bytes) -> bool:
+    return not path.is_file() or path.read_bytes() != content
+
+
+def _write(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, and leave it if it would stay the same."""
-    text = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
-    if not path.is_file() or path.read_bytes() != text:
-        replace(path, [text])
+    if _differs(path, content):
+        replace(path, [content])

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ablations.parts import PartedTable, replace
+from ablations.parts import PartedTable, replace, stamp_of
 from ablations.run_records import RunRecord
 from ablations.signatures import signature
 from ablations.store import RunFacts, Store
@@ -32,7 +32,14 @@ class Collected:
         self._path = results_dir / FOLDER / "runs.json"
         self._root = store.root
         self._tables = tables
+        self._runs = results_dir / "runs.csv"
+        self.runs_stamp = ""  # of runs.csv as it was written
         self._entries: dict[str, Entry] = self._load()
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether runs.csv is still what was written."""
+        return self.runs_stamp != "" and self.runs_stamp == stamp_of(self._runs)
 
     def recall(self, run_id: str) -> RunRecord | None:
         """The record of a run; None if its files are not those that were read, so that they have to be read again."""
@@ -47,7 +54,13 @@ class Collected:
         entries = {run_id: self._entries[run_id] for run_id in others if run_id in self._entries}
         entries |= {run_id: _entry(record) for run_id, record in records.items() if record.names}
         tables = {table.path.name: {"stamp": table.stamp, "lengths": table.lengths} for table in self._tables}
-        content = {"version": _version(), "store": str(self._root.resolve()), "tables": tables, "runs": entries}
+        content = {
+            "version": _version(),
+            "store": str(self._root.resolve()),
+            "tables": tables,
+            "runs_csv": self.runs_stamp,
+            "runs": entries,
+        }
         body = json.dumps(content, separators=(",", ":")).encode()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         (self._path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
@@ -63,6 +76,7 @@ class Collected:
         content = json.loads(body)
         if content["version"] != _version() or content["store"] != str(self._root.resolve()):
             return {}
+        self.runs_stamp = content["runs_csv"]
         noted = content["tables"]
         are_same = [table.recall(**noted[table.path.name]) for table in self._tables]
         entries: dict[str, Entry] = content["runs"] if all(are_same) else {}

@@ -30,10 +30,7 @@ class PartedTable:
 
     def recall(self, lengths: Sequence[tuple[str, int]], stamp: str) -> bool:
         """Take what was noted when the file was written; False if it is not the same file any more."""
-        try:
-            is_same = stamp == _stamp(self.path.stat())
-        except OSError:
-            is_same = False
+        is_same = stamp == stamp_of(self.path)
         if is_same:
             self.lengths, self.stamp = [(run_id, length) for run_id, length in lengths], stamp
         return is_same
@@ -108,6 +105,14 @@ def replace(path: Path, contents: Iterable[bytes]) -> str:
         temporary.unlink(missing_ok=True)
         raise
     return stamp
+
+
+def stamp_of(path: Path) -> str:
+    """The stamp of a file; "" where there is none."""
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return ""
 
 
 def _stamp(found: os.stat_result) -> str:

@@ -45,7 +45,7 @@ def curve(folder: Path, run_id: str) -> tuple[str, list[Problem]]:
         points = _points(",".join(lines))  # at once, in a third of the time
     except (ValueError, KeyError, TypeError, RecursionError):
         points = []
-    problems: list[Problem] = []
+    bad: list[int] = []
     if len(points) != len(lines):
         points = []
         for number, line in enumerate(lines, 1):
@@ -53,7 +53,9 @@ def curve(folder: Path, run_id: str) -> tuple[str, list[Problem]]:
                 (point,) = _points(line)
                 points.append(point)
             except (ValueError, KeyError, TypeError, RecursionError):
-                problems.append(("metrics.jsonl", f"line {number} cannot be read; skipped"))
+                bad.append(number)
+    what = f"line {bad[0]}" if len(bad) == 1 else f"{len(bad)} lines, the first of them line {bad[0]}," if bad else ""
+    problems = [("metrics.jsonl", f"{what} cannot be read; skipped")] if bad else []
     return "".join([f"{start}{point}\n" for point in points]), problems
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +33,7 @@ class RunRecord:
 
     facts: RunFacts = field(default_factory=RunFacts)  # without contents
     is_anothers: bool = False  # it holds another configuration than its name says
-    result: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what tables tell of result.json; empty if that is not usable
+    result: Mapping[str, Any] = field(default_factory=dict)  # what tables tell of result.json; empty if not usable
     evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what tables tell of them, by eval id
     num_threads: int | None = None  # of the last attempt
     problems: list[Problem] = field(default_factory=list)
@@ -129,12 +128,12 @@ def _checked(
     """The content if it has what the tables need; empty otherwise, with what is missing noted."""
     wrong = [f"no {key!r}" for key, needed in numbers.items() if needed and key not in content]
     wrong += [
-        f"{key} = {content[key]!r}, expected a number"
+        f"{key} = {reprlib.repr(content[key])}, expected a number"
         for key in numbers
         if content.get(key) is not None and not _is_number(content[key])
     ]
     if numbers is _RESULT and not isinstance(content.get("outcome"), str):
-        wrong.append(f"outcome = {content.get('outcome')!r}, expected a word")
+        wrong.append(f"outcome = {reprlib.repr(content.get('outcome'))}, expected a word")
     if wrong:
         problems.append((name, f"{'; '.join(wrong)}; counted as missing"))
     return {} if wrong else content
@@ -164,7 +163,7 @@ def _attempts(folder: Path, problems: list[Problem]) -> list[dict[str, Any]]:
 
 def _num_threads(attempts: Sequence[Mapping[str, Any]]) -> int | None:
     found = attempts[-1].get("num_threads") if attempts else None
-    return int(found) if _is_number(found) else None
+    return int(found) if isinstance(found, int | float) else None
 
 
 def _logs(store: Store, attempts: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:

@@ -46,7 +46,8 @@ def read_table(path: Path, columns: Sequence[str], problems: list[str]) -> pd.Da
 
 def rows_by_run(table: pd.DataFrame) -> Rows:
     """Where the rows of each run are."""
-    return table.groupby("run_id", sort=False, observed=True).indices
+    found = table.groupby("run_id", sort=False, observed=True).indices
+    return {str(run_id): np.asarray(rows, dtype=np.intp) for run_id, rows in found.items()}
 
 
 def _is_plain(path: Path, columns: Sequence[str]) -> bool:
@@ -78,7 +79,6 @@ def _read_quickly(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
                 dtype=dict.fromkeys(set(columns) & set(_TEXTS), "category"),
                 keep_default_na=False,
                 na_values=dict.fromkeys(numbers, _MISSING),
-                float_precision="round_trip",
             )
     except (ValueError, Warning):
         return None

@@ -72,6 +72,12 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
             yield f"{prefix}{f.name}", value
 
 
+@functools.cache
+def _keys(kind: type) -> tuple[str, ...]:
+    """The dotted keys of all leaves of a class of nodes."""
+    return tuple(key for key, _ in flatten(kind()))
+
+
 def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
     """``value`` as the field's type (1 and 1.0 are the same number); ConfigError if it has no such reading."""
     kind = type(f.default)
@@ -147,11 +153,12 @@ def override(config: Node, values: Mapping[str, object]) -> Node:
 
     Raises ConfigError naming every unknown key, with the nearest valid ones, and every value of the wrong type.
     """
-    valid = [key for key, _ in flatten(config)]
+    kind: type = config.__class__
+    valid = _keys(kind)
     problems: list[str] = []
     for key, value in values.items():
         if key not in valid:
-            problems.append(f"{key}: no such setting{nearest(key, valid)}")
+            problems.append(f"{key}: no such setting{nearest(key, list(valid))}")
             continue
         try:
             config = _set(config, key.split("."), value, key)

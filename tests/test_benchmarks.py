@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, DOCUMENTS, replaced
 from benchmarks.clusters import Cluster, batch_norm_channels, step, sustained_flops
+from benchmarks.made_runs import NUM_LINES
+from benchmarks.processes import PEAK, inside, whole
+from benchmarks.report import Made
 from benchmarks.tables import Apart, Table, in_turns, speed_ratio
+from reports.inputs import load_results
 from simclr_core.recipes import recipe
 
 
@@ -45,6 +51,35 @@ def test_a_task_apart_keeps_its_state_and_returns() -> None:
     assert [task(), task(), task()] == [0, 1, 2]
     task.close()
     assert task._process.exitcode == 0
+
+
+def test_the_peak_memory_of_a_process_is_its_own() -> None:
+    """``ru_maxrss`` of a child begins at the size of its parent, whatever the child does."""
+    ballast = b"1" * (300 << 20)
+    small, large = whole("pass"), whole("ballast = b'1' * (200 << 20)")
+
+    assert len(ballast) == 300 << 20
+    assert 2 < small.peak_mib < 100
+    assert 200 < large.peak_mib < 300
+    assert 2 < inside(f"print(1, 2)\n{PEAK}", "")[2] < 100
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        whole("1 / 0")
+
+
+def test_made_runs_are_collected_and_reported(tmp_path: Path) -> None:
+    """All commands of that benchmark, in one grid with one seed."""
+    made = Made(tmp_path, num_grids=1, num_seeds=1)
+    collected = made.collect()
+    spread = pd.read_csv(made.results / "curves.csv").groupby("run_id").size()
+
+    assert "98 of 100 runs" in collected.output
+    assert set(spread) == {NUM_LINES}
+    assert len(spread) == 98
+    assert [len(result.verdicts) for result in load_results(made.results)] == [2]
+    before = (made.results / "runs.csv").read_bytes()
+    made.change()
+    made.collect()
+    assert (made.results / "runs.csv").read_bytes().count(b",12.5,") == before.count(b",12.5,") + 1
 
 
 def test_content_goes_between_its_marks() -> None:

@@ -237,7 +237,8 @@ def test_collect_writes_tables_and_tells_what_is_broken(ablate: Ablate, fake_tra
     assert done.exit_code == 0
     assert done.stdout == "8 of 9 runs are in results\n"
     assert done.stderr == f"{folder}/result.json: cannot be read; counted as missing\n"
-    assert {path.name for path in Path("results").iterdir()} == {f"{FIG2}.demo.json", "runs.csv", "curves.csv"}
+    tables = {f"{FIG2}.demo.json", "runs.csv", "curves.csv", "provenance.jsonl", "problems.json"}
+    assert {path.name for path in Path("results").iterdir() if path.is_file()} == tables
     assert json.loads(Path("results", f"{FIG2}.demo.json").read_text(encoding="utf-8"))["name"] == FIG2
 
 

@@ -96,6 +96,8 @@ def test_pages_can_be_read_without_eyes(own) -> None:
         scrolled = [v for _, v in page.tags if {"scroll", "plate"} & set((v.get("class") or "").split())]
         assert scrolled, name
         assert all(values.get("tabindex") == "0" and values.get("role") == "region" for values in scrolled), name
+        regions = [values.get("aria-label") for _, values in page.tags if values.get("role") == "region"]
+        assert len(regions) == len(set(regions)) > 1, name
         assert all(values.get("aria-label") for values in page.all("svg", role="img")), name
         assert all(values.get("role") == "img" or values.get("aria-hidden") for values in page.all("svg")), name
 

@@ -36,7 +36,7 @@ def write_site(
     _check_names(results)
     site = Path(out_dir)
     before = read_report(site)
-    titles = [Neighbour(slug_of(result), str(result.spec["title"])) for result in results]
+    titles = [Neighbour(slug_of(result), f"{result.spec['title']}, {result.scale}") for result in results]
     entries: dict[str, Entry] = {}
     for place, (result, title) in enumerate(zip(results, titles, strict=True)):
         neighbours = neighbours_of(titles, place)

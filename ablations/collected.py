@@ -1,7 +1,7 @@
 """What was read of runs when they were collected last, kept beside the tables so that it need not be read again.
 
-``<results>/.collected/runs.json`` can be deleted at any time. It is believed only if it is whole, of this code and
-this store, and belongs to the tables that lie beside it; of each run, only while its files are those of then.
+``<results>/.collected/runs.json`` can be deleted at any time. It is believed only if it is whole, left by this code,
+and belongs to the tables that lie beside it; of each run, only while its files are those of then.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class Collected:
         tables = {table.path.name: {"stamp": table.stamp, "lengths": table.lengths} for table in self._tables}
         content = {
             "version": _version(),
-            "store": str(self._root.resolve()),
             "tables": tables,
             "runs_csv": self.runs_stamp,
             "runs": entries,
@@ -74,7 +73,7 @@ class Collected:
         if digest != _digest(body):
             return {}
         content = json.loads(body)
-        if content["version"] != _version() or content["store"] != str(self._root.resolve()):
+        if content["version"] != _version():
             return {}
         self.runs_stamp = content["runs_csv"]
         noted = content["tables"]

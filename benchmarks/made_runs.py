@@ -42,7 +42,7 @@ def make_grids(folder: Path, count: int, num_seeds: int) -> list[Path]:
 
 
 def _make_grid(folder: Path, paper: Path, number: int, num_seeds: int) -> Path:
-    figures = [
+    figures: list[dict[str, Any]] = [
         {"kind": "heatmap", "row": "temperature", "column": "base_lr"},
         {"kind": "lines", "x": "base_lr", "color": "temperature"},
         {"kind": "bars", "x": "base_lr", "color": "temperature"},

@@ -226,8 +226,8 @@ def older_code(results: Path) -> None:
     from ablations.collected import _digest
 
     path = results / ".collected" / "runs.json"
-    content = json.loads(path.read_bytes().partition(b"\n")[2]) | {"version": "older", "runs": {"a": 1}}
-    body = json.dumps(content).encode()
+    content = json.loads(path.read_bytes().partition(b"\n")[2]) | {"version": "older"}
+    body = json.dumps(content).replace("49.0", "99.0").encode()
     path.write_bytes(_digest(body) + b"\n" + body)
 
 
@@ -266,12 +266,17 @@ def test_a_table_that_was_edited_or_lost_is_made_again(grid: Grid, store: Store,
     assert contents(results) == before
 
 
-def test_another_store_is_another_story(grid: Grid, store: Store, results: Path, tmp_path: Path) -> None:
+def test_a_copy_of_a_store_is_read_and_one_that_moved_is_not(
+    grid: Grid, store: Store, results: Path, tmp_path: Path
+) -> None:
     collect([grid], "demo", store, results)
     copy = Store(tmp_path / "copy")
     shutil.copytree(store.root, copy.root)
-
     assert collect([grid], "demo", copy, results).num_read == 8
+
+    moved = Store(tmp_path / "moved")
+    copy.root.rename(moved.root)
+    again([grid], moved, results, 0)
 
 
 def test_grids_collected_in_turn_are_remembered(grid: Grid, other: Grid, store: Store, results: Path) -> None:

@@ -73,6 +73,12 @@ def test_curves_stand_beside_what_was_planned(made: Path) -> None:
         assert len(found) > 100
 
 
+def short_row(text: str) -> str:
+    lines = text.splitlines()
+    lines[2] = lines[2].rsplit(",", 1)[0]
+    return "\n".join(lines) + "\n"
+
+
 def short_and_long_rows(text: str) -> str:
     """As many commas as there should be, in the wrong rows."""
     lines = text.splitlines()
@@ -99,6 +105,7 @@ def version(text: str) -> str:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
+        (short_row, ["curves.csv, row 3: 6 fields, expected 7"]),
         (short_and_long_rows, ["curves.csv, row 3: 6 fields, expected 7", "curves.csv, row 5: 8 fields, expected 7"]),
         (word, ["curves.csv, row 4, column 'z_std': 'wide' is not a number"]),
         (version, ["curves.csv: schema_version 2, this report reads 1"]),

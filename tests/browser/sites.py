@@ -115,13 +115,13 @@ def _hostile(value: Any, key: str = "") -> Any:
 
 def build(folder: Path) -> Path:
     """Write the three sites and two pages of differences below ``folder``; returns it."""
-    write_site(MINI, folder / "mini", single_file=True)
+    write_site(MINI, folder / "mini", [PAIRS, STOP])
     mixed = mixed_results(folder / "results")
     write_site(mixed, folder / "mixed", [STOP])  # so that the next has something to say of the last
     write_site(mixed, folder / "mixed", single_file=True)
     attempts = hostile_results(folder / "attempts")
     write_site(attempts, folder / "hostile", single_file=True)
-    (folder / "diff.html").write_text(diff_page(compare(MINI, mixed)), encoding="utf-8")
+    (folder / "diff.html").write_text(diff_page(compare(folder / "mini", mixed)), encoding="utf-8")
     (folder / "hostile-diff.html").write_text(diff_page(compare(mixed, attempts)), encoding="utf-8")
     return folder
 
@@ -130,7 +130,7 @@ def pages() -> Iterator[str]:
     """The paths of one page of every kind, and of every state that makes a kind look different."""
     slugs = [f"{spec['name']}.{spec['scale']}" for spec, _ in grids()]
     pairs, collapsed, planned = (spec for spec, _ in grids())
-    yield from ("diff.html", "mixed/index.html", "mixed/report.html", f"mini/grids/{PAIRS}.mini.html")
+    yield from ("diff.html", "mixed/index.html", "mixed/report.html")
     yield from (f"mixed/grids/{slug}.html" for slug in slugs)
     yield cell_page("mixed", pairs, 0)
     yield cell_page("mixed", collapsed, 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from browser.sites import pages
+from browser.sites import PAIRS, pages
 from browser.tab import NARROW, WIDE
 
 every_page = pytest.mark.parametrize("path", list(pages()))
+every_size = pytest.mark.parametrize("path", [*pages(), f"mini/grids/{PAIRS}.mini.html"])  # the last: many cells
 PAPER = 718  # what A4 leaves between margins of a centimetre, at 96 pixels an inch
 INTERACTIVE = "a[href], button, input, select, textarea, summary, [tabindex='0']"
 CONTROLS = "form, button, input, select, textarea"
@@ -40,7 +41,7 @@ def test_axe_finds_nothing(open_tab, path, theme, width) -> None:
     )
 
 
-@every_page
+@every_size
 def test_it_fits_its_window(open_tab, screenshot, path) -> None:
     tab = open_tab(path)
 
@@ -52,7 +53,7 @@ def test_it_fits_its_window(open_tab, screenshot, path) -> None:
     assert tab.ask(COVERED) == []
 
 
-@every_page
+@every_size
 def test_it_fits_on_paper(open_tab, screenshot, path) -> None:
     tab = open_tab(path)
 

@@ -78,7 +78,9 @@ def environment() -> jinja2.Environment:
 
 
 def interval(verdict: Verdict) -> str:
-    """``[+1.2, +3.4]``: the interval of a verdict's estimate."""
+    """``[+1.2, +3.4]``: the interval of a verdict's estimate; one seed gives none."""
+    if verdict.n < 2:
+        return "[no interval from one seed]"
     decimals, sign = verdict.decimals, verdict.signed
     return f"[{number(verdict.low, decimals, sign=sign)}, {number(verdict.high, decimals, sign=sign)}]"
 

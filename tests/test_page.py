@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from fake_results import write_results
 from page_parser import Page
 
 from reports.card import card
+from reports.environment import interval
 from reports.inputs import load_results
 from reports.numbers import column_decimals
 from reports.section import headline, section
@@ -293,3 +295,10 @@ def test_figures_say_what_they_show(fig2, fig5) -> None:
     assert "Best of ours: " in first[0]
     assert "spread of z" in first[1]
     assert re.search(r"@font-face\{font-family:\"DejaVu Sans\"", fig5.source)
+
+
+def test_one_seed_has_no_interval(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    shown = load_results(tmp_path)[0].verdicts[0]
+    assert interval(shown).startswith("[+")
+    assert interval(replace(shown, n=1, low=-math.inf, high=math.inf)) == "[no interval from one seed]"

@@ -51,6 +51,17 @@ def python(session: nox.Session, module: str, *args: str, env: dict[str, str] | 
     session.run(sys.executable, "-m", module, *args, env=env)
 
 
+def apt_install(session: nox.Session, what: str, *packages: str) -> None:
+    """Install packages of Debian or Ubuntu; where that cannot be done, skip the session, or fail it where CI is set."""
+    command = f"apt-get install --no-install-recommends {' '.join(packages)}"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        reason = f"there is no {what} here; on Debian or Ubuntu, as root: {command}"
+        session.error(reason) if os.environ.get("CI") else session.skip(reason)
+    session.run("apt-get", "update", "-qq", external=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    session.run(*command.split(), "--yes", "-qq", external=True, env=environment)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff; `-- --fix` repairs what it can."""
@@ -89,14 +100,17 @@ def slurm(session: nox.Session) -> None:
     programs = ("munged", "sbatch", "setpriv", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "my_print_defaults")
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
     if any(shutil.which(name, path=path) is None for name in programs):
-        command = f"apt-get install --no-install-recommends {' '.join(packages)}"
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            reason = f"there is no SLURM here; on Debian or Ubuntu, as root: {command}"
-            session.error(reason) if os.environ.get("CI") else session.skip(reason)
-        session.run("apt-get", "update", "-qq", external=True)
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        session.run(*command.split(), "--yes", "-qq", external=True, env=environment)
+        apt_install(session, "SLURM", *packages)
     python(session, "pytest", "-m", "slurm", "tests/slurm", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Test the report in headless Chromium, installed as root on Debian or Ubuntu; BROWSER_SCREENSHOTS: a folder."""
+    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        apt_install(session, "Chromium", "chromium", "fonts-dejavu-core")
+    install(session, "test", "browser", project=True)
+    python(session, "pytest", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session(default=False)

@@ -34,7 +34,8 @@ class Page(HTMLParser):
         self.ids += [values["id"]] if values.get("id") else []
         self.links += [values["href"]] if tag == "a" and values.get("href") else []
         self.assets += [value for key in ("src", "srcset", "data", "poster", "action") if (value := values.get(key))]
-        self.assets += [values["href"]] if tag in ("link", "image") and values.get("href") else []
+        if tag in ("link", "image") and not (values.get("href") or "data:").startswith("data:"):
+            self.assets.append(values["href"])
         if tag not in VOID:
             self.open.append(tag)
 

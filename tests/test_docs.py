@@ -35,12 +35,12 @@ def test_relative_links_are_found() -> None:
     assert relative_links(text) == ["docs/a.md", "b.svg", "c.png"]
 
 
-def test_readme_has_two_set_up_commands_and_ci_runs_the_second_and_slurm() -> None:
+def test_readme_has_two_set_up_commands_and_ci_runs_the_second_the_browser_and_slurm() -> None:
     demo, tests = SET_UP.findall(README)
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
     assert demo == f"{tests} -s demo"
-    assert ci[-2:] == [tests, ".venv/bin/nox -s slurm"]
+    assert ci[-3:] == [tests, ".venv/bin/nox -s browser", ".venv/bin/nox -s slurm"]
 
 
 def test_sessions_named_in_the_documents_exist() -> None:

@@ -38,6 +38,7 @@
   form.addEventListener("reset", (event) => {
     event.preventDefault();
     for (const box of boxes) box.checked = false;
+    boxes[0].focus(); // the button is about to go
     apply();
     remember();
   });

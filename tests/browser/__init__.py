@@ -1,0 +1,1 @@
+"""Tests of the report in a real browser, without a network."""

@@ -8,7 +8,7 @@ from typing import Any
 from reports.claim_checks import claim_problems
 from reports.errors import InputError, nearest
 from reports.metrics import CURVES, NUM_PARAMETERS, RUN_METRICS, evaluation_metric
-from reports.papers import load_paper
+from reports.papers import read_paper
 from reports.selectors import is_value, level_text, select, selector_problems
 
 FRAME_COLUMNS = (
@@ -67,15 +67,15 @@ def _paper_problems(paper: object, axes: Levels) -> list[str]:
     if missing:
         return [f"paper: no {key!r}{nearest(key, paper)}" for key in missing]
     try:
-        frame = load_paper(str(paper["csv"]), list(axes))
+        columns = read_paper(str(paper["csv"]), list(axes))
     except InputError as error:
         return [f"paper: {problem}" for problem in error.problems]
     return [
         f"paper: {paper['csv']}, column {name!r}: no row has a level of the grid ({', '.join(levels)}); it has "
-        + ", ".join(sorted({text for text in frame[name] if text}))
+        + ", ".join(sorted({str(text) for text in columns[name] if text}))
         for name, levels in axes.items()
         # A small scale has its own batch sizes and epochs; a misspelt word is an error.
-        if not set(frame[name]) & set(levels) and not all(map(is_value, levels))
+        if not set(columns[name]) & set(levels) and not all(map(is_value, levels))
     ]
 
 

@@ -6,11 +6,13 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from reports.errors import InputError, nearest
 from reports.selectors import level_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAPER_DIR = Path(__file__).parent / "paper"
 
@@ -37,6 +39,13 @@ def load_paper(name: str, axes: Sequence[str] = ()) -> pd.DataFrame:
 
     ``axes`` must be among its columns. Raises InputError naming the file, the column, the row, the nearest names.
     """
+    import pandas as pd
+
+    return pd.DataFrame(read_paper(name, axes))
+
+
+def read_paper(name: str, axes: Sequence[str] = ()) -> dict[str, list[object]]:
+    """The columns of ``load_paper``; without pandas, which a check of a grid before its runs need not load."""
     path = paper_path(name)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -60,7 +69,7 @@ def load_paper(name: str, axes: Sequence[str] = ()) -> pd.DataFrame:
             )
     if problems:
         raise InputError(problems)
-    return pd.DataFrame(columns)
+    return columns
 
 
 def _read(text: str, column: str, place: str, problems: list[str]) -> object:

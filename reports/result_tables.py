@@ -72,9 +72,10 @@ def _read_quickly(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     """The table by pandas' own parser, None wherever that finds something to wonder about."""
     numbers = [name for name in columns if name not in _TEXTS]
     try:
-        with warnings.catch_warnings(action="error"):
+        # by its path, pandas would map a large file into memory whole
+        with warnings.catch_warnings(action="error"), path.open("rb") as file:
             table = pd.read_csv(
-                path,
+                file,
                 index_col=False,
                 dtype=dict.fromkeys(set(columns) & set(_TEXTS), "category"),
                 keep_default_na=False,

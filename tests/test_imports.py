@@ -51,6 +51,7 @@ def heavy_modules_of(code: str) -> set[str]:
         "import simclr_core.records",
         "import simclr_core.runtime",
         "import ablations.cli",
+        "import reports.checks",
         HELP,
     ],
 )

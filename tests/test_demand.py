@@ -119,7 +119,7 @@ def test_one_command_tunes_judges_and_reports(ablate: Ablate, fake_trainer: UseT
     assert list(content["axes"]) == ["first", "second"]
     assert [arm["chosen"] for arm in content["tuning"]["arms"]] == [0.5, 0.5, 0.1, 0.1]
     assert content["tuning"]["arms"][0]["values"] == [{"level": 0.1, "value": 50.0}, {"level": 0.5, "value": 55.0}]
-    page = Path("page", "index.html").read_text(encoding="utf-8")
+    page = Path("page", "grids", "little.demo.html").read_text(encoding="utf-8")
     assert "Tuned: temperature" in page
     assert "0.1: 50.0, 0.5: 55.0" in page
     assert ablate("run", str(path), "--scale", "demo").stdout.startswith("nothing to do: 24 runs")

@@ -64,7 +64,7 @@ def test_an_edit_after_the_first_run_stands_on_the_page(
     ablate("run", path, "--scale", "demo")
     ablate("report", path, "--scale", "demo", "--out", "page")
 
-    page = Path("page", "index.html").read_text(encoding="utf-8")
+    page = Path("page", "grids", "little.demo.html").read_text(encoding="utf-8")
     assert "<strong>Edited after the first runs</strong> (margin 0.75, was 0)" in page
     assert "before the first run." in page
     verdicts = Path("page", "tables", "little.demo.verdicts.csv").read_text(encoding="utf-8")
@@ -73,10 +73,10 @@ def test_an_edit_after_the_first_run_stands_on_the_page(
     # The tables know it too: where the store has lost its record, they keep theirs.
     shutil.rmtree(Path("runs", ".declared"))
     ablate("report", path, "--scale", "demo", "--out", "page")
-    assert "margin 0.75, was 0" in Path("page", "index.html").read_text(encoding="utf-8")
+    assert "margin 0.75, was 0" in Path("page", "grids", "little.demo.html").read_text(encoding="utf-8")
     Path("results", "little.demo.json").unlink()
     ablate("report", path, "--scale", "demo", "--out", "page")
-    assert "Not recorded: how the claims stood" in Path("page", "index.html").read_text(encoding="utf-8")
+    assert "Not recorded: how the claims stood" in Path("page", "grids", "little.demo.html").read_text(encoding="utf-8")
 
 
 def test_a_record_made_late_says_so(ablate: Ablate, fake_trainer: UseTrainer, write_grid: WriteGrid) -> None:

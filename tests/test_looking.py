@@ -61,7 +61,7 @@ def test_only_cells_of_undecided_claims_get_seeds(ablate: Ablate, fake_trainer: 
     ]
     crop, color = ("first=crop, second=crop", "first=crop, second=color"), ("first=color, second=crop",)
     assert _seeds() == dict.fromkeys((*crop, "untrained"), 3) | dict.fromkeys((*color, "first=color, second=color"), 12)
-    page = Path("page", "index.html").read_text(encoding="utf-8")
+    page = Path("page", "grids", "little.demo.html").read_text(encoding="utf-8")
     assert "At the look after 3 seeds" in page or "at the look after 3 seeds" in page
     assert "at the look after 12 seeds" in page
     assert "· 3 to 12 seeds ·" in page

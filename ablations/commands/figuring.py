@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from ablations.commands.asked import ResultsDir, Scale
 from ablations.console import out, say, table, told
 from ablations.errors import UserError, expected
+from ablations.parts import replace
 
 if TYPE_CHECKING:
     from reports.diff import Diff, GridDiff
@@ -82,11 +82,8 @@ def diff(
 
 def _write(path: Path, content: bytes) -> None:
     """The file whole, or a message."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        replace(path, [content])
     except OSError as error:
         raise UserError([f"{path}: cannot be written ({error.strerror})"]) from None
 

@@ -21,7 +21,7 @@ from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
 from ablations.parts import PartedTable, Rows, replace
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
-from ablations.run_curves import CURVES_COLUMNS, curve
+from ablations.run_curves import CURVES_COLUMNS, Curve, curves
 from ablations.run_reader import RunReader
 from ablations.run_records import RunRecord
 from ablations.spec import Grid, RunSpec
@@ -150,17 +150,23 @@ def _write_curves(table: PartedTable, reader: RunReader, done: Mapping[str, RunS
     parts: list[tuple[str, Rows | None]] = [
         (run_id, None) for run_id in dict.fromkeys(table.runs) if run_id in others and run_id not in done
     ]
+    asked: list[tuple[Path, str]] = []
+    found = curves(asked)  # reads none before the first of them is written
     for run_id, spec in done.items():
-        is_known = run_id in there and run_id not in reader.fresh
-        parts.append((run_id, None if is_known else partial(_curve, spec, reader)))
+        if run_id in there and run_id not in reader.fresh:
+            parts.append((run_id, None))
+            continue
+        folder, record = reader.run_dir(run_id), reader.record(spec)
+        if record.result["outcome"] == "untrained" and not (folder / "metrics.jsonl").exists():
+            parts.append((run_id, str))
+            continue
+        asked.append((folder, run_id))
+        parts.append((run_id, partial(_rows_of_next, found, record)))
     return table.rewrite(parts)
 
 
-def _curve(spec: RunSpec, reader: RunReader) -> str:
-    folder, record = reader.run_dir(spec.run_id), reader.record(spec)
-    if record.result["outcome"] == "untrained" and not (folder / "metrics.jsonl").exists():
-        return ""
-    text, record.curve_problems = curve(folder, spec.run_id)
+def _rows_of_next(found: Iterator[Curve], record: RunRecord) -> str:
+    text, record.curve_problems = next(found)
     return text
 
 
@@ -245,8 +251,15 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
         return [[row[place] for place in places] for row in reader if len(row) == len(header)]
 
 
-def _json(content: Any) -> bytes:
-    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+def _json(content: Mapping[str, Any]) -> bytes:
+    """An entry a line, and an element of a list of objects a line: ``indent`` would take eight times as long."""
+    dumps = partial(json.dumps, allow_nan=False)
+    entries = []
+    for key, value in content.items():
+        is_long = isinstance(value, list) and any(isinstance(each, dict) for each in value)
+        text = "[\n  " + ",\n  ".join(map(dumps, value)) + "\n ]" if is_long else dumps(value)
+        entries.append(f" {dumps(key)}: {text}")
+    return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
 
 
 def _differs(path: Path, content: bytes) -> bool:

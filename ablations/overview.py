@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ablations.demand import demand
 from ablations.display import duration
+from ablations.generated import replaced
 from ablations.grid import PACKAGED, load_grid
 from ablations.plan import device_s
 from ablations.spec import Grid
 from ablations.store import State
 
-BEGIN, END = "<!-- table: nox -s grids_readme -->\n", "<!-- end of table -->\n"
 TFLOPS = 100.0
 """What a GPU sustains in the estimates."""
 
@@ -27,7 +27,7 @@ def overview() -> str:
         where = f"{grid.question} ({grid.paper['key']}, {grid.paper['locus']})"
         lines.append(f"| [{grid.name}]({grid.name}.yaml) | {where} | {cost} | {claims} |")
     lines += ["", f"Together, runs that grids share counted once: {_together(grids)}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _cost(grid: Grid, scale: str) -> str:
@@ -50,9 +50,7 @@ def _together(grids: list[Grid]) -> str:
 
 def with_overview(text: str) -> str:
     """The README's text with its table made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{overview()}{END}{after}"
+    return replaced(text, "grids", "grids_readme", overview())
 
 
 if __name__ == "__main__":

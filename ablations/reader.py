@@ -6,12 +6,12 @@ What can be said of one entry alone is checked here; what needs the cells is che
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ablations.entries import Entries, shown
 from ablations.errors import GridError, expected
 from ablations.spec import Axis, Grid, GridEvaluation, GridScale, Tune, level_text
+from ablations.yaml_files import load_yaml
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.options import ConfigError, Scalar, field_problems, flatten, nearest, override
 from simclr_core.recipes import RECIPES
@@ -40,21 +40,6 @@ _KEYS = (
 )
 _REQUIRED = (*_TEXTS, "paper", "seeds", "evaluations", "scales", "figure")
 _SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s", "looks")
-
-
-def load_yaml(path: Path) -> Any:
-    """The plain content of a YAML file; raises GridError naming the line that cannot be read."""
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
-        raise GridError([f"{shown(path)}:{line} {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise GridError([f"{shown(path)}: cannot be read as YAML: {str(error).splitlines()[0]}"]) from None
 
 
 class Reader(Entries):

@@ -9,10 +9,20 @@ import csv
 import io
 import itertools
 import json
+import multiprocessing
 import operator
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 from ablations.run_records import SCHEMA_VERSION, Problem
+
+_CHUNK = 100  # curves that a process reads at a time; it takes as long to start as to read so many
+
+Curve = tuple[str, list[Problem]]
+"""The rows of a run in ``curves.csv``, as text, and what is wrong with its file."""
 
 CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
 
@@ -32,8 +42,28 @@ _DECODER = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_consta
 _POINT = operator.itemgetter(*CURVES_COLUMNS[2:])
 
 
-def curve(folder: Path, run_id: str) -> tuple[str, list[Problem]]:
-    """The rows of a run in ``curves.csv``, as text, and what is wrong with its file."""
+def curves(asked: Sequence[tuple[Path, str]]) -> Iterator[Curve]:
+    """The curve of each (folder, run id) in turn; hundreds are read by as many processes as there are cores."""
+    if len(asked) < 2 * _CHUNK:
+        yield from _read(asked)
+        return
+    num_workers = os.cpu_count() or 1
+    waiting: deque[Future[list[Curve]]] = deque()
+    with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as workers:
+        for start in range(0, len(asked), _CHUNK):
+            waiting.append(workers.submit(_read, asked[start : start + _CHUNK]))
+            if len(waiting) > 2 * num_workers:  # no more than that is held in memory
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _read(asked: Sequence[tuple[Path, str]]) -> list[Curve]:
+    return list(itertools.starmap(curve, asked))
+
+
+def curve(folder: Path, run_id: str) -> Curve:
+    """The curve of a run from its ``metrics.jsonl``."""
     try:
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:

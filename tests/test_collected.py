@@ -15,7 +15,7 @@ import pytest
 from conftest import WriteGrid
 from fake_trainer import write_records
 
-from ablations import run_reader
+from ablations import run_curves, run_reader
 from ablations.collect import Summary, collect
 from ablations.grid import expand, load_grid
 from ablations.signatures import FRESH_NS
@@ -311,3 +311,24 @@ def test_rows_of_other_grids_stay(
     assert {name: set(content.splitlines()) for name, content in contents(results).items()} | {
         "other.demo.json": after["other.demo.json"]
     } == after
+
+
+def test_curves_that_several_processes_read_are_those_that_one_reads(
+    monkeypatch: pytest.MonkeyPatch, grid: Grid, store: Store, tmp_path: Path
+) -> None:
+    specs = expand(grid, "demo")
+    torn_curve(store.run_dir(specs[1].run_id))
+    collect([grid], "demo", store, tmp_path / "one")
+    monkeypatch.setattr(run_curves, "_CHUNK", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    collect([grid], "demo", store, tmp_path / "several")
+
+    tables = [(tmp_path / name / "curves.csv").read_bytes() for name in ("one", "several")]
+    problems = [read_json(tmp_path / name / "problems.json") for name in ("one", "several")]
+
+    assert len(tables[0].splitlines()) > len(specs)
+    assert tables[0] == tables[1]
+    assert [problem["path"] for problem in problems[0]["problems"]] == [
+        str(store.run_dir(specs[1].run_id) / "metrics.jsonl")
+    ]
+    assert problems[0] == problems[1]

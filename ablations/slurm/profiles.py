@@ -11,7 +11,7 @@ from typing import Any
 import ablations
 from ablations.entries import shown
 from ablations.errors import UserError, expected
-from ablations.reader import load_yaml
+from ablations.yaml_files import load_yaml
 from simclr_core.options import nearest
 
 PACKAGED = Path(ablations.__file__).parent.parent / "clusters"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from reports.metrics import headed, number, quantity
@@ -84,8 +85,8 @@ def _draw_curves(axes: Axes, series: pd.DataFrame, color: str, levels: Sequence[
         if mine.empty:
             continue
         ink, dashes, name = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)], level_name(color, level)
-        for _, run in mine.groupby("run_id", sort=False):
-            axes.plot(run["epoch"], run[panel], color=ink, linewidth=0.5, alpha=0.35, zorder=2)
+        runs = [run[["epoch", panel]].to_numpy(float) for _, run in mine.groupby("run_id", sort=False)]
+        axes.add_collection(LineCollection(runs, colors=ink, linewidths=0.5, alpha=0.35, zorder=2))
         mean = mine.groupby("step")[["epoch", panel]].mean()
         axes.plot(mean["epoch"], mean[panel], color=ink, linewidth=1.7, linestyle=dashes, zorder=3, label=name)
     axes.set_title(_TITLES.get(panel, panel))

@@ -112,10 +112,11 @@ def _tidy(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
     made = table.assign(**{axis: table[axis].map(level_text) for axis in axes})
     if "role" not in made:
         made["role"] = "cell"
-    cell = made[list(axes)].agg(", ".join, axis=1) if len(made) else ""
-    for name, otherwise in (("cell_id", cell), ("label", cell), (NUM_PARAMETERS, math.nan)):
-        if name not in made:
-            made[name] = otherwise
+    if nameless := [name for name in ("cell_id", "label") if name not in made]:
+        cell = made[list(axes)].agg(", ".join, axis=1) if len(made) else ""
+        made = made.assign(**dict.fromkeys(nameless, cell))
+    if NUM_PARAMETERS not in made:
+        made[NUM_PARAMETERS] = math.nan
     if "run_id" not in made:
         made["run_id"] = made["cell_id"].astype(str) + " " + made["seed"].astype(str)
     return made

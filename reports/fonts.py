@@ -11,7 +11,7 @@ import base64
 import html
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -27,26 +27,15 @@ _NAMES = (0, 1, 2, 4, 5, 6, 13, 14)  # what it is called, copyright, licence
 _TEXT = re.compile(r"<text\b([^>]*)>(.*?)</text>", re.DOTALL)
 
 
-def face_css(texts: Iterable[str]) -> str:
-    """The ``@font-face`` rules, regular and bold, of one subset for all the texts of a page; they end in a newline.
+def face_css(svgs: Iterable[str]) -> str:
+    """The ``@font-face`` rules for the texts of SVGs, regular and bold with the characters that each of them uses.
 
-    ``texts`` are the texts themselves, or whole SVGs: markup adds some letters, and nothing is missing. The family is
-    ``FAMILY``, which a style sheet must not name for other text: the subset has the characters of ``texts`` alone.
+    Every rule ends in a newline. The family is ``FAMILY``, which a style sheet must not name for other text.
     """
-    characters = frozenset().union(*texts)
-    return _rules(dict.fromkeys(_FILES, characters))
-
-
-def figure_css(svg: str) -> str:
-    """The ``@font-face`` rules for the texts of one SVG: regular and bold, each with its own characters, as used."""
-    used: dict[int, frozenset[str]] = dict.fromkeys(_FILES, frozenset())
-    for attributes, text in _TEXT.findall(svg):
+    characters: dict[int, frozenset[str]] = dict.fromkeys(_FILES, frozenset())
+    for attributes, text in (found for svg in svgs for found in _TEXT.findall(svg)):
         weight = BOLD if "font-weight: 700" in attributes else REGULAR
-        used[weight] |= frozenset(html.unescape(text))
-    return _rules(used)
-
-
-def _rules(characters: Mapping[int, frozenset[str]]) -> str:
+        characters[weight] |= frozenset(html.unescape(text))
     return "".join(
         f'@font-face{{font-family:"{FAMILY}";font-weight:{weight};'
         f'src:url("data:font/woff2;base64,{base64.b64encode(_woff2(weight, found)).decode()}") format("woff2")}}\n'

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.fonts import FAMILY, figure_css
+from reports.fonts import FAMILY, face_css
 
 FORMATS = ("svg", "pdf", "png")
 """What a figure can be saved as."""
@@ -37,6 +37,7 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # two more than colours: seven levels differ, and many more
 HATCHES = ("", "...", "\\\\\\", "xxx", "---")  # bars of one hue each; "////" is kept for what is unfinished
 _TITLE, _SMALL = 10.5, 7.0  # points
+_MARGIN = 0.08  # inches, around a figure
 SEQUENTIAL = "YlGnBu"  # luminance falls monotonically, so it survives grey
 
 _RC: Any = {
@@ -91,18 +92,16 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, file_format: str, *, embed_font: bool = True) -> bytes:
+def save(figure: Figure, file_format: str) -> bytes:
     """A figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes, without a date.
 
-    Text in an SVG is text, and the SVG carries the characters that it uses as a font. Without ``embed_font`` it does
-    not: a page that has many figures carries one font for all of them (``fonts.face_css``).
+    Text in an SVG is text, and the SVG carries the characters that it uses as a font.
     """
     buffer = io.BytesIO()
     with style():
-        figure.savefig(
-            buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches="tight", pad_inches=0.08
-        )
-    if file_format == "svg" and embed_font:
+        box = figure.get_tightbbox().padded(_MARGIN)  # for "tight", savefig would draw the figure once more
+        figure.savefig(buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches=box)
+    if file_format == "svg":
         return _with_font(buffer.getvalue().decode()).encode()
     return buffer.getvalue()
 
@@ -110,7 +109,7 @@ def save(figure: Figure, file_format: str, *, embed_font: bool = True) -> bytes:
 def _with_font(svg: str) -> str:
     """The SVG with its font in the style sheet that matplotlib puts in front."""
     head, end, rest = svg.partition("</style>")
-    return head + "\n" + figure_css(svg) + end + rest
+    return head + "\n" + face_css([svg]) + end + rest
 
 
 def text_color(rgba: tuple[float, float, float, float]) -> str:

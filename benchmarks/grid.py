@@ -13,13 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.processes import ABLATE
 from benchmarks.tables import Table
 
 GRID = "simclr_fig5_augmentation_pairs"
-NUM_RUNS = {"demo": 8, "mini": 8}
+NUM_RUNS = {"demo": 8, "mini": 12}
 NEEDS = {"mini": Path("data/cifar10-jpeg")}
 NUM_SMALL_RUNS = 100
-COMMAND_LINE = "from ablations.cli import app; app()"
 GROWTH = "from benchmarks.grid import print_growth; print_growth()"
 
 
@@ -46,19 +46,9 @@ def shares(scale: str, count: int) -> tuple[str | float, ...]:
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
         store = Path(name) / "runs"
-        command = [
-            sys.executable,
-            "-c",
-            "from ablations.cli import app; app()",
-            "run",
-            GRID,
-            "--scale",
-            scale,
-            "--limit",
-            str(count),
-        ]
+        limited = [GRID, "--scale", scale, "--limit", str(count), "--store", str(store)]
         start = time.perf_counter()
-        subprocess.run([*command, "--store", str(store)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-c", ABLATE, "run", *limited], check=True, stdout=subprocess.DEVNULL)
         wall = time.perf_counter() - start
         folders = [path.parent for path in store.glob("*/spec.json")]
         steps = sum(step_s(folder) for folder in folders)

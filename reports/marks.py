@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from reports.metrics import NUM_PARAMETERS, number, quantity
@@ -28,7 +29,7 @@ _SMALL = 6.2  # points: numbers at marks
 class Look:
     """How the marks of one level of ``color`` look."""
 
-    ink: Any
+    ink: str
     marker: str
     dashes: Any
     hatch: str
@@ -40,15 +41,19 @@ def known(levels: Iterable[str], axis: str | None, axes: Levels) -> list[str]:
 
 
 def looks(side: pd.DataFrame, sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels) -> dict[str, Look]:
-    """A look for each level of ``color``: steps of luminance where levels are numbers, hues where they are words."""
+    """A look for each level of ``color``: hues where levels are words, steps of luminance where they are numbers.
+
+    A number that both sides have looks alike on both; where they have none in common, each has the whole scale.
+    """
     union = known([level for one in sides for level in one["color"]], encoding.color, axes)
     if not all(map(is_number, filter(None, union))) or union in ([], [""]):
         return {
             level: Look(*(choice[index % len(choice)] for choice in (COLORS, MARKERS, DASHES, HATCHES)))
             for index, level in enumerate(union)
         }
-    levels = [level for level in known(side["color"], encoding.color, axes) if level]
-    shades = mpl.colormaps[SEQUENTIAL](np.linspace(0.35, 1.0, max(len(levels), 2)))
+    shared = set.intersection(*(set(one["color"]) for one in sides)) - {""}
+    levels = [level for level in (union if shared else known(side["color"], encoding.color, axes)) if level]
+    shades = list(map(to_hex, mpl.colormaps[SEQUENTIAL](np.linspace(0.35, 1.0, max(len(levels), 2)))))
     unknown = {"": Look(MUTED, "o", "solid", "")}  # the paper does not say which level a number has
     return unknown | {
         level: Look(shades[index], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)], "")

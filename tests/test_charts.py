@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from reports.charts import chart
+from reports.marks import looks
 from reports.papers import load_paper
 from reports.points import Encoding, describe_chart, in_order, our_points, paper_points
 from reports.style import save
@@ -77,3 +79,18 @@ def test_nothing_finished_can_be_drawn_and_described(kind) -> None:
 def test_numbers_are_ordered_by_value_and_words_as_the_grid_has_them() -> None:
     assert in_order(["1024", "64", "256"], []) == ["64", "256", "1024"]
     assert in_order(["b", "c", "a"], ["a", "b"]) == ["a", "b", "c"]
+
+
+def test_a_number_that_both_sides_have_looks_alike_on_both() -> None:
+    encoding, axes = Encoding("bars", "epochs", "linear_top1", "batch"), {"batch": ["64", "256"]}
+    ours, theirs, alien = (pd.DataFrame({"color": levels}) for levels in (["64", "256"], ["256", "1024"], ["8192"]))
+
+    mine, printed = (looks(side, [ours, theirs], encoding, axes) for side in (ours, theirs))
+    apart = [looks(side, [ours, alien], encoding, axes) for side in (ours, alien)]
+
+    assert mine["256"] == printed["256"]
+    inks = [printed[level].ink for level in ("64", "256", "1024")]
+    light = [sum(to_rgb(ink)) for ink in inks]
+    assert light == sorted(light, reverse=True)
+    assert len(set(light)) == 3
+    assert (apart[0]["64"].ink, apart[0]["256"].ink) == (inks[0], inks[2])  # the whole scale

@@ -8,7 +8,9 @@ from typing import Any
 
 from ablations.errors import expected
 from simclr_core.config import RunConfig
-from simclr_core.options import ConfigError, Scalar, field_problems, flatten, override
+from simclr_core.options import ConfigError, Scalar, field_problems, override
+
+_USUAL = RunConfig()
 
 
 def shown(path: Path) -> str:
@@ -67,7 +69,7 @@ class Entries:
             self.problem(f"{place}: seeds are listed under seeds")
             return None
         try:
-            config = override(RunConfig(), {key: value})
+            config = override(_USUAL, {key: value})
         except ConfigError as error:
             for problem in error.problems:
                 self.problem(f"{place}{problem.removeprefix(key)}")
@@ -75,7 +77,10 @@ class Entries:
         found = [problem for problem in field_problems(config) if problem.startswith(f"{key} = ")]
         for problem in found:
             self.problem(f"{place}{problem.removeprefix(key)}")
-        return None if found else dict(flatten(config))[key]
+        read: Any = config
+        for name in key.split("."):
+            read = getattr(read, name)
+        return None if found else read
 
     def _overrides(self, raw: Any, place: str) -> dict[str, Scalar]:
         values = {

@@ -14,7 +14,7 @@ from ablations.reader import Reader
 from ablations.spec import Axis, Cell, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config import RunConfig, problems_of
 from simclr_core.eval_checks import evaluation_problems
-from simclr_core.identity import cell_id
+from simclr_core.identity import cell_id, run_ids
 from simclr_core.options import Node, Scalar, nearest, override
 from simclr_core.recipes import RECIPES, recipe
 
@@ -76,23 +76,25 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
     ``seeds`` replaces the grid's own. Raises GridError if the grid has no such scale.
     """
     chosen = scale_of(grid, scale).seeds if seeds is None else tuple(seeds)
-    return [
-        RunSpec(
-            grid=grid.name,
-            scale=scale,
-            role=cell.role,
-            label=cell.label,
-            levels=cell.levels,
-            config=_changed(cell.config, {"seed": seed}),
-            evaluations=cell.evaluations,
-            cell_id=cell.cell_id,
-            seed=seed,
-            recipe=cell.recipe,
-            overrides=cell.overrides,
-        )
-        for cell in _cells(grid, scale)
-        for seed in chosen
-    ]
+    specs: list[RunSpec] = []
+    for cell in _cells(grid, scale):
+        for seed, name in zip(chosen, run_ids(cell.config, chosen), strict=True):
+            spec = RunSpec(
+                grid=grid.name,
+                scale=scale,
+                role=cell.role,
+                label=cell.label,
+                levels=cell.levels,
+                config=_changed(cell.config, {"seed": seed}),
+                evaluations=cell.evaluations,
+                cell_id=cell.cell_id,
+                seed=seed,
+                recipe=cell.recipe,
+                overrides=cell.overrides,
+            )
+            vars(spec)["run_id"] = name  # what the cached property would find, seed by seed in five times the time
+            specs.append(spec)
+    return specs
 
 
 def matches(selector: Selector | Sequence[Selector], levels: Mapping[str, Scalar]) -> bool:

@@ -153,17 +153,25 @@ class RunSpec:
     def command(self) -> str:
         """The shell command that runs this by hand, and gives the same run id and evaluation ids."""
         settings: dict[str, Scalar] = {"recipe": self.recipe, **self.overrides, "seed": self.seed}
-        words = [f"{key}={_hydra(value)}" for key, value in settings.items()]
-        words.append(f"evaluations=[{','.join(_hydra_mapping(*leaf_values(each)) for each in self.evaluations)}]")
-        return "python -m simclr_core " + " ".join(shlex.quote(word) for word in words)
+        words = [_hydra_word(key, value) for key, value in settings.items()]
+        return " ".join(["python -m simclr_core", *words, _hydra_list(tuple(map(leaf_values, self.evaluations)))])
 
     def spec_json(self) -> dict[str, Any]:
         """The content of the run's ``spec.json``."""
         return {"config_version": CONFIG_VERSION, "run_id": self.run_id, "config": canonical(self.config)}
 
 
-@lru_cache(maxsize=256, typed=True)  # a store of thousands of runs has few different evaluations
-def _hydra_mapping(*values: Scalar) -> str:
+@lru_cache(maxsize=4096, typed=True)  # the runs of a grid share most of their settings
+def _hydra_word(key: str, value: Scalar) -> str:
+    return shlex.quote(f"{key}={_hydra(value)}")
+
+
+@lru_cache(maxsize=256)
+def _hydra_list(evaluations: tuple[tuple[Scalar, ...], ...]) -> str:
+    return shlex.quote(f"evaluations=[{','.join(map(_hydra_mapping, evaluations))}]")
+
+
+def _hydra_mapping(values: tuple[Scalar, ...]) -> str:
     """The settings in which an evaluation with these values differs from the default one, and its protocol."""
     usual = dict(flatten(EvalConfig()))
     evaluation = zip(usual, values, strict=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
@@ -46,13 +47,24 @@ def _canonical_leaves(kind: type, neutrals: bool, *values: Scalar) -> dict[str, 
 
 def run_id(config: RunConfig) -> str:
     """A readable prefix and 12 hexadecimal digits of the canonical configuration, seed included."""
-    text = f'{{"config":{_text(config)},"config_version":{CONFIG_VERSION}}}'
+    return _run_id(config, _parts(config))
+
+
+def run_ids(config: RunConfig, seeds: Iterable[int]) -> list[str]:
+    """``run_id`` of a configuration with each of these seeds, in little more than the time of one."""
+    parts = _parts(config)
+    return [_run_id(config, parts | {"seed": str(seed)}) for seed in seeds]
+
+
+def _run_id(config: RunConfig, parts: dict[str, str]) -> str:
+    text = f'{{"config":{_joined(parts)},"config_version":{CONFIG_VERSION}}}'
     return f"{config.method.name}-{config.data.name}-{_digest(text, 12)}"
 
 
 def cell_id(config: RunConfig) -> str:
     """The same for a configuration without its seed: the unit that seeds replicate."""
-    return _digest(f'{{"config":{_text(config, without="seed")},"config_version":{CONFIG_VERSION}}}', 12)
+    parts = {name: text for name, text in _parts(config).items() if name != "seed"}
+    return _digest(f'{{"config":{_joined(parts)},"config_version":{CONFIG_VERSION}}}', 12)
 
 
 def eval_id(evaluation: EvalConfig) -> str:
@@ -67,15 +79,21 @@ def _eval_id(*values: Scalar) -> str:
     return f"{evaluation.protocol}-{evaluation.embedding}-{_digest(text, 8)}"
 
 
-def _text(node: Any, without: str = "") -> str:
+def _text(node: Any) -> str:
     """``canonical(node)`` as JSON with sorted keys and no blanks, put together from the nodes' texts."""
-    names = node_names(node.__class__)
-    if not names:
+    if not node_names(node.__class__):
         return _text_of_leaves(node.__class__, *leaf_values(node))
-    parts = {name: _text(getattr(node, name)) for name in names}
-    parts |= _texts_of_leaves(node.__class__, *leaf_values(node))
-    pairs = ",".join([f'"{name}":{parts[name]}' for name in sorted(parts) if name != without])
-    return f"{{{pairs}}}"
+    return _joined(_parts(node))
+
+
+def _parts(node: Any) -> dict[str, str]:
+    """The texts of the fields of a node that has others below it."""
+    parts = {name: _text(getattr(node, name)) for name in node_names(node.__class__)}
+    return parts | _texts_of_leaves(node.__class__, *leaf_values(node))
+
+
+def _joined(parts: dict[str, str]) -> str:
+    return "{" + ",".join([f'"{name}":{parts[name]}' for name in sorted(parts)]) + "}"
 
 
 @functools.lru_cache(maxsize=4096, typed=True)

@@ -76,25 +76,29 @@ def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[R
     ``seeds`` replaces the grid's own. Raises GridError if the grid has no such scale.
     """
     chosen = scale_of(grid, scale).seeds if seeds is None else tuple(seeds)
-    specs: list[RunSpec] = []
-    for cell in _cells(grid, scale):
-        for seed, name in zip(chosen, run_ids(cell.config, chosen), strict=True):
-            spec = RunSpec(
-                grid=grid.name,
-                scale=scale,
-                role=cell.role,
-                label=cell.label,
-                levels=cell.levels,
-                config=_changed(cell.config, {"seed": seed}),
-                evaluations=cell.evaluations,
-                cell_id=cell.cell_id,
-                seed=seed,
-                recipe=cell.recipe,
-                overrides=cell.overrides,
-            )
-            vars(spec)["run_id"] = name  # what the cached property would find, seed by seed in five times the time
-            specs.append(spec)
-    return specs
+    if (scale, chosen) not in grid.runs:
+        cells = _cells(grid, scale)
+        grid.runs[scale, chosen] = [spec for cell in cells for spec in _runs(grid.name, scale, cell, chosen)]
+    return list(grid.runs[scale, chosen])
+
+
+def _runs(grid: str, scale: str, cell: Cell, seeds: tuple[int, ...]) -> Iterator[RunSpec]:
+    for seed, name in zip(seeds, run_ids(cell.config, seeds), strict=True):
+        spec = RunSpec(
+            grid=grid,
+            scale=scale,
+            role=cell.role,
+            label=cell.label,
+            levels=cell.levels,
+            config=_changed(cell.config, {"seed": seed}),
+            evaluations=cell.evaluations,
+            cell_id=cell.cell_id,
+            seed=seed,
+            recipe=cell.recipe,
+            overrides=cell.overrides,
+        )
+        vars(spec)["run_id"] = name  # what the cached property would find, seed by seed in five times the time
+        yield spec
 
 
 def matches(selector: Selector | Sequence[Selector], levels: Mapping[str, Scalar]) -> bool:

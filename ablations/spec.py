@@ -121,6 +121,10 @@ class Grid:
     tune: Tune | None
     cells: dict[str, list[Cell]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By scale, once they have been expanded: a grid is checked, then asked for its runs, more than once."""
+    runs: dict[tuple[str, tuple[int, ...]], list[RunSpec]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """By scale and seeds, likewise."""
 
 
 @dataclass(frozen=True)

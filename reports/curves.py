@@ -85,7 +85,8 @@ def _draw_curves(axes: Axes, series: pd.DataFrame, color: str, levels: Sequence[
         if mine.empty:
             continue
         ink, dashes, name = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)], level_name(color, level)
-        runs = [run[["epoch", panel]].to_numpy(float) for _, run in mine.groupby("run_id", sort=False)]
+        points = mine[["epoch", panel]].to_numpy(float)
+        runs = [points[rows] for rows in mine.groupby("run_id", sort=False).indices.values()]
         axes.add_collection(LineCollection(runs, colors=ink, linewidths=0.5, alpha=0.35, zorder=2))
         mean = mine.groupby("step")[["epoch", panel]].mean()
         axes.plot(mean["epoch"], mean[panel], color=ink, linewidth=1.7, linestyle=dashes, zorder=3, label=name)

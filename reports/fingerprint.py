@@ -10,10 +10,13 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from reports.inputs import GridResult
+from reports.result_tables import CURVES_COLUMNS
 from reports.trial import noise_sd
 
+_RECORDED = CURVES_COLUMNS[1:]  # what else stands beside a run's steps follows from the grid
 _LIBRARIES = ("fonttools", "jinja2", "matplotlib", "numpy", "pandas", "scipy", "seaborn")
 
 
@@ -26,7 +29,7 @@ def fingerprint(result: GridResult, *also: Any) -> str:
         _source(),
         result.spec,
         [result.provenance.get(run_id) for run_id in run_ids],
-        [_rows(table) for table in (result.frame, result.curves, result.paper)],
+        [_rows(table) for table in (result.frame, result.curves[list(_RECORDED)], result.paper)],
         noise_sd(str(result.spec["paper"]["key"])),
         also,
     ]
@@ -35,10 +38,12 @@ def fingerprint(result: GridResult, *also: Any) -> str:
 
 def _rows(table: pd.DataFrame) -> str:
     """A hash of a table's columns and of its rows in their order; the same in every process."""
-    rows = pd.util.hash_pandas_object(table, index=False).to_numpy()
-    return hashlib.sha256(
-        json.dumps([list(table.columns), *map(str, table.dtypes)]).encode() + rows.tobytes()
-    ).hexdigest()
+    content = hashlib.sha256(json.dumps([list(table.columns), *map(str, table.dtypes)]).encode())
+    for name in table:
+        column = table[name]
+        rows = column if is_numeric_dtype(column) else pd.util.hash_pandas_object(column, index=False)
+        content.update(rows.to_numpy().tobytes())
+    return content.hexdigest()
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ def write_site(
     """
     results = load_results(Path(results_dir), names)
     problems = load_problems(Path(results_dir))
+    gc.freeze()  # what was read stays; statsmodels searches all there is for garbage at every correction
     _check_names(results)
     site = Path(out_dir)
     before = read_report(site)

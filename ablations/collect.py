@@ -252,7 +252,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    """An entry a line, and an element of a list of objects a line: ``indent`` would take eight times as long."""
+    """An entry a line, and an element of a list of objects a line: ``indent`` would take seven times as long."""
     dumps = partial(json.dumps, allow_nan=False)
     entries = []
     for key, value in content.items():

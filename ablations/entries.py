@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,7 @@ class Entries:
         found = [problem for problem in field_problems(config) if problem.startswith(f"{key} = ")]
         for problem in found:
             self.problem(f"{place}{problem.removeprefix(key)}")
-        read: Any = config
-        for name in key.split("."):
-            read = getattr(read, name)
-        return None if found else read
+        return None if found else operator.attrgetter(key)(config)
 
     def _overrides(self, raw: Any, place: str) -> dict[str, Scalar]:
         values = {

@@ -97,7 +97,7 @@ def _runs(grid: str, scale: str, cell: Cell, seeds: tuple[int, ...]) -> Iterator
             recipe=cell.recipe,
             overrides=cell.overrides,
         )
-        vars(spec)["run_id"] = name  # what the cached property would find, seed by seed in five times the time
+        vars(spec)["run_id"] = name  # what the cached property would find seed by seed, in twice the time
         yield spec
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ablations.run_records import SCHEMA_VERSION, Problem
 
-_CHUNK = 100  # curves that a process reads at a time; it takes as long to start as to read so many
+_CHUNK = 100  # curves that a process reads at a time
+_MOST_WORKERS = 8  # login nodes are shared
 
 Curve = tuple[str, list[Problem]]
 """The rows of a run in ``curves.csv``, as text, and what is wrong with its file."""
@@ -43,11 +44,11 @@ _POINT = operator.itemgetter(*CURVES_COLUMNS[2:])
 
 
 def curves(asked: Sequence[tuple[Path, str]]) -> Iterator[Curve]:
-    """The curve of each (folder, run id) in turn; hundreds are read by as many processes as there are cores."""
+    """The curve of each (folder, run id) in turn; hundreds are read by several processes, one a core, 8 at most."""
     if len(asked) < 2 * _CHUNK:
         yield from _read(asked)
         return
-    num_workers = os.cpu_count() or 1
+    num_workers = min(os.cpu_count() or 1, _MOST_WORKERS)
     waiting: deque[Future[list[Curve]]] = deque()
     with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as workers:
         for start in range(0, len(asked), _CHUNK):

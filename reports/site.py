@@ -34,10 +34,28 @@ def write_site(
     """
     results = load_results(Path(results_dir), names)
     problems = load_problems(Path(results_dir))
-    gc.freeze()  # what was read stays; statsmodels searches all there is for garbage at every correction
     _check_names(results)
     site = Path(out_dir)
     before = read_report(site)
+    gc.freeze()  # what was read stays; statsmodels searches all there is for garbage at every correction
+    try:
+        entries = _write_grids(site, results, before)
+    finally:
+        gc.unfreeze()
+    report = Report(entries, changes(before, entries))
+    found = Found(report.changes, problems, any(result.provenance for result in results))
+    cards = [entry.card for entry in entries.values()]
+    index = {"index.html": overview_page(cards, found).encode()}
+    if single_file:
+        index[SINGLE_FILE] = _single(site, results, entries, found).encode()
+    for path in stale_files(site, before, entries):
+        path.unlink()
+    _write(site, {**index, NAME: report.to_bytes()})
+    return site / "index.html"
+
+
+def _write_grids(site: Path, results: Sequence[GridResult], before: Report | None) -> dict[str, Entry]:
+    """Write the files of every grid that is not as it was reported ``before``; slug -> what the report notes of it."""
     titles = [Neighbour(slug_of(result), f"{result.spec['title']}, {result.scale}") for result in results]
     entries: dict[str, Entry] = {}
     for place, (result, title) in enumerate(zip(results, titles, strict=True)):
@@ -49,16 +67,7 @@ def write_site(
             continue
         files, card = grid_files(section(result), neighbours)
         entries[title.slug] = Entry(inputs, _write(site, files), card)
-    report = Report(entries, changes(before, entries))
-    found = Found(report.changes, problems, any(result.provenance for result in results))
-    cards = [entry.card for entry in entries.values()]
-    index = {"index.html": overview_page(cards, found).encode()}
-    if single_file:
-        index[SINGLE_FILE] = _single(site, results, entries, found).encode()
-    for path in stale_files(site, before, entries):
-        path.unlink()
-    _write(site, {**index, NAME: report.to_bytes()})
-    return site / "index.html"
+    return entries
 
 
 def _check_names(results: Sequence[GridResult]) -> None:

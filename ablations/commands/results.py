@@ -118,7 +118,7 @@ def report(
 def _collect(names: list[str], scale: str, seeds: str | None, store: Path, results: Path) -> tuple[list[str], Summary]:
     """Collect grids; the names of their tables, and what was found."""
     grids = [grid for grid, _ in checked(names, scale, seeds, None)]
-    gc.disable()  # what is collected is no garbage before it is written: looking for it would take a tenth of the time
+    gc.disable()  # what is collected stays until it is written, and is much to search for garbage
     try:
         collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
     finally:

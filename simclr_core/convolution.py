@@ -13,7 +13,7 @@ from torch.nn import functional
 
 
 class Convolution(nn.Conv2d):
-    """torch's, without bias, groups and dilation: (B, C, H, W) -> (B, D, H', W'), in channels-last order on a CPU."""
+    """torch's, without groups and dilation: (B, C, H, W) -> (B, D, H', W'), in channels-last order on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The same sums in another order where one product does it."""
@@ -29,7 +29,7 @@ class Convolution(nn.Conv2d):
         """A strided 1x1 convolution: a linear layer on every pixel that it sees."""
         high, wide = self.stride
         pixels = x.permute(0, 2, 3, 1)[:, ::high, ::wide]
-        y = functional.linear(pixels.reshape(-1, self.in_channels), self.weight.flatten(1))
+        y = functional.linear(pixels.reshape(-1, self.in_channels), self.weight.flatten(1), self.bias)
         return y.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
 
     def _axes(self, x: Tensor) -> list[tuple[int, int, int, int]]:
@@ -46,7 +46,8 @@ class Convolution(nn.Conv2d):
         by_tap = self.weight.permute(2, 3, 0, 1).flatten(0, 1).index_select(0, taps.flatten())
         matrix = by_tap.view(high * wide, height * width, self.out_channels, self.in_channels).transpose(1, 2)
         pixels = x.permute(0, 2, 3, 1).reshape(len(x), -1)
-        y = functional.linear(pixels, matrix.reshape(high * wide * self.out_channels, -1))
+        bias = None if self.bias is None else self.bias.repeat(high * wide)
+        y = functional.linear(pixels, matrix.reshape(high * wide * self.out_channels, -1), bias)
         return y.view(len(x), high, wide, self.out_channels).permute(0, 3, 1, 2)
 
 

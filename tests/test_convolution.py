@@ -26,10 +26,10 @@ PIXELS = [((2, 2), 1, 2, 0), ((7, 4), 1, 2, 0), ((9, 9), 1, 3, 0)]
 OTHERS = [((3, 3), 3, 1, 1), ((3, 3), 3, 2, 1), ((8, 8), 1, 1, 0), ((2, 5), 3, 1, 1), ((5, 5), 7, 1, 3)]
 
 
-def made(kernel: int, stride: int, padding: int) -> tuple[Convolution, nn.Conv2d]:
+def made(kernel: int, stride: int, padding: int, *, bias: bool = False) -> tuple[Convolution, nn.Conv2d]:
     """Ours and torch's, whose strided 1x1 convolution writes beyond its memory unless channels come in eights."""
-    layer = nn.Conv2d(8, 16, kernel, stride, padding, bias=False)
-    ours = Convolution(8, 16, kernel, stride, padding, bias=False)
+    layer = nn.Conv2d(8, 16, kernel, stride, padding, bias=bias)
+    ours = Convolution(8, 16, kernel, stride, padding, bias=bias)
     ours.load_state_dict(layer.state_dict())
     return ours, layer
 
@@ -43,13 +43,14 @@ def outcome(layer: nn.Module, x: Tensor) -> list[Tensor]:
     return [y.detach(), x.grad, *(p.grad for p in layer.parameters() if p.grad is not None)]
 
 
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding"), WHOLE_MAPS + PIXELS + OTHERS)
 def test_output_and_gradients_are_torch_s(
-    size: tuple[int, int], kernel: int, stride: int, padding: int, memory_format: torch.memory_format
+    size: tuple[int, int], kernel: int, stride: int, padding: int, memory_format: torch.memory_format, bias: bool
 ) -> None:
     torch.manual_seed(0)
-    ours, layer = made(kernel, stride, padding)
+    ours, layer = made(kernel, stride, padding, bias=bias)
     x = torch.randn(4, 8, *size).contiguous(memory_format=memory_format)
 
     for own, theirs in zip(outcome(ours, x), outcome(layer, x), strict=True):

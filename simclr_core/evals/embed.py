@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from simclr_core.data import Images, normalise, to_float
+from simclr_core.evals.frozen import frozen
 from simclr_core.methods.base import Method
 
 BATCH = 250
@@ -49,17 +50,15 @@ def embed(
     rows: Tensor | None = None,
     num_workers: int = 0,
 ) -> Embeddings:
-    """Eval mode, float32, whole un-augmented images: of ``rows`` (n,), or of all."""
+    """By the network in eval mode, of whole un-augmented images: of ``rows`` (n,), or of all."""
     rows = torch.arange(len(images)) if rows is None else rows
-    was_training = method.training
-    method.eval()
+    network = frozen(method)
     features, z = [], []
     with contextlib.closing(images.whole(rows, BATCH, num_workers)) as batches:
         for batch in batches:
-            batch_features = method.features(normalise(to_float(batch.to(device)), normalization))
+            batch_features = network.features(normalise(to_float(batch.to(device)), normalization))
             features.append(batch_features.cpu())
-            z.append(method.projector(batch_features).cpu())
-    method.train(was_training)
+            z.append(network.projector(batch_features).cpu())
     return Embeddings(torch.cat(features), torch.cat(z), images.labels[rows])
 
 

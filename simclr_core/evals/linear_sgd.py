@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from simclr_core.config import EvalConfig
 from simclr_core.data import Images
 from simclr_core.evals.embed import Reading
+from simclr_core.evals.frozen import frozen
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
 from simclr_core.methods.base import Method
 
@@ -37,20 +37,18 @@ def fit_linear_sgd(
 ) -> tuple[nn.Linear, dict[str, Any]]:
     """The layer after the last epoch, and how its training on ``rows`` of the images went (``train_with_labels``).
 
-    The network is in eval mode and takes no gradient: neither its weights nor its BN statistics move.
+    The network is frozen: neither its weights nor its BN statistics move.
     """
     on_z = evaluation.embedding == "z"
     layer = zero_layer(method.dim if on_z else method.backbone.num_features, num_classes, reading.device)
 
+    network = frozen(method)
+
     def logits(views: Tensor) -> Tensor:
-        with torch.no_grad():
-            embedded = method.features(views)
-            embedded = method.projector(embedded) if on_z else embedded
+        embedded = network.features(views)
+        embedded = network.projector(embedded) if on_z else embedded
         scores: Tensor = layer(embedded)
         return scores
 
-    was_training = method.training
-    method.eval()
     details = train_with_labels(evaluation, images, rows, reading, logits, layer.parameters(), tell)
-    method.train(was_training)
     return layer, details

@@ -18,6 +18,7 @@ from torch.nn import functional
 from simclr_core.config import EvalConfig, ViewsConfig
 from simclr_core.data import Images
 from simclr_core.evals.embed import BATCH, Embeddings, Reading
+from simclr_core.evals.frozen import frozen
 from simclr_core.evals.standardise import Standardise
 from simclr_core.methods.base import Method
 from simclr_core.seeding import derive, generator
@@ -60,17 +61,15 @@ def embed_views(
     else:
         cropped = ((rows[pick], maker.crop_boxes(pick)) for pick in picks)
         read = images.crops(cropped, reading.num_workers, views.crop_interpolation)
-    was_training = method.training
-    method.eval()
+    network = frozen(method)
     parts: tuple[list[Embeddings], list[Embeddings]] = ([], [])
     with contextlib.closing(read):
         for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):
             pair = maker(pixels.to(reading.device), pick, step)
             for view, part in zip(pair, parts, strict=True):
-                features = method.features(view)
-                z = method.projector(features)
+                features = network.features(view)
+                z = network.projector(features)
                 part.append(Embeddings(features.cpu(), z.cpu(), images.labels[rows[pick]]))
-    method.train(was_training)
     branch_1, branch_2 = (_joined(part) for part in parts)
     num_branches = 1 if views.kind == "pair" and views.branches == "one" else 2
     return EmbeddedViews((branch_1, branch_2), maker, num_branches)

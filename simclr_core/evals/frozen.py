@@ -1,0 +1,27 @@
+"""The network as evaluations see it: it neither learns nor moves, so that its BN needs no pass of its own."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from simclr_core.methods.base import Method
+
+
+def frozen(method: Method) -> Method:
+    """A copy in eval mode without gradient, float32, its backbone's BN folded into the convolutions before them.
+
+    A BN layer in eval mode is an affine map of each channel, and so is what becomes of a convolution's weights
+    (Jacob et al. 2018, Sec. 3.2): the same numbers but for rounding.
+    """
+    network = copy.deepcopy(method).eval().requires_grad_(False)
+    for parent in network.backbone.modules():
+        for (name, layer), (next_name, following) in itertools.pairwise(list(parent.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(following, _BatchNorm):
+                setattr(parent, name, fuse_conv_bn_eval(layer, following))
+                setattr(parent, next_name, nn.Identity())
+    return network

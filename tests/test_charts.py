@@ -12,7 +12,7 @@ from reports.charts import chart
 from reports.marks import looks
 from reports.papers import load_paper
 from reports.points import Encoding, describe_chart, in_order, our_points, paper_points
-from reports.style import save
+from reports.style import legend, save
 
 AXES = {"method": ["simclr", "supervised"], "color_strength": ["0.125", "1", "1_with_blur", "autoaugment"]}
 
@@ -94,3 +94,20 @@ def test_a_number_that_both_sides_have_looks_alike_on_both() -> None:
     assert light == sorted(light, reverse=True)
     assert len(set(light)) == 3
     assert (apart[0]["64"].ink, apart[0]["256"].ink) == (inks[0], inks[2])  # the whole scale
+
+
+@pytest.mark.parametrize("count", [2, 6, 7, 11])
+def test_a_legend_is_read_row_by_row(count) -> None:
+    figure = Figure(figsize=(4, 3))
+    panel = figure.add_subplot()
+    names = [f"{2**number:04}" for number in range(count)]
+    for name in names:
+        panel.plot([0], [0], label=name)
+    rows = legend(panel, 2.7)
+    figure.draw_without_rendering()
+    drawn = panel.get_legend()
+    assert drawn is not None
+    places = {text.get_text(): text.get_window_extent() for text in drawn.get_texts()}
+
+    assert len({round(place.y0) for place in places.values()}) == rows
+    assert sorted(places, key=lambda name: (-round(places[name].y0), places[name].x0)) == names

@@ -15,8 +15,8 @@ from simclr_core.methods.base import Method
 def frozen(method: Method) -> Method:
     """A copy in eval mode without gradient, float32, its backbone's BN folded into the convolutions before them.
 
-    A BN layer in eval mode is an affine map of each channel, and so is what becomes of a convolution's weights
-    (Jacob et al. 2018, Sec. 3.2): the same numbers but for rounding.
+    In eval mode BN multiplies each channel by one number and adds another, which weights and a bias of the convolution
+    can do for it (Jacob et al. 2018, Sec. 3.2): the same numbers but for rounding.
     """
     network = copy.deepcopy(method).eval().requires_grad_(False)
     for parent in network.backbone.modules():

@@ -41,7 +41,6 @@ def fit_linear_sgd(
     """
     on_z = evaluation.embedding == "z"
     layer = zero_layer(method.dim if on_z else method.backbone.num_features, num_classes, reading.device)
-
     network = frozen(method)
 
     def logits(views: Tensor) -> Tensor:

@@ -224,17 +224,20 @@ def _compare_cells(was: CellState | None, now: CellState | None) -> CellDiff:
 def shift_test(was: ArrayLike, now: ArrayLike) -> tuple[str, Floats]:
     """A test's name and the two-sided p-value, (...), of "nothing moved" between samples (..., n) and (..., m).
 
-    Mann and Whitney's, exact without ties, from ``ENOUGH`` seeds on both sides; Welch's below that. Two values or more
-    are needed on each side.
+    Of the first min(n, m) values of each, two or more: Mann and Whitney's test, exact without ties, from ``ENOUGH`` on;
+    Welch's below that. With unequal numbers both find changes too often where the smaller sample is the noisier.
     """
     first, second = np.asarray(was, dtype=float), np.asarray(now, dtype=float)
-    if min(first.shape[-1], second.shape[-1]) < ENOUGH:
+    n = min(first.shape[-1], second.shape[-1])
+    part = "" if first.shape[-1] == second.shape[-1] else f", first {n} of each"
+    first, second = first[..., :n], second[..., :n]
+    if n < ENOUGH:
         effect = difference(second, first)
-        return "Welch", np.minimum(1.0, 2 * np.minimum(effect.p_above(0.0), effect.p_below(0.0)))
+        return f"Welch{part}", np.minimum(1.0, 2 * np.minimum(effect.p_above(0.0), effect.p_below(0.0)))
     ties = np.any(np.diff(np.sort(np.concatenate((first, second), axis=-1), axis=-1), axis=-1) == 0)
     with np.errstate(invalid="ignore"):
         found = stats.mannwhitneyu(first, second, axis=-1, method="asymptotic" if ties else "exact").pvalue
-    return "Mann-Whitney", np.nan_to_num(found, nan=1.0)  # where all values are one
+    return f"Mann-Whitney{part}", np.nan_to_num(found, nan=1.0)  # where all values are one
 
 
 def _side_text(side: CellState | None, decimals: int) -> str:

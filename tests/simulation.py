@@ -1,6 +1,7 @@
-"""The rule of the verdicts in simulation: coverage, error at the margin with all looks, and power.
+"""The rule of the verdicts in simulation: coverage, error at the margin with all looks, and power; and that of a diff.
 
-``nox -s simulation`` prints the tables of docs/statistics.md; tests/test_simulation.py asks the same of fewer draws.
+``nox -s simulation`` prints the tables of docs/statistics.md and docs/diff.md; tests/test_simulation.py asks the same
+of fewer draws.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from reports.diff import shift_test
 from reports.rule import LOOKS, Decision, conjunction, over_looks, settle
 from reports.stats import ALPHA, difference
 
@@ -100,6 +102,15 @@ def power(effect: float, num_seeds: int, draws: int, rng: np.random.Generator) -
     return float(np.mean(conjunction([difference(*sides)], [0.0]).supported))
 
 
+def moved(
+    num_was: int, num_now: int, sd_ratio: float, draws: int, rng: np.random.Generator, *, num_cells: int = 1
+) -> float:
+    """How often a diff finds that some cell of a grid moved where none did, the first side's noise being the larger."""
+    was = rng.normal(0.0, SEED_NOISE * sd_ratio, (draws, num_cells, num_was))
+    _, p = shift_test(was, rng.normal(0.0, SEED_NOISE, (draws, num_cells, num_now)))
+    return float(np.mean(num_cells * p.min(axis=-1) < ALPHA))  # Holm's first step, without which no cell moves
+
+
 def main() -> None:
     """Print the tables."""
     rng, draws = np.random.default_rng(0), 100_000
@@ -131,6 +142,11 @@ def main() -> None:
         found = [power(effect, num, draws // 5, rng) for num in (3, 5, 10)]
         found.append(float(np.mean(after_looks(effect, 0.0, draws // 5, rng).supported)))
         print(f"{effect:5.2f}" + "".join(f"{100 * share:7.1f} %" for share in found))
+    print("moved where nothing did: seeds; a cell, ratio of standard deviations 1, 2; any of 49 cells, 1, 2")
+    for num_was, num_now in ((2, 2), (3, 3), (5, 5), (3, 5), (3, 10), (8, 8), (8, 12)):
+        found = [moved(num_was, num_now, ratio, draws, rng) for ratio in (1.0, 2.0)]
+        found += [moved(num_was, num_now, ratio, draws // 10, rng, num_cells=49) for ratio in (1.0, 2.0)]
+        print(f"{num_was:3} {num_now:3}" + "".join(f"{100 * share:7.1f} %" for share in found))
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def test_divergence_is_counted(num_seeds, words) -> None:
 
 
 def test_a_contrast_of_two_is_welchs_as_scipy_has_it() -> None:
-    a, b = [36.1, 37.4, 36.6], [33.0, 35.9, 34.1, 34.4, 33.8]
+    a, b = [36.1, 37.4, 36.6], [33.0, 35.9, 34.1]
     found, expected = contrast([a, b], [1.0, -1.0]), stats.ttest_ind(a, b, equal_var=False, alternative="greater")
 
     assert found.p_above(0.0) == pytest.approx(expected.pvalue)

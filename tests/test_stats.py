@@ -24,15 +24,23 @@ def test_a_mean_has_the_textbook_interval() -> None:
 
 
 def test_a_difference_has_welchs_interval() -> None:
-    a, b = np.array([36.1, 37.4, 36.6]), np.array([33.0, 35.9, 34.1, 34.4, 33.8])
-    var_a, var_b = a.var(ddof=1) / 3, b.var(ddof=1) / 5
-    df = (var_a + var_b) ** 2 / (var_a**2 / 2 + var_b**2 / 4)  # Welch 1947
+    a, b = np.array([36.1, 37.4, 36.6]), np.array([33.0, 35.9, 34.1])
+    var_a, var_b = a.var(ddof=1) / 3, b.var(ddof=1) / 3
+    df = (var_a + var_b) ** 2 / (var_a**2 / 2 + var_b**2 / 2)  # Welch 1947
     half = stats.t.ppf(0.975, df) * np.sqrt(var_a + var_b)
 
     low, high = difference(a, b).interval()
 
     assert low == pytest.approx(a.mean() - b.mean() - half)
     assert high == pytest.approx(a.mean() - b.mean() + half)
+
+
+def test_seeds_that_only_one_side_has_do_not_count() -> None:
+    a, b = [36.1, 37.4, 36.6], [33.0, 35.9, 34.1, 34.4, 33.8]
+
+    assert difference(a, b) == difference(a, b[:3])
+    assert difference(b, a) == difference(b[:3], a)
+    assert difference(a, b).num_seeds == 3
 
 
 def test_a_paired_difference_ignores_what_the_seeds_share() -> None:
@@ -100,17 +108,6 @@ def test_a_summary_of_one_seed_has_no_interval() -> None:
 
     assert table["mean"].tolist() == [3.0]
     assert table["half_width"].isna().all()
-
-
-@pytest.mark.parametrize(("n_a", "n_b", "sd_ratio"), [(3, 3, 1.0), (5, 5, 1.0), (5, 5, 2.0), (3, 5, 1.0)])
-def test_welch_intervals_cover_the_truth_at_their_nominal_rate(n_a, n_b, sd_ratio) -> None:
-    rng = np.random.default_rng(11)
-    a = rng.normal(1.0, 0.65 * sd_ratio, (SIMULATIONS, n_a))
-    b = rng.normal(0.0, 0.65, (SIMULATIONS, n_b))
-
-    low, high = difference(a, b).interval()
-
-    assert 0.93 <= np.mean((low < 1.0) & (high > 1.0)) <= 0.97
 
 
 def _cells(means: list[float], rng: np.random.Generator, n: int = 3) -> list[np.ndarray]:

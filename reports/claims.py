@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from reports.comparisons import Comparison, Question
+from reports.comparisons import Question
 from reports.evidence import gather, missing_text
+from reports.further import further_seeds
 from reports.kinds import KINDS, metrics_of
 from reports.metrics import quantity
-from reports.rule import LOOKS, Decision, further_seeds, over_looks, settle
+from reports.rule import LOOKS, Decision, over_looks, settle
 from reports.stats import ALPHA
 from reports.trial import Trial, put_on_trial
 
@@ -33,10 +34,11 @@ class Verdict:
     names: of several, the one on which the claim stands or falls. ``margin`` is what the estimate has to exceed, or
     to stay under where ``wants_below``. ``n`` is the smallest number of seeds behind it. ``p_supported`` and
     ``p_contradicted`` are the p-values of the claim alone, looks included; ``adjusted`` is the one of the verdict's
-    direction after Holm's correction over the grid's claims. ``further_seeds`` would decide an undecided claim if the
-    estimate were the truth. ``trial`` is the same claim on the paper's printed numbers. ``cells`` are the cells it
-    rests on; ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown. ``look`` is
-    the number of seeds at the look that the claim is shown at, 0 without looks or before the first.
+    direction after Holm's correction over the grid's claims. ``further_seeds`` would probably decide an undecided claim
+    if its estimates were the truth; ``outlook`` says so, or why there is no such number. ``trial`` is the same claim on
+    the paper's printed numbers. ``cells`` are the cells it rests on; ``missing`` says that runs of them have no value.
+    ``question`` is all that was compared. ``look`` is the number of seeds at the look that the claim is shown at, 0
+    without looks or before the first.
     ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n, metric.
     """
 
@@ -59,7 +61,8 @@ class Verdict:
     p_contradicted: float = 1.0
     adjusted: float = 1.0
     further_seeds: int | None = None
-    binding: Comparison | None = None
+    outlook: str = ""
+    question: Question | None = None
     missing: bool = False
     look: int = 0
     cells: tuple[str, ...] = ()
@@ -125,24 +128,22 @@ def judge(
     verdicts = [path[-1] for path in paths]
     family = [index for index, verdict in enumerate(verdicts) if verdict.verdict != NOT_TESTABLE]
     settled = settle([[(each.p_supported, each.p_contradicted) for each in paths[index]] for index in family])
-    num_open = sum(not each.decided for each in settled)
-    alpha = ALPHA / max(num_open, 1) / (len(LOOKS) if looks else 1)  # Holm's step, if all the others stay undecided
     for index, found in zip(family, settled, strict=True):
         p_for, p_against = found.p_supported, found.p_contradicted
         words = SUPPORTED if p_for < min(ALPHA, p_against) else CONTRADICTED if p_against < ALPHA else UNDECIDED
         verdict = paths[index][found.place]
-        verdicts[index] = dataclasses.replace(
-            verdict,
-            verdict=words,
-            adjusted=min(p_for, p_against),
-            further_seeds=_further(verdict, alpha) if words == UNDECIDED else None,
-        )
-    return verdicts
+        verdicts[index] = dataclasses.replace(verdict, verdict=words, adjusted=min(p_for, p_against))
+    told = [verdicts[index].verdict for index in family]
+    # Holm's next step in either direction, if the other claims stay as they are.
+    rest = len(family) - told.count(SUPPORTED), len(family) - told.count(CONTRADICTED)
+    return [_with_outlook(verdict, rest, looks=looks) for verdict in verdicts]
 
 
-def _further(verdict: Verdict, alpha: float) -> int | None:
-    shown = verdict.binding
-    return further_seeds(shown.effect, shown.margin, alpha) if shown and not verdict.missing else None
+def _with_outlook(verdict: Verdict, family: tuple[int, int], *, looks: bool) -> Verdict:
+    if verdict.verdict != UNDECIDED or verdict.missing or verdict.question is None:
+        return verdict
+    number, words = further_seeds(verdict.question.candidates, family, look=verdict.look if looks else None)
+    return dataclasses.replace(verdict, further_seeds=number, outlook=words)
 
 
 def decide(
@@ -235,7 +236,7 @@ def _verdict(head: dict[str, Any], question: Question, decision: Decision, missi
         p_supported=p_supported,
         p_contradicted=p_contradicted,
         adjusted=min(p_supported, p_contradicted),
-        binding=shown,
+        question=question,
         missing=bool(missing),
         look=look,
         cells=tuple(dict.fromkeys(question.cells)),

@@ -67,8 +67,8 @@ class Evidence:
         return int(gaps[0]) if len(gaps) else len(whole[0])
 
     def sample(self, term: Term) -> Floats:
-        """One number a seed, (n,): the weighted mean over the term's cells, of the seeds that all of them have."""
-        mean = term.weight * self._per_seed(term)
+        """One number a seed, (n,): the mean over the term's cells, of the seeds that all of them have."""
+        mean = self._per_seed(term)
         return np.asarray(mean[~np.isnan(mean)])
 
     def _per_seed(self, term: Term) -> Floats:
@@ -83,7 +83,7 @@ class Evidence:
         if paired or len(set(cells)) < len(cells):
             sums = np.sum([term.weight * self._per_seed(term) for term in terms], axis=0)
             return one_sample(sums[~np.isnan(sums)])
-        return contrast([self.sample(term) for term in terms], [1.0] * len(terms))
+        return contrast([self.sample(term) for term in terms], [term.weight for term in terms])
 
     def _printed_contrast(self, terms: Sequence[Term]) -> Effect:
         if not all(term.cells for term in terms):  # cells that the paper does not have

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,11 +65,12 @@ def _better(claim: Claim, evidence: Evidence, metric: str) -> Question:
 
 
 def _shifted(effect: Effect, by: float) -> Effect:
-    return Effect(np.asarray(effect.estimate + by), effect.standard_error, effect.degrees_of_freedom, effect.num_seeds)
+    return dataclasses.replace(effect, estimate=np.asarray(effect.estimate + by))
 
 
 def _negated(effect: Effect) -> Effect:
-    return Effect(np.asarray(-effect.estimate), effect.standard_error, effect.degrees_of_freedom, effect.num_seeds)
+    samples = tuple((-weight, values) for weight, values in effect.samples)
+    return dataclasses.replace(effect, estimate=np.asarray(-effect.estimate), samples=samples)
 
 
 def _equivalent(claim: Claim, evidence: Evidence, metric: str) -> Question:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from reports.stats import ALPHA, Booleans, Effect, Floats, Proportion
 
 LOOKS = (3, 5, 8, 12)
 """Numbers of seeds after which a grid with looks is judged."""
-
-POWER = 0.8
-"""Probability with which the further seeds that are asked for would decide a claim."""
 
 Evidenced = Effect | Proportion
 
@@ -45,34 +40,43 @@ class Decision:
         return np.asarray(self.p_contradicted < ALPHA)
 
 
-def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decision:
-    """Every effect exceeds its margin.
+def every(above: Floats, below: Floats, as_estimated: Booleans) -> Decision:
+    """Every effect exceeds its margin; of p-values and estimates (effects, ...), as ``Effect`` has them.
 
     Supported if each does: an intersection-union test, which needs no correction (Berger 1982). Contradicted if some
     effect falls short, corrected for their number (Bonferroni).
     """
-    pairs = list(zip(effects, margins, strict=True))
-    below = np.min([effect.p_below(margin) for effect, margin in pairs], axis=0)
+    p_contradicted = np.minimum(1.0, np.min(below, axis=0) * len(below))
+    return Decision(np.max(above, axis=0), p_contradicted, np.all(as_estimated, axis=0))
+
+
+def some(candidates: Sequence[Decision]) -> Decision:
+    """Some candidate holds.
+
+    Supported if a candidate is, corrected for their number (Bonferroni). Contradicted if every one is: an
+    intersection-union test over the candidates.
+    """
+    best = np.min([decision.p_supported for decision in candidates], axis=0)
     return Decision(
-        p_supported=np.max([effect.p_above(margin) for effect, margin in pairs], axis=0),
-        p_contradicted=np.minimum(1.0, below * len(pairs)),
-        as_estimated=np.all([np.asarray(effect.estimate > margin) for effect, margin in pairs], axis=0),
+        p_supported=np.minimum(1.0, best * len(candidates)),
+        p_contradicted=np.max([decision.p_contradicted for decision in candidates], axis=0),
+        as_estimated=np.any([decision.as_estimated for decision in candidates], axis=0),
+    )
+
+
+def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decision:
+    """Every effect exceeds its margin; see ``every``."""
+    pairs = list(zip(effects, margins, strict=True))
+    return every(
+        np.array([effect.p_above(margin) for effect, margin in pairs]),
+        np.array([effect.p_below(margin) for effect, margin in pairs]),
+        np.array([effect.estimate > margin for effect, margin in pairs]),
     )
 
 
 def some_conjunction(candidates: Sequence[Sequence[Evidenced]], margins: Sequence[Sequence[float]]) -> Decision:
-    """Some candidate exceeds the margin in all its effects.
-
-    Supported if a candidate's conjunction is, corrected for the number of candidates (Bonferroni). Contradicted if
-    every candidate's conjunction is: an intersection-union test over the candidates.
-    """
-    decisions = [conjunction(effects, bounds) for effects, bounds in zip(candidates, margins, strict=True)]
-    best = np.min([decision.p_supported for decision in decisions], axis=0)
-    return Decision(
-        p_supported=np.minimum(1.0, best * len(decisions)),
-        p_contradicted=np.max([decision.p_contradicted for decision in decisions], axis=0),
-        as_estimated=np.any([decision.as_estimated for decision in decisions], axis=0),
-    )
+    """Some candidate exceeds the margin in all its effects; see ``every`` and ``some``."""
+    return some([conjunction(effects, bounds) for effects, bounds in zip(candidates, margins, strict=True)])
 
 
 def alpha_at_look(num_seeds: int) -> float:
@@ -136,24 +140,3 @@ def settle(paths: Sequence[Sequence[tuple[float, float]]]) -> list[Settled]:
             if not (i in settled and settled[i].decided):
                 settled[i] = Settled(place, *p_values)
     return [settled[i] for i in range(len(paths))]
-
-
-def further_seeds(effect: Evidenced, margin: float, alpha: float) -> int | None:
-    """How many seeds beside those there are would decide, with probability ``POWER``, if the estimate were the truth.
-
-    By the power of the one-sided t test at ``alpha``. None where it cannot be told: below two seeds, without spread,
-    at the margin, or beyond a thousand seeds.
-    """
-    if isinstance(effect, Proportion) or effect.num_seeds < 2:
-        return None
-    spread = float(effect.standard_error) * math.sqrt(effect.num_seeds)
-    gap = abs(float(effect.estimate) - margin)
-    if not (spread > 0 and math.isfinite(spread) and gap / spread > 0.08):
-        return None
-    power = TTestPower()
-    num_seeds = effect.num_seeds + 1
-    while power.power(gap / spread, num_seeds, alpha, alternative="larger") < POWER:
-        num_seeds += 1 if num_seeds < 30 else 10
-        if num_seeds > 1000:
-            return None
-    return num_seeds - effect.num_seeds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -30,13 +30,15 @@ class Effect:
     """An estimated mean or difference of means, (...), with what its t interval needs, (...) each.
 
     ``num_seeds`` is how many seeds of each sample are behind it; below two there are no bounds (they are infinite).
-    Samples without any spread have a standard error of 0, and an interval of no width.
+    Samples without any spread have a standard error of 0, and an interval of no width. ``samples`` are those behind it:
+    (weight, values (..., num_seeds)) each.
     """
 
     estimate: Floats
     standard_error: Floats
     degrees_of_freedom: Floats
     num_seeds: int
+    samples: tuple[tuple[float, Floats], ...] = field(default=(), compare=False)
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
         """The two-sided interval (low, high), each (...)."""
@@ -110,10 +112,17 @@ def contrast(samples: Sequence[ArrayLike], weights: Sequence[float]) -> Effect:
     if n < 2:
         return Effect(estimate, np.full_like(estimate, np.inf), np.ones_like(estimate), n)
     parts = [weight**2 * array.var(axis=-1, ddof=1) / n for weight, array in zip(weights, arrays, strict=True)]
+    return satterthwaite(estimate, parts, n, tuple(zip(weights, arrays, strict=True)))
+
+
+def satterthwaite(
+    estimate: Floats, parts: Sequence[Floats], num_seeds: int, samples: tuple[tuple[float, Floats], ...] = ()
+) -> Effect:
+    """The effect (...) whose variance is the sum of ``parts`` (...), one of each sample of ``num_seeds`` seeds."""
     variance = np.asarray(sum(parts))
     with np.errstate(invalid="ignore"):
-        df = (n - 1) * variance**2 / sum(part**2 for part in parts)
-    return Effect(estimate, np.sqrt(variance), np.where(variance > 0, df, 1.0), n)
+        df = (num_seeds - 1) * variance**2 / sum(part**2 for part in parts)
+    return Effect(estimate, np.sqrt(variance), np.where(variance > 0, df, 1.0), num_seeds, samples)
 
 
 def one_sample(values: ArrayLike) -> Effect:

@@ -26,7 +26,8 @@ def summary(results: Sequence[GridResult]) -> str:
     parts = ["# Verdicts", f"{sum(counts.values())} claims of {len(results)} grids: {told}."]
     parts.append(
         "Effects with their 95 % intervals over seeds, unadjusted; verdicts are adjusted for the claims of their grid"
-        " and for planned looks. Of several comparisons, the one on which the claim stands or falls is shown."
+        " and for planned looks. Further seeds would decide with a probability of 80 % if the estimates were the truth."
+        " Of several comparisons, the one on which the claim stands or falls is shown."
     )
     for result, verdicts in judged:
         spec = result.spec
@@ -49,7 +50,7 @@ def _row(verdict: Verdict) -> str:
         estimate, low, high = (number(v, decimals, sign=sign) for v in (verdict.estimate, verdict.low, verdict.high))
         bound = f"{'<' if verdict.wants_below else '>'} {number(verdict.margin, decimals)}"
         effect = f"{estimate} [{low}, {high}]{unit}, to be {bound}; {_cell(verdict.comparison)}"
-        seeds = str(verdict.n)
+        seeds = f"{verdict.n}; {verdict.outlook}" if verdict.outlook else str(verdict.n)
     if verdict.trial.comparison:
         printed += f": {number(verdict.trial.estimate, decimals, sign=sign)}{unit}"
     claim = _cell(f"{verdict.id}: {verdict.says}")

@@ -150,6 +150,7 @@ def verdict_table(verdicts: Sequence[Verdict], edited: Mapping[str, str]) -> pd.
                 "p_contradicted": verdict.p_contradicted,
                 "p_adjusted": verdict.adjusted,
                 "further_seeds": verdict.further_seeds,
+                "outlook": verdict.outlook,
                 "paper_estimate": verdict.trial.estimate,
                 "paper_low": verdict.trial.low,
                 "paper_high": verdict.trial.high,

@@ -72,6 +72,7 @@ def _claim(section: Section, index: int) -> dict[str, Any]:
         **{key: getattr(verdict, key) for key in numbers},
         "wants": "below the margin" if verdict.wants_below else "above the margin",
         "detail": verdict.detail,
+        "outlook": verdict.outlook,
         "edited": section.edited.get(verdict.id),
         "look": verdict.look,
         "paper": {key: getattr(trial, key) for key in ("words", "estimate", "low", "high", "comparison", "detail")},

@@ -7,14 +7,16 @@ of fewer draws.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from unittest.mock import patch
 
 import numpy as np
 
+from reports.comparisons import Comparison
 from reports.diff import shift_test
-from reports.rule import LOOKS, Decision, conjunction, over_looks, settle
-from reports.stats import ALPHA, difference
+from reports.further import further_seeds
+from reports.rule import LOOKS, Decision, conjunction, over_looks, settle, some_conjunction
+from reports.stats import ALPHA, Floats, difference
 
 SEED_NOISE = 0.65  # points, measured at scale mini
 
@@ -111,6 +113,78 @@ def moved(
     return float(np.mean(num_cells * p.min(axis=-1) < ALPHA))  # Holm's first step, without which no cell moves
 
 
+def unequal_noise(num_candidates: int, sd_ratio: float, draws: int, rng: np.random.Generator) -> tuple[float, float]:
+    """How often some of many candidates, all as good as the rival, is found better: (five seeds, four looks)."""
+    rival = rng.normal(0.0, SEED_NOISE, (draws, LOOKS[-1]))
+    cells = rng.normal(0.0, SEED_NOISE * sd_ratio, (num_candidates, draws, LOOKS[-1]))
+
+    def after(n: int) -> Decision:
+        return some_conjunction([[difference(cell[:, :n], rival[:, :n])] for cell in cells], [[0.0]] * num_candidates)
+
+    looks = over_looks([after(look) for look in LOOKS])
+    return float(np.mean(after(5).supported)), float(np.mean(looks.supported))
+
+
+def _over(one: str, other: str, margin: float = 0.0) -> Callable[[Mapping[str, Floats]], Comparison]:
+    return lambda cells: Comparison("", difference(cells[one], cells[other]), margin)
+
+
+_RIVALS = [f"rival {number}" for number in range(10)]
+_BETTER, _TOP = [[_over("a", "b")]], [[_over("a", rival) for rival in _RIVALS]]
+_LEVELS = list(itertools.permutations("abcd", 2))
+
+PROMISES = {
+    "better": ({"a": 0.6}, _BETTER, (0, 0)),
+    "better, beside 9 contradicted claims": ({"a": 0.6}, _BETTER, (0, 9)),
+    "better, beside 9 supported claims": ({"a": 0.6}, _BETTER, (9, 0)),
+    "some_better, one of 10 candidates": (
+        dict.fromkeys(_RIVALS, -5.0) | {_RIVALS[0]: 0.6},
+        [[_over(rival, "b")] for rival in _RIVALS],
+        (0, 0),
+    ),
+    "top, over 10 rivals": ({"a": 0.6}, _TOP, (0, 0)),
+    "top, one of 10 rivals is better": ({_RIVALS[-1]: 0.6}, _TOP, (0, 0)),
+    "equivalent": ({}, [[_over("a", "b", -0.6), _over("b", "a", -0.6)]], (0, 0)),
+    "range_below, 4 levels": ({}, [[_over(one, other, -0.6) for one, other in _LEVELS]], (0, 0)),
+    "interior_optimum": ({"b": 0.6}, [[_over("b", "a"), _over("b", "c")]], (0, 0)),
+}
+"""Undecided claims: their means in points beside 0, candidates, and how many others are supported and contradicted."""
+
+
+def promised(name: str, num_seeds: int, draws: int, rng: np.random.Generator) -> tuple[int | None, float]:
+    """(further seeds told of a claim of ``PROMISES``, how often they decide it), its estimates being the truth."""
+    means, comparisons, (num_supported, num_contradicted) = PROMISES[name]
+    others = [[(0.0, 1.0)]] * num_supported + [[(1.0, 0.0)]] * num_contradicted
+    cells = {cell: means.get(cell, 0.0) for cell in ("a", "b", "c", "d", *_RIVALS)}
+    noise = {cell: rng.normal(0.0, 1.0, num_seeds) for cell in cells}
+    exact = {cell: SEED_NOISE * (each - each.mean()) / each.std(ddof=1) for cell, each in noise.items()}
+
+    def candidates(samples: Mapping[str, Floats]) -> list[list[Comparison]]:
+        return [[of({c: cells[c] + samples[c] for c in cells}) for of in parts] for parts in comparisons]
+
+    more, _ = further_seeds(candidates(exact), (num_contradicted + 1, num_supported + 1))
+    drawn = candidates({cell: rng.normal(0.0, SEED_NOISE, (draws, num_seeds + (more or 0))) for cell in cells})
+    decision = some_conjunction(
+        [[one.effect for one in parts] for parts in drawn], [[one.margin for one in parts] for parts in drawn]
+    )
+    with patch("gc.collect"):  # as above
+        found = [
+            settle([[pair], *others])[0].decided
+            for pair in zip(decision.p_supported, decision.p_contradicted, strict=True)
+        ]
+    return more, float(np.mean(found))
+
+
+def promised_looks(effect: float, draws: int, rng: np.random.Generator) -> tuple[int | None, list[float]]:
+    """(further seeds told of an effect over 0 after the first look, how often it is decided by each look after it)."""
+    noise = rng.normal(0.0, 1.0, (2, LOOKS[0]))
+    exact = SEED_NOISE * (noise - noise.mean(axis=-1, keepdims=True)) / noise.std(axis=-1, ddof=1, keepdims=True)
+    more, _ = further_seeds([[Comparison("", difference(effect + exact[0], exact[1]), 0.0)]], (1, 1), look=LOOKS[0])
+    sides = rng.normal(effect, SEED_NOISE, (draws, LOOKS[-1])), rng.normal(0.0, SEED_NOISE, (draws, LOOKS[-1]))
+    looks = [conjunction([difference(sides[0][:, :n], sides[1][:, :n])], [0.0]) for n in LOOKS[1:]]
+    return more, [float(np.mean(over_looks(looks[: place + 1]).supported)) for place in range(len(looks))]
+
+
 def main() -> None:
     """Print the tables."""
     rng, draws = np.random.default_rng(0), 100_000
@@ -147,6 +221,17 @@ def main() -> None:
         found = [moved(num_was, num_now, ratio, draws, rng) for ratio in (1.0, 2.0)]
         found += [moved(num_was, num_now, ratio, draws // 10, rng, num_cells=49) for ratio in (1.0, 2.0)]
         print(f"{num_was:3} {num_now:3}" + "".join(f"{100 * share:7.1f} %" for share in found))
+    print("42 equal candidates against a rival, some found better: ratio of standard deviations; 5 seeds, four looks")
+    for ratio in (1.0, 2.0, 3.0):
+        found = unequal_noise(42, ratio, draws // 5, rng)
+        print(f"{ratio:4}" + "".join(f"{100 * share:7.1f} %" for share in found))
+    print("further seeds told after three, how often they decide; with looks: by each look that is left")
+    for name in PROMISES:
+        more, share = promised(name, 3, 4_000, rng)
+        print(f"{name:38} {more:4} {100 * share:6.1f} %")
+    for effect in (0.75, 1.0, 1.25):
+        more, shares = promised_looks(effect, draws // 5, rng)
+        print(f"four looks, effect {effect:4.2f} {more!s:>19} " + "".join(f"{100 * share:6.1f} %" for share in shares))
 
 
 if __name__ == "__main__":

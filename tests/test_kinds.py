@@ -13,9 +13,11 @@ from scipy import stats
 from ablations.grid import load_grid
 from reports.claim_checks import claim_problems
 from reports.claims import Verdict, as_printed, decide, judge
+from reports.comparisons import Comparison
+from reports.further import further_seeds
 from reports.papers import load_paper
-from reports.rule import LOOKS, alpha_at_look, further_seeds, holm, settle
-from reports.stats import contrast, difference, one_sample
+from reports.rule import LOOKS, alpha_at_look, holm, settle
+from reports.stats import Effect, Proportion, contrast, one_sample
 from reports.trial import NOT_PRINTED, Trial, noise_sd, put_on_trial
 
 HEAD = {"id": "C", "says": "it holds", "locus": "Sec. 1"}
@@ -252,18 +254,59 @@ def test_divergence_is_counted_at_looks_too() -> None:
     assert found(8).p_supported == pytest.approx(4 / 2**8)
 
 
-def test_further_seeds_give_the_power_asked_for() -> None:
-    effect = difference([1.0, 1.6, 0.4], [0.0, 0.5, -0.5])
-    more = further_seeds(effect, 0.0, 0.05)
-    assert more is not None
-    spread = float(effect.standard_error) * math.sqrt(3)
+def _further(*rows: tuple[Effect | Proportion, float], family=(1, 1), look=None) -> tuple[int | None, str]:
+    return further_seeds([[Comparison("", effect, margin) for effect, margin in rows]], family, look=look)
+
+
+def test_further_seeds_have_the_power_of_students_test() -> None:
+    more, words = _further((one_sample([0.7, 1.9, 0.4]), 0.0))
 
     def power(num: int) -> float:
-        return float(stats.nct.sf(stats.t.ppf(0.95, num - 1), num - 1, 1.0 / spread * math.sqrt(num)))
+        size = 1.0 / np.std([0.7, 1.9, 0.4], ddof=1) * math.sqrt(num)
+        return float(stats.nct.sf(stats.t.ppf(0.95, num - 1), num - 1, size))
 
-    assert power(3 + more) >= 0.8 > power(2 + more)
-    assert further_seeds(one_sample([1.0]), 0.0, 0.05) is None
-    assert further_seeds(one_sample([1.0, 1.0]), 0.0, 0.05) is None
+    assert more is not None
+    assert words == f"about {more} more would decide"
+    assert power(3 + more) > 0.76
+    assert power(2 + more) < 0.84
+    assert _further((one_sample([1.0]), 0.0)) == (None, "")
+    assert _further((one_sample([1.0, 2.0, 3.0]), 2.0)) == (None, "more than 1,000 more needed")
+    assert _further((one_sample([2.0, 2.0, 2.0]), 2.0)) == (None, "more than 1,000 more needed")
+
+
+def test_further_seeds_of_divergence_are_those_of_the_binomial_test() -> None:
+    both = [(Proportion(3, 3), 0.5), (Proportion(3, 3), 0.5)]
+
+    assert _further(*both) == (2, "about 2 more would decide")  # 1/2 to the 5th
+    assert _further(*both, family=(2, 1))[0] == 3
+    assert _further(*both, look=3) == (5, "5 more would decide, at the look after 8")
+
+
+def test_further_seeds_end_at_the_looks() -> None:
+    effect = one_sample([0.7, 1.9, 0.4])
+
+    assert _further((effect, -0.3), look=3) == (5, "5 more would decide, at the look after 8")
+    assert _further((effect, 0.0), look=3) == (9, "9 more would decide, at the look after 12")
+    assert _further((effect, 0.0), look=8) == (4, "4 more would decide, at the look after 12")
+    assert _further((effect, 0.7), look=3) == (None, "no decision expected by the last look, after 12")
+    assert _further((effect, 0.0), look=12) == (None, "no look is left")
+
+
+@pytest.mark.parametrize(("others", "family"), [("b", (4, 1)), ("a", (1, 4)), ("", (1, 1))])
+def test_further_seeds_pay_for_the_claims_that_stay_in_the_family(others, family) -> None:
+    """Contradicted claims stay in the family of "supported", with a p-value of 1, and the other way round."""
+    better = HEAD | {"kind": "better", "than": {"method": "a", "batch": "64"}}
+    close = better | {"group": {"method": "a", "batch": "128"}, "margin": 1.9}
+    clear = better | {"group": {"method": "b", "batch": "256"}} | {"margin": 99.0 if others == "b" else -99.0}
+    claims = [close, *(clear | {"id": f"O{number}"} for number in range(3 if others else 0))]
+
+    shown, *rest = judge(claims, _frame(GRID), axes=AXES, metric="linear_top1", scale="mini")
+
+    assert shown.question is not None
+    assert {each.verdict for each in rest} <= {"contradicted" if others == "b" else "supported"}
+    assert {(each.further_seeds, each.outlook) for each in rest} <= {(None, "")}
+    assert (shown.further_seeds, shown.outlook) == further_seeds(shown.question.candidates, family)
+    assert shown.further_seeds is not None
 
 
 def _trial(claim, csv, axes, key="simclr") -> Trial:

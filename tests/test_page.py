@@ -125,6 +125,14 @@ def test_claims_have_verdict_interval_margin_and_seeds(site, fig5) -> None:
         assert f"{verdict.estimate:+.1f} [{verdict.low:+.1f}, {verdict.high:+.1f}] points" in fig5.text
     assert len(fig5.all("svg", class_="forest")) == len(drawn) == 3
     assert undecidable.id == "C2"
+    (undecided,) = [verdict for verdict in result.verdicts if verdict.verdict == "undecided"]
+    table = pd.read_csv(site[1] / f"tables/{FIG5}.demo.verdicts.csv").set_index("claim")
+    assert undecided.outlook == f"about {undecided.further_seeds} more would decide"
+    assert fig5.text.count("more would decide") == 1
+    assert table.loc[undecided.id, ["further_seeds", "outlook"]].tolist() == [
+        undecided.further_seeds,
+        undecided.outlook,
+    ]
     assert "Three of the seven transformations, so six of the 42 pairs." in fig5.text
 
 
@@ -237,6 +245,7 @@ def test_the_twin_has_what_the_page_has(site, failed) -> None:
         for key in ("estimate", "low", "high", "margin", "n", "adjusted"):
             assert claim[key] == (getattr(verdict, key) if math.isfinite(getattr(verdict, key)) else None)
         assert claim["paper"]["words"] == verdict.trial.words
+        assert (claim["further_seeds"], claim["outlook"]) == (verdict.further_seeds, verdict.outlook)
     assert len(content["comparisons"]) == 6 * 3 + 4 + 1
     for cell in content["cells"]:
         values = runs[(runs["cell_id"] == cell["cell_id"]) & (runs["metric"] == "linear_top1")]

@@ -6,7 +6,19 @@ import itertools
 
 import numpy as np
 import pytest
-from simulation import after_looks, coverage, family_errors, moved, peeking, power, tuned, until_decided
+from simulation import (
+    PROMISES,
+    after_looks,
+    coverage,
+    family_errors,
+    moved,
+    peeking,
+    power,
+    promised,
+    promised_looks,
+    tuned,
+    until_decided,
+)
 
 DRAWS = 20_000
 
@@ -61,6 +73,24 @@ def test_seeds_resolve_what_the_documentation_says() -> None:
     assert power(1.0, 5, DRAWS, rng) > 0.6
     assert power(0.5, 3, DRAWS, rng) < 0.3
     assert np.mean(after_looks(2.0, 0.0, DRAWS, rng).supported) > 0.99
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_the_further_seeds_decide_as_often_as_they_say(name) -> None:
+    more, share = promised(name, 3, 1000, np.random.default_rng(8))
+
+    assert more is not None
+    assert 0.75 <= share <= 0.87, (more, share)
+
+
+@pytest.mark.parametrize(("effect", "more"), [(0.75, None), (1.0, 9), (1.25, 5)])
+def test_further_seeds_end_at_the_first_look_that_decides_as_often(effect, more) -> None:
+    told, shares = promised_looks(effect, 4000, np.random.default_rng(9))
+
+    assert told == more
+    by_look = dict(zip((2, 5, 9), shares, strict=True))
+    assert all(share < 0.8 for seeds, share in by_look.items() if more is None or seeds < more)
+    assert more is None or by_look[more] > 0.8
 
 
 @pytest.mark.parametrize(("num_was", "num_now"), [(3, 3), (5, 5), (3, 5), (3, 10), (8, 8), (8, 12)])

@@ -24,6 +24,7 @@ def test_every_claim_has_its_row_with_the_verdicts_numbers(tmp_path: Path) -> No
         assert f"| {verdict.id}: {verdict.says} |" in row
         if verdict.comparison:
             assert f"| {number(verdict.estimate, verdict.decimals, sign=verdict.signed)} [" in row
+            assert f"| {verdict.n}{f'; {verdict.outlook}' if verdict.verdict == 'undecided' else ''} |" in row
     for name in VERDICTS:
         assert f"{sum(verdict.verdict == name for verdict in verdicts)} {name}" in text
 

@@ -21,7 +21,7 @@ from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
 from ablations.parts import PartedTable, Rows, replace
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
-from ablations.run_curves import CURVES_COLUMNS, Curve, curves
+from ablations.run_curves import CURVES_COLUMNS, Curve, bring_up_to_date, curves, header
 from ablations.run_reader import RunReader
 from ablations.run_records import RunRecord
 from ablations.spec import Grid, RunSpec
@@ -63,7 +63,8 @@ def collect(
     ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
     that a grid does not have.
     """
-    curves = PartedTable(results_dir / "curves.csv", ",".join(CURVES_COLUMNS) + "\n", _run_of_row)
+    bring_up_to_date(results_dir / "curves.csv")
+    curves = PartedTable(results_dir / "curves.csv", header(), _run_of_row)
     provenance = PartedTable(results_dir / "provenance.jsonl", "", _run_of_line)
     collected = Collected(results_dir, store, [curves, provenance])
     reader = RunReader(store, collected)

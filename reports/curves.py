@@ -30,7 +30,12 @@ from reports.style import (
     style,
 )
 
-_TITLES = {"loss": "Training loss", "z_std": "Spread of z in training", "lr": "Learning rate"}
+_TITLES = {
+    "loss": "Training loss",
+    "z_std": "Spread of z in training",
+    "knn_top1": "kNN top-1 (%)",
+    "lr": "Learning rate",
+}
 _LEFT, _GAP, _VALUES = 0.48, 0.45, 0.62  # inches: before the panels, between them, and for the numbers at the right
 
 

@@ -15,7 +15,7 @@ RUN_METRICS = ("z_std_ratio", "z_std", "final_loss", "contrastive_top1", "contra
 NUM_PARAMETERS = "num_parameters"
 """What a scatter can have as ``x`` beside an axis or a metric: a column of the paper's CSV, and a key of our cells."""
 
-CURVES = ("loss", "lr", "z_std")
+CURVES = ("loss", "lr", "z_std", "knn_top1")
 """Columns of curves.csv that a figure can draw over the epochs."""
 
 

@@ -213,6 +213,7 @@ class TrainingConfig:
     device_batch_size: int = option(256, low=2, only={"batch_norm": ("per_device",)})
     views_forward: str = option("joint", choices=("joint", "separate"))  # one forward over 2B rows, or one a view
     precision: str = option("float32", choices=("float32", "bfloat16"))  # of the backbone; heads and loss: float32
+    knn_epochs: int = option(0, low=0, neutral=0)  # between kNN accuracies on the curve (SimSiam Fig. 2); 0: none
 
 
 @dataclass

@@ -285,7 +285,7 @@ def test_the_grids_of_the_generator_are_right() -> None:
         (lambda g: g["figure"].update(colour="first"), "figure: unknown key 'colour'"),
         (lambda g: g["figure"].pop("column"), "figure: no 'column', which kind heatmap needs"),
         (lambda g: g["figure"].update(metric="loss"), "figure.metric: no metric 'loss'"),
-        (lambda g: g["figure"].update(CURVES), "no curve 'los': expected one of loss, lr, z_std"),
+        (lambda g: g["figure"].update(CURVES), "no curve 'los': expected one of loss, lr, z_std, knn_top1"),
         (lambda g: g["paper"].update(csv="simclr_fig5.csv"), "paper CSV simclr_fig5.csv: no such file"),
         (lambda g: g["paper"].pop("locus"), "paper: no 'locus'"),
         (lambda g: g["paper"].update(csv="simsiam_fig2_stop_gradient.csv"), "no column 'first'"),
@@ -346,7 +346,7 @@ def test_bad_tables_are_told_all_at_once(tmp_path) -> None:
 
     assert "runs.csv: no column 'num_labels': expected one of" in problems
     assert "did you mean 'num_label'" in problems
-    assert "curves.csv, row 4, column 'z_std': 'wide' is not a number" in problems
+    assert "curves.csv, row 4, column 'knn_top1': 'wide' is not a number" in problems
     assert "simsiam_fig2_stop_gradient.demo.json: no 'claims'" in problems
 
 

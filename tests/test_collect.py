@@ -384,6 +384,27 @@ def test_tables_of_other_grids_stay_and_shared_runs_stand_once(grid: Grid, store
     assert {path.name for path in results.glob("*.*.json")} == {"little.demo.json", "other.demo.json"}
 
 
+def test_a_table_from_before_knn_was_recorded_keeps_the_rows_of_other_grids(
+    write_grid: WriteGrid, store: Store, results: Path
+) -> None:
+    one = load_grid(str(write_grid(name="one")))
+    other = load_grid(str(write_grid(("seeds: [0, 1]", "seeds: [2, 3]"), name="other")))
+    for grid in (one, other):
+        finish(expand(grid, "demo")[0], store)
+        collect([grid], "demo", store, results)
+    path = results / "curves.csv"
+    now = pd.read_csv(path)
+    now.drop(columns="knn_top1").to_csv(path, index=False)
+
+    collect([one], "demo", store, results)
+
+    found = pd.read_csv(path).sort_values(["run_id", "step"], ignore_index=True)
+    mine = now["run_id"] == expand(one, "demo")[0].run_id
+    assert mine.value_counts().tolist() == [2, 2]
+    expected = now.assign(knn_top1=now["knn_top1"].where(mine)).sort_values(["run_id", "step"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_a_diverged_run_has_no_numbers_but_a_row(grid: Grid, store: Store, results: Path) -> None:
     folder = finish(expand(grid, "demo")[0], store)
     diverged = {"outcome": "diverged", "final_loss": None, "z_std": None, "z_std_ratio": None}

@@ -531,6 +531,7 @@ def arguments(toy_runtime: RuntimeConfig) -> list[str]:
         "recipe": "simclr_mini",
         "views.kind": "pair",
         "views.second": "noise",
+        "training.knn_epochs": 1,
         "runtime.device": "cpu",
         "runtime.data_dir": toy_runtime.data_dir,
         "runtime.cache_dir": toy_runtime.cache_dir,

@@ -176,9 +176,11 @@ def test_training_curves_are_small_multiples_on_shared_axes(fig2, fig5) -> None:
     drawings = [values["aria-label"] or "" for values in fig2.all("svg", role="img")][1:]
 
     assert "Training loss, 2 cells" in fig2.text
-    assert [text.partition(":")[0] for text in drawings] == ["stop_gradient=true", "stop_gradient=false"] * 2
+    assert [text.partition(":")[0] for text in drawings] == ["stop_gradient=true", "stop_gradient=false"] * 3
     assert all("Mean over 3 seeds: from" in text for text in drawings)
+    assert "kNN top-1 (%), 2 cells" in fig2.text
     assert "Training loss, 9 cells" in fig5.text
+    assert "kNN top-1 (%), " not in fig5.text
 
 
 def test_failed_collapsed_and_missing_runs_are_shown_as_such(failed) -> None:

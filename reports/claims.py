@@ -34,7 +34,7 @@ class Verdict:
     to stay under where ``wants_below``. ``n`` is the smallest number of seeds behind it. ``p_supported`` and
     ``p_contradicted`` are the p-values of the claim alone, looks included; ``adjusted`` is the one of the verdict's
     direction after Holm's correction over the grid's claims. ``further_seeds`` would decide an undecided claim if the
-    estimate were the truth. ``trial`` is the same claim on the paper's printed numbers. ``cells`` are the cells it
+    estimate were the truth. ``trial`` is the same claim on the paper's own numbers. ``cells`` are the cells it
     rests on; ``missing`` says that runs of them have no value. ``binding`` is the comparison that is shown. ``look`` is
     the number of seeds at the look that the claim is shown at, 0 without looks or before the first.
     ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n, metric.
@@ -111,8 +111,8 @@ def judge(
     """The verdicts on a grid's checked claims, corrected over them as one fixed family (Holm 1979).
 
     ``frame`` has one row per planned run and metric: ``FRAME_COLUMNS`` and the axes, NaN where a value is missing;
-    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value; ``noise`` is their known seed
-    noise, in points.
+    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value, reading_error; ``noise`` is their
+    known seed noise, in points.
     With ``looks`` the claims are judged after 3, 5, 8 and 12 seeds, and each verdict pays for all four: a claim is
     shown as it stood when it was decided, or at its last look, whatever seeds its cells have beyond that. Claims that
     the scale cannot test are no part of the family; decided ones stay in it. "Supported" and "contradicted" are two

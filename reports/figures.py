@@ -67,7 +67,7 @@ def plot(
     if problems:
         raise InputError(problems)
     theirs = paper if "role" in paper else paper.assign(role="cell")
-    theirs = theirs if "std" in theirs else theirs.assign(std=math.nan)
+    theirs = theirs.assign(**{name: math.nan for name in ("std", "reading_error") if name not in theirs})
     if series is not None and figure["kind"] == "curves":
         series = _tidy(series, [figure["color"]])
     return _PLOT[figure["kind"]](ours, theirs, figure, levels, series, title, subtitle)

@@ -81,11 +81,11 @@ class GridResult:
 
     @property
     def paper_cells(self) -> pd.DataFrame:
-        """The paper's cells that exist at this scale: axes, metric, value, std."""
+        """The paper's cells that exist at this scale: axes, metric, value, std, reading_error."""
         shown = self.printed
         for axis, levels in self.axes.items():
             shown = shown[shown[axis].isin(levels)]
-        return shown[[*self.axes, "metric", "value", "std"]].reset_index(drop=True)
+        return shown[[*self.axes, "metric", "value", "std", "reading_error"]].reset_index(drop=True)
 
     @property
     def printed(self) -> pd.DataFrame:

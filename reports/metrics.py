@@ -89,12 +89,16 @@ def evaluation_metric(evaluation: Mapping[str, Any]) -> str:
     return "_".join([*parts, "top1"])
 
 
-def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """A number for reading: fixed decimals, a true minus sign, never ``-0.0``; a dash if it is missing."""
+def number(value: float, decimals: int, *, sign: bool = False, reading_error: float = math.nan) -> str:
+    """A number for reading: fixed decimals, a true minus sign, never ``-0.0``; a dash if it is missing.
+
+    ``≈63.4`` where it was read off a plot, and so has a ``reading_error``.
+    """
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     rounded = round(value, decimals) + 0.0
-    return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
+    about = "" if math.isnan(reading_error) else "≈"
+    return about + f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
 
 
 def headed(text: str) -> str:

@@ -83,7 +83,7 @@ def _cells(section: Section) -> list[dict[str, Any]]:
     table = cell_table(result)
     summaries: dict[str, dict[str, Any]] = {}
     for row in table.to_dict("records"):
-        keys = ("mean", "half_width", "low", "high", "n", "planned", "paper_value", "paper_std")
+        keys = ("mean", "half_width", "low", "high", "n", "planned", "paper_value", "paper_std", "paper_reading_error")
         difference = row["mean"] - row["paper_value"]
         summary = {**{key: row[key] for key in keys}, "difference": difference}
         summaries.setdefault(str(row["label"]), {})[str(row["metric"])] = summary

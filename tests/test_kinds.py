@@ -294,7 +294,7 @@ def _declared(grid_name: str, claim_id: str) -> Trial:
     grid = load_grid(grid_name)
     (claim,) = [claim for claim in grid.claims if claim["id"] == claim_id]
     axes = [
-        axis.name for axis in next(iter(grid.scales.values())).axes if not (grid.tune and axis.key == grid.tune.axis)
+        axis.name for axis in next(iter(grid.scales.values())).axes if not (grid.tune and axis.key in grid.tune.axes)
     ]
     paper = load_paper(grid.paper["csv"], axes)
     cells = paper[paper["role"] == "cell"]

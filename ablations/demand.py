@@ -135,7 +135,9 @@ def _chosen(grid: Grid, tune: Tune, runs: list[RunSpec], store: Store | None) ->
         by_choice.setdefault(_choice(run, tuned), []).append(_value(run, grid.metric, store) if done else math.nan)
     values = {choice: None if math.isnan(mean := fmean(found)) else mean for choice, found in by_choice.items()}
     best = max(values, key=lambda choice: -math.inf if (value := values[choice]) is None else value)
-    return Arm(levels, tuned, values, None if missing else best, tuple(runs))
+    arm = Arm(levels, tuned, values, None if missing else best, tuple(runs))
+    named = (replace(run, label=_text(levels | arm.named(_choice(run, tuned)))) for run in runs)
+    return replace(arm, runs=tuple(named))
 
 
 def _value(run: RunSpec, metric: str, store: Store | None) -> float:

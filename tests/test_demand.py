@@ -155,6 +155,25 @@ def test_an_arm_with_one_level_of_every_tuned_axis_judges_at_once(write_grid: Wr
     ]
 
 
+@pytest.mark.parametrize(("scale", "num_rates", "num_others"), [("mini", 3, 2), ("cifar10", 3, 4), ("imagenet", 5, 4)])
+def test_table_4_tunes_what_the_paper_tuned_and_every_loss_has_the_same_negatives(
+    scale: str, num_rates: int, num_others: int
+) -> None:
+    """App. B.10. With a margin of 0 no negative is semi-hard, so there is one margin fewer where 0 is among them."""
+    asked = demand(load_grid("simclr_table4_loss_functions"), scale, None)
+    both = num_rates * num_others
+    assert {arm.levels["loss"]: (arm.tuned, len(arm.values)) for arm in asked.arms} == {
+        "nt_xent": (("base_lr", "temperature"), both),
+        "nt_logistic": (("base_lr", "temperature"), both),
+        "nt_logistic_semi_hard": (("base_lr", "temperature"), both),
+        "margin_triplet": (("base_lr", "margin"), both),
+        "margin_triplet_semi_hard": (("base_lr", "margin"), both - num_rates * (scale != "mini")),
+    }
+    of_nt_xent = [spec for spec in asked.every if spec.config.method.loss == "nt_xent"]
+    assert {spec.config.method.negatives for spec in of_nt_xent} == {"other_view"}
+    assert not any("margin" in spec.label for spec in of_nt_xent)
+
+
 def test_seeds_that_choose_never_judge(grid: Grid, path: Path, tmp_path: Path, ablate: Ablate) -> None:
     store = Store(tmp_path / "runs")
     _run(demand(grid, "demo", store).runs, store)

@@ -96,7 +96,7 @@ def _run_json(spec: RunSpec, states: Mapping[str, State], outcomes: Mapping[str,
 
 
 def _is_tuned(axis: Axis, grid: Grid) -> bool:
-    return grid.tune is not None and axis.key == grid.tune.axis
+    return grid.tune is not None and axis.key in grid.tune.axes
 
 
 def _tuning_json(
@@ -108,13 +108,13 @@ def _tuning_json(
     told = [
         {
             "levels": arm.levels,
-            "chosen": arm.chosen,
-            "values": [{"level": level, "value": value} for level, value in arm.values.items()],
+            "chosen": None if arm.chosen is None else arm.named(arm.chosen),
+            "values": [{"levels": arm.named(choice), "value": value} for choice, value in arm.values.items()],
             "runs": [_run_json(spec, states, outcomes) for spec in arm.runs],
         }
         for arm in arms
     ]
-    return {"axis": grid.tune.name, "seeds": list(grid.tune.seeds), "metric": grid.metric, "arms": told}
+    return {"axes": list(grid.tune.names), "seeds": list(grid.tune.seeds), "metric": grid.metric, "arms": told}
 
 
 def deviations(grid: Grid, scale: str) -> list[dict[str, Any]]:

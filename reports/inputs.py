@@ -168,6 +168,8 @@ def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
     ]
     if not wrong and spec["schema_version"] != SCHEMA_VERSION:
         wrong.append(f"{path.name}: schema_version {spec['schema_version']}, this report reads {SCHEMA_VERSION}")
+    if not wrong and spec.get("tuning") and "axes" not in spec["tuning"]:
+        wrong.append(f"{path.name}: tuning: no 'axes', as an older version wrote it; collect again")
     if not wrong:
         wrong += _cell_problems(spec, path.name)
     problems += wrong

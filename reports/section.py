@@ -53,7 +53,7 @@ class Section:
     labels: str
     edited: Mapping[str, str]
     record: str
-    tuned: list[tuple[str, str, str]]
+    tuned: list[tuple[str, dict[str, str], str]]
 
     @property
     def spec(self) -> Mapping[str, Any]:

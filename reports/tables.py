@@ -115,20 +115,29 @@ def comparison_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.concat(made)[columns] if made else pd.DataFrame(columns=columns)
 
 
-def tuned_rows(result: GridResult) -> list[tuple[str, str, str]]:
-    """(arm, chosen level, every level with its value) where the grid tunes an axis; else nothing."""
+def tuned_rows(result: GridResult) -> list[tuple[str, dict[str, str], str]]:
+    """(arm, chosen level by tuned axis, every combination of levels with its value); nothing where nothing is tuned.
+
+    The level is a dash where the arm has no choice on that axis.
+    """
     tuning = result.spec.get("tuning")
-    decimals = quantity(tuning["metric"]).decimals if tuning else 0
+    if not tuning:
+        return []
+    decimals = quantity(tuning["metric"]).decimals
     return [
         (
             cell_name({axis: level_text(level) for axis, level in arm["levels"].items()}),
-            "not yet" if arm["chosen"] is None else level_text(arm["chosen"]),
-            ", ".join(
-                f"{level_text(each['level'])}: {number(math.nan if each['value'] is None else each['value'], decimals)}"
+            dict.fromkeys(tuning["axes"], number(math.nan, 0))
+            | {axis: "not yet" for each in arm["values"] for axis in each["levels"]}
+            | {axis: level_text(level) for axis, level in (arm["chosen"] or {}).items()},
+            "; ".join(
+                f"{', '.join(map(level_text, each['levels'].values()))}: "
+                f"{number(math.nan if each['value'] is None else each['value'], decimals)}"
                 for each in arm["values"]
-            ),
+            )
+            or "nothing to choose from",
         )
-        for arm in (tuning["arms"] if tuning else [])
+        for arm in tuning["arms"]
     ]
 
 

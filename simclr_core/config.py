@@ -159,6 +159,12 @@ class MethodConfig:
         "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
     )  # SimCLR Table 4
     normalize: bool = option(True, only=_SIMCLR | {"loss": ("nt_xent",)}, neutral=True)  # False: dot products (Table 5)
+    negatives: str = option(  # of NT-Xent; the other losses have the other view's alone (App. B.10)
+        "both_views",
+        choices=("both_views", "other_view"),
+        only=_SIMCLR | {"loss": ("nt_xent",)},
+        neutral="both_views",
+    )
     temperature: float = option(0.1, low=1e-6, only=_SIMCLR | {"loss": ("nt_xent", "nt_logistic")})
     margin: float = option(0.8, low=0.0, high=2.0, only=_SIMCLR | {"loss": ("margin_triplet",)})
     semi_hard: bool = option(False, only=_SIMCLR | {"loss": ("nt_logistic", "margin_triplet")})

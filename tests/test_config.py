@@ -70,6 +70,16 @@ def test_settings_that_a_tag_switches_off_do_not_change_the_id() -> None:
         assert run_id(override(config, {key: value})) == run_id(config), key
 
 
+def test_negatives_from_one_view_are_another_run_of_nt_xent_alone() -> None:
+    config, other = recipe("simclr_demo"), {"method.negatives": "other_view"}
+
+    assert run_id(override(config, other)) != run_id(config)
+    assert run_id(override(config, {"method.negatives": "both_views"})) == run_id(config)
+    for loss in ("nt_logistic", "margin_triplet"):
+        of_loss = override(config, {"method.loss": loss})
+        assert run_id(override(of_loss, other)) == run_id(of_loss), loss
+
+
 def test_an_integer_and_the_same_float_are_one_run() -> None:
     config = recipe("simclr_demo")
 

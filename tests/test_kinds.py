@@ -294,7 +294,7 @@ def _declared(grid_name: str, claim_id: str) -> Trial:
     grid = load_grid(grid_name)
     (claim,) = [claim for claim in grid.claims if claim["id"] == claim_id]
     axes = [
-        axis.name for axis in next(iter(grid.scales.values())).axes if not (grid.tune and axis.key == grid.tune.axis)
+        axis.name for axis in next(iter(grid.scales.values())).axes if not (grid.tune and axis.key in grid.tune.axes)
     ]
     paper = load_paper(grid.paper["csv"], axes)
     cells = paper[paper["role"] == "cell"]
@@ -317,6 +317,29 @@ def test_tuned_and_fine_tuned_claims_hold_as_printed(grid, claim, estimate) -> N
     trial = _declared(grid, claim)
 
     assert (trial.words, trial.estimate) == ("holds as printed", pytest.approx(estimate))
+
+
+@pytest.mark.parametrize(
+    ("last_of_the_low", "verdict"),
+    [(91.0, "supported"), (94.0, "contradicted")],  # 94.0 leaves .5 the best on average over the batches
+)
+def test_app_b9_is_asked_within_a_temperature_and_at_every_batch_size(last_of_the_low, verdict) -> None:
+    batches = ("256", "512", "1024", "2048", "4096")
+    at = {"0.1": (88.0, 88.5, 89.0, 89.5, last_of_the_low), "0.5": (93.0, 93.0, 93.0, 93.0, 92.0), "1.0": (87.0,) * 5}
+    by_temperature = _frame({(t, b): mean for t, means in at.items() for b, mean in zip(batches, means, strict=True)})
+    frame = by_temperature.rename(columns={"method": "temperature", "batch": "global_batch_size"}).assign(
+        method="simclr"
+    )
+    axes = ["method", "temperature", "global_batch_size"]
+    claims = {claim["id"]: claim for claim in load_grid("simclr_cifar10").claims}
+
+    def decided(name: str) -> Verdict:
+        return decide(claims[name], frame, axes=axes, metric="linear_top1", scale="cifar10", looks=False)
+
+    assert decided("C28").verdict == verdict
+    assert decided("C28b").verdict == "supported"
+    assert decided("C28b").estimate == pytest.approx(np.polyfit(range(5), at["0.1"], 1)[0] * 4)
+    assert decided("C27").estimate == pytest.approx(1.0)  # at .5 alone; over all temperatures it would be below 0
 
 
 def test_composing_does_not_help_every_pair() -> None:

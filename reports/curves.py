@@ -33,8 +33,8 @@ from reports.style import (
 
 _TITLES = {
     "loss": "Training loss",
-    "z_std": "Spread of z in training",
-    "knn_top1": "kNN top-1 (%)",
+    "z_std": "Spread of z",
+    "knn_top1": "kNN (%)",
     "lr": "Learning rate",
 }
 _LEFT, _GAP, _VALUES = 0.48, 0.45, 0.62  # inches: before the panels, between them, and for the numbers at the right
@@ -79,7 +79,7 @@ def curves(
         heading(figure, title, subtitle, above_in=0.32 + LEGEND_ROW * lines / 72)
         note = [f"Colour: {color.replace('_', ' ')}.", "Thick lines: mean over seeds; thin: one seed."]
         if "z_std" in panels:
-            note.append("Open marks: at the end, in eval mode on test images, which the verdict uses.")
+            note.append("1/√D: z spread evenly. Open marks: at the end, in eval mode on test images, as the verdict has it.")
         note.append("Final values: mean with 95 % interval; dots: one seed; open: the paper's.")
         if words := read_off(row.reading_error for row in rows):
             note.append(f"≈: {words}.")
@@ -120,7 +120,7 @@ def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[
     axes.axhline(even, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
     axes.set_ylim(-0.12 * even, max(even * 1.12, axes.get_ylim()[1]))  # room for a name below a line near 0
     axes.annotate(
-        "1/√D: spread evenly", (0, even), xycoords=("axes fraction", "data"), xytext=(4, 3),
+        "1/√D", (0, even), xycoords=("axes fraction", "data"), xytext=(4, 3),
         textcoords="offset points", color=REFERENCE, fontsize=7,
     )  # fmt: skip
     right = axes.get_xlim()[1]

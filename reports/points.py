@@ -81,8 +81,13 @@ def paper_points(paper: pd.DataFrame, axes: Mapping[str, Sequence[str]], encodin
     return _encoded(table, axes, encoding)
 
 
+def naming(axes: Iterable[str], encoding: Encoding) -> list[str]:
+    """The axes whose levels name a point of a scatter: those that nothing else shows."""
+    return [axis for axis in axes if axis not in (encoding.color, encoding.facet, encoding.x)]
+
+
 def _encoded(table: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
-    named = [axis for axis in axes if axis not in (encoding.color, encoding.facet, encoding.x)]
+    named = naming(axes, encoding)
     return table.assign(
         x=table[encoding.x] if encoding.x in axes else "",
         color=table[encoding.color] if encoding.color else "",

@@ -70,9 +70,11 @@ def test_nothing_finished_can_be_drawn_and_described(kind) -> None:
     if kind == "scatter":
         encoding = Encoding(kind, "num_parameters", "linear_top1", "method")
 
-    svg = save(chart(empty, PAPER, AXES, encoding, "Title", "scale mini"), "svg").decode()
+    figure = chart(empty, PAPER, AXES, encoding, "Title", "scale mini")
+    words = " ".join(" ".join(text.get_text() for text in figure.texts).split())
 
-    assert "unfinished" in svg
+    assert "unfinished" in save(figure, "svg").decode()
+    assert ("Names: color strength." in words) == (kind == "scatter")
     assert describe_chart(empty, PAPER, AXES, encoding).startswith("Ours: no number yet.")
 
 

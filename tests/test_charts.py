@@ -73,6 +73,7 @@ def test_nothing_finished_can_be_drawn_and_described(kind) -> None:
     svg = save(chart(empty, PAPER, AXES, encoding, "Title", "scale mini"), "svg").decode()
 
     assert "unfinished" in svg
+    assert ("Names: color strength." in svg) == (kind == "scatter")
     assert describe_chart(empty, PAPER, AXES, encoding).startswith("Ours: no number yet.")
 
 

@@ -189,7 +189,7 @@ def _after_looks(
     ask = KINDS[claim["kind"]]
     question = ask(claim, evidence, used[0])
     by_outcome = claim["kind"] == "diverges"
-    missing = "" if by_outcome else missing_text(frame, question.cells, used)
+    missing = missing_text(frame, question.cells, used, ended=by_outcome)
     if not looks:
         return [_verdict(head, question, question.decision(), missing)]
     done = [look for look in LOOKS if look <= evidence.num_complete(question.cells, ended=by_outcome)]

@@ -161,6 +161,24 @@ def test_divergence_is_counted(num_seeds, words) -> None:
     assert (verdict.verdict, verdict.estimate) == (words, 1.0)  # 1/2 to the 5th is below 5 %
 
 
+@pytest.mark.parametrize("state", ["planned", "running", "failed"])
+def test_divergence_is_undecided_until_every_run_has_ended(state) -> None:
+    """Diverged runs end first: five of five here, of which the sixth would make five of six."""
+    frame = _frame({("a", "64"): math.nan}, noise=np.zeros(6), outcome="diverged")
+    last = frame["seed"] == 5
+    claim = {"kind": "diverges", "group": {"method": "a"}}
+
+    def found(outcome: str | None) -> Verdict:
+        return _decide(claim, frame.assign(outcome=frame["outcome"].mask(last, outcome), state=state))
+
+    open_ = found(None)
+    assert (open_.verdict, open_.missing, open_.p_supported) == ("undecided", True, 1.0)
+    assert (open_.comparison, open_.estimate) == ("a, batch=64: 5 of 5 diverged", 1.0)
+    assert f"1 of 6 runs have no outcome (1 {state}), so the claim is left undecided" in open_.detail
+    assert found("diverged").verdict == "supported"
+    assert (found("trained").verdict, found("trained").missing) == ("undecided", False)
+
+
 def test_a_contrast_of_two_is_welchs_as_scipy_has_it() -> None:
     a, b = [36.1, 37.4, 36.6], [33.0, 35.9, 34.1]
     found, expected = contrast([a, b], [1.0, -1.0]), stats.ttest_ind(a, b, equal_var=False, alternative="greater")

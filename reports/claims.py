@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.claim_checks import PAPER_SCALES
 from reports.comparisons import Comparison, Question
 from reports.evidence import gather, missing_text
 from reports.kinds import KINDS, metrics_of
@@ -21,7 +22,6 @@ from reports.trial import Trial, put_on_trial
 VERDICTS = ("supported", "contradicted", "undecided", "not testable here")
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = VERDICTS
 
-_PAPER_SCALES = ("imagenet", "cifar10")
 _PER_SCALE = ("margin", "rho", "threshold", "loss_below", "loss_above")
 
 
@@ -93,7 +93,7 @@ def as_printed(claim: Mapping[str, Any]) -> dict[str, Any]:
     meant = dict(claim)
     for key in _PER_SCALE:
         if isinstance(value := claim.get(key), Mapping):
-            meant[key] = next((value[scale] for scale in _PAPER_SCALES if scale in value), 0.0)
+            meant[key] = next((value[scale] for scale in PAPER_SCALES if scale in value), 0.0)
     return meant
 
 

@@ -259,8 +259,10 @@ def _selector_problems(selector: Any, place: str, axes: Mapping[str, Axis]) -> l
     names = list(axes)
     for name, wanted in selector.items():
         if name in ("same", "different"):
-            listed = wanted if isinstance(wanted, list) else [wanted]
-            problems += [f"{place}.{name}: {axis!r}: {expected(axis, names)}" for axis in listed if axis not in axes]
+            if not isinstance(wanted, list) or len(wanted) < 2:
+                problems.append(f"{place}.{name} = {wanted!r}: expected a list of at least two axes")
+                continue
+            problems += [f"{place}.{name}: {axis!r}: {expected(axis, names)}" for axis in wanted if axis not in names]
         elif name not in axes:
             problems.append(f"{place}.{name}: no such axis; {expected(name, names)}")
         else:

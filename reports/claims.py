@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.claim_checks import PAPER_SCALES
 from reports.comparisons import Comparison, Question
 from reports.evidence import gather, missing_text
 from reports.kinds import KINDS, metrics_of
@@ -21,7 +22,6 @@ from reports.trial import Trial, put_on_trial
 VERDICTS = ("supported", "contradicted", "undecided", "not testable here")
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = VERDICTS
 
-_PAPER_SCALES = ("imagenet", "cifar10")
 _PER_SCALE = ("margin", "rho", "threshold", "loss_below", "loss_above")
 
 
@@ -93,7 +93,7 @@ def as_printed(claim: Mapping[str, Any]) -> dict[str, Any]:
     meant = dict(claim)
     for key in _PER_SCALE:
         if isinstance(value := claim.get(key), Mapping):
-            meant[key] = next((value[scale] for scale in _PAPER_SCALES if scale in value), 0.0)
+            meant[key] = next((value[scale] for scale in PAPER_SCALES if scale in value), 0.0)
     return meant
 
 
@@ -189,7 +189,7 @@ def _after_looks(
     ask = KINDS[claim["kind"]]
     question = ask(claim, evidence, used[0])
     by_outcome = claim["kind"] == "diverges"
-    missing = "" if by_outcome else missing_text(frame, question.cells, used)
+    missing = missing_text(frame, question.cells, used, ended=by_outcome)
     if not looks:
         return [_verdict(head, question, question.decision(), missing)]
     done = [look for look in LOOKS if look <= evidence.num_complete(question.cells, ended=by_outcome)]

@@ -148,15 +148,16 @@ def printed_evidence(paper: pd.DataFrame, axes: Sequence[str], used: Sequence[st
     return Evidence(levels, of_cells("value"), outcomes, {}, noise_sd, errors)
 
 
-def missing_text(frame: pd.DataFrame, cells: Sequence[str], used: Sequence[str]) -> str:
-    """A sentence on the runs of these cells that lack a value; empty if none does."""
+def missing_text(frame: pd.DataFrame, cells: Sequence[str], used: Sequence[str], *, ended: bool = False) -> str:
+    """A sentence on the runs of these cells that lack a value; empty if none does. ``ended``: that lack an outcome."""
     rows = frame[(frame["role"] == "cell") & frame["metric"].isin(used) & frame["cell_id"].isin(cells)]
     per_run = rows.groupby("run_id", sort=False).agg(
         value=("value", lambda values: values.notna().all()), state=("state", "first"), outcome=("outcome", "first")
     )
-    missing = per_run[~per_run["value"]]
+    missing = per_run[per_run["outcome"].isna() if ended else ~per_run["value"]]
     if missing.empty:
         return ""
     why = missing["outcome"].where(missing["outcome"] == "diverged", missing["state"])
     kinds = ", ".join(f"{count} {kind}" for kind, count in why.value_counts(sort=False).items())
-    return f"{len(missing)} of {len(per_run)} runs have no value ({kinds}), so the claim is left undecided"
+    what = "outcome" if ended else "value"
+    return f"{len(missing)} of {len(per_run)} runs have no {what} ({kinds}), so the claim is left undecided"

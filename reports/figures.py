@@ -54,8 +54,10 @@ def plot(
     levels = {name: [level_text(level) for level in known] for name, known in axes.items()}
     problems = _missing("frame", frame, [*levels, *_NEEDED]) + _missing("paper", paper, [*levels, "metric", "value"])
     if figure.get("kind") == "curves":
-        wanted = [figure.get("color", "color"), *_SERIES, *figure.get("panels", [])]
-        problems += _missing("series", pd.DataFrame() if series is None else series, wanted)
+        panels = figure.get("panels")
+        wanted = [figure.get("color", "color"), *_SERIES, *(panels if isinstance(panels, list) else [])]
+        texts = [name for name in wanted if isinstance(name, str)]
+        problems += _missing("series", pd.DataFrame() if series is None else series, texts)
     if problems:
         raise InputError(problems)
     ours = _tidy(frame, levels)

@@ -10,7 +10,7 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from reports.stats import ALPHA, Booleans, Effect, Floats, Proportion
+from reports.stats import ALPHA, ROUNDING, Booleans, Effect, Floats, Proportion
 
 LOOKS = (3, 5, 8, 12)
 """Numbers of seeds after which a grid with looks is judged."""
@@ -56,7 +56,7 @@ def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decis
     return Decision(
         p_supported=np.max([effect.p_above(margin) for effect, margin in pairs], axis=0),
         p_contradicted=np.minimum(1.0, below * len(pairs)),
-        as_estimated=np.all([np.asarray(effect.estimate > margin) for effect, margin in pairs], axis=0),
+        as_estimated=np.all([np.asarray(effect.estimate - margin > ROUNDING) for effect, margin in pairs], axis=0),
     )
 
 

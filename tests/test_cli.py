@@ -134,6 +134,15 @@ BAD_GRIDS = {
         " interior_optimum, equivalent, interaction, range_below, rank_agreement, collapse, no_convergence, diverges"
         " (did you mean 'better' or 'some_better'?)"
     ),
+    "not_testable: {mini: -> not_testable: {minii:": (
+        "little at scale demo: claim L1.not_testable: no scale 'minii': expected one of demo, mini"
+        " (did you mean 'mini'?)"
+    ),
+    "kind: better -> kind: [better]": (
+        "little at scale demo: claim L1.kind: ['better']: expected one of better, top, some_better, each_better, trend,"
+        " interior_optimum, equivalent, interaction, range_below, rank_agreement, collapse, no_convergence, diverges"
+        " (did you mean 'better' or 'some_better'?)"
+    ),
     "csv: simclr_fig5_augmentation_pairs.csv -> csv: simclr_fig6.csv": (
         "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 28 names"
         " (did you mean 'simclr_cifar10.csv' or 'simclr_fig7_depth_width.csv'?)"

@@ -96,7 +96,7 @@ def checked(names: list[str], scale: str, seeds: str | None, store: Path | None)
         cells = Demand(list(of_cells.values()))
         planned = {spec.run_id: State.PLANNED for spec in cells.runs}
         content = grid_json(grid, scale, cells, states=planned, outcomes={}, measured=[], declared=None)
-        problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
+        problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content, list(grid.scales))]
     if problems:
         raise UserError(problems)
     return grids

@@ -79,7 +79,7 @@ def curves(
         heading(figure, title, subtitle, above_in=0.32 + LEGEND_ROW * lines / 72)
         note = [f"Colour: {color.replace('_', ' ')}.", "Thick lines: mean over seeds; thin: one seed."]
         if "z_std" in panels:
-            note.append("1/√D: z spread evenly. Open marks: at the end, in eval mode on test images, as the verdict has it.")
+            note.append("1/√D: z spread evenly. Open marks: at the end, on test images, as the verdict has it.")
         note.append("Final values: mean with 95 % interval; dots: one seed; open: the paper's.")
         if words := read_off(row.reading_error for row in rows):
             note.append(f"≈: {words}.")

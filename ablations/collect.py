@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ablations import declared, plan
+from ablations import declared
 from ablations.collected import Collected
 from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
@@ -98,8 +98,6 @@ def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State],
     """The description of a grid, with the states of its runs, those that are foreseen as planned."""
     every = {spec.run_id: State.PLANNED for spec in asked.foreseen} | dict(states)
     finished = [spec for spec in asked.runs if states[spec.run_id] is State.DONE]
-    works = plan.multiply_adds(finished)
-    times = [reader.record(spec).measured(spec, works[spec.cell_id]) for spec in finished]
     outcomes = {spec.run_id: str(reader.record(spec).result["outcome"]) for spec in finished}
     return grid_json(
         grid,
@@ -107,7 +105,7 @@ def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State],
         asked,
         states=every,
         outcomes=outcomes,
-        measured=[each for each in times if each],
+        spent_core_s=sum(reader.record(spec).core_s(spec) for spec in finished),
         declared=declared.read(reader, grid.name, scale),
     )
 

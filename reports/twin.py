@@ -45,7 +45,7 @@ def twin(section: Section, card: Card, files: Sequence[str]) -> bytes:
         ],
         "tuned": [{"arm": arm, "chosen": chosen, "levels": levels} for arm, chosen, levels in section.tuned],
         "progress": {"words": card.progress, "cells": card.cells, "runs": dict(section.run_states)},
-        "cost": spec["cost"],
+        "cost": section.cost,
         "files": [f"../{name}" for name in files],
     }
     return (json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

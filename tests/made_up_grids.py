@@ -33,7 +33,7 @@ def write_grids(folder: Path, names: Iterable[str]) -> Path:
         asked = demand(grid, scale, None)
         done = {spec.run_id: State.DONE for spec in asked.every}
         planned = dict.fromkeys(done, State.PLANNED)
-        made = grid_json(grid, scale, asked, states=planned, outcomes={}, measured=[], declared=None)
+        made = grid_json(grid, scale, asked, states=planned, outcomes={}, spent_core_s=0.0, declared=None)
         paper = load_paper(made["paper"]["csv"], list(made["axes"])).query("role == 'cell'")
         metrics = dict.fromkeys(evaluation_metric(entry) for entry in made["evaluations"])
         for place, cell in enumerate(made["cells"]):

@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ablations import declared, plan
+from ablations import declared
 from ablations.collected import Collected
 from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
 from ablations.parts import PartedTable, Rows, replace
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
-from ablations.run_curves import CURVES_COLUMNS, Curve, curves
+from ablations.run_curves import CURVES_COLUMNS, Curve, bring_up_to_date, curves, header
 from ablations.run_reader import RunReader
 from ablations.run_records import RunRecord
 from ablations.spec import Grid, RunSpec
@@ -63,7 +63,8 @@ def collect(
     ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
     that a grid does not have.
     """
-    curves = PartedTable(results_dir / "curves.csv", ",".join(CURVES_COLUMNS) + "\n", _run_of_row)
+    bring_up_to_date(results_dir / "curves.csv")
+    curves = PartedTable(results_dir / "curves.csv", header(), _run_of_row)
     provenance = PartedTable(results_dir / "provenance.jsonl", "", _run_of_line)
     collected = Collected(results_dir, store, [curves, provenance])
     reader = RunReader(store, collected)
@@ -97,8 +98,6 @@ def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State],
     """The description of a grid, with the states of its runs, those that are foreseen as planned."""
     every = {spec.run_id: State.PLANNED for spec in asked.foreseen} | dict(states)
     finished = [spec for spec in asked.runs if states[spec.run_id] is State.DONE]
-    works = plan.multiply_adds(finished)
-    times = [reader.record(spec).measured(spec, works[spec.cell_id]) for spec in finished]
     outcomes = {spec.run_id: str(reader.record(spec).result["outcome"]) for spec in finished}
     return grid_json(
         grid,
@@ -106,7 +105,7 @@ def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State],
         asked,
         states=every,
         outcomes=outcomes,
-        measured=[each for each in times if each],
+        spent_core_s=sum(reader.record(spec).core_s(spec) for spec in finished),
         declared=declared.read(reader, grid.name, scale),
     )
 

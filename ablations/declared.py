@@ -1,7 +1,7 @@
-"""The claims of a grid as they stood when its first run at a scale was started: ``<store>/.declared``.
+"""The claims of a grid, and the estimate of its cost, when its first run at a scale was started: ``<store>/.declared``.
 
 Margins, kinds, groups and the choice of paired or Welch are to be fixed before the runs. The report compares what is
-kept here with the grid, and marks what was edited since.
+kept here with the grid, and marks what was edited since; and what the runs took with the estimate.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ablations import plan
 from ablations.demand import Demand
 from ablations.spec import Grid, RunSpec
 from ablations.store import Store
@@ -26,10 +27,11 @@ SCHEMA_VERSION = 1
 def declare(
     asked: Sequence[tuple[Grid, Demand]], scale: str, starting: Iterable[RunSpec], store: Store
 ) -> list[tuple[Grid, Demand]]:
-    """Keep the claims of the grids that ask for a run about to start, unless that was done before.
+    """Keep the claims of the grids that ask for a run about to start, and their estimates, unless that was done before.
 
-    ``num_started`` says how many of the runs were there already: another grid's, made by hand, or of a time without
-    this record. Returns the grids whose claims were kept now.
+    An estimate is of all runs of a grid, and rests on none of them. ``num_started`` says how many of these were there
+    already: another grid's, made by hand, or of a time without this record. Returns the grids whose claims were kept
+    now.
     """
     kept = []
     run_ids = {spec.run_id for spec in starting}
@@ -37,6 +39,7 @@ def declare(
         path = _path(store, grid.name, scale)
         if path.exists() or run_ids.isdisjoint(spec.run_id for spec in of_grid.every):
             continue
+        told = plan.beforehand(grid, scale, of_grid.every, store)
         content = {
             "schema_version": SCHEMA_VERSION,
             "time": time.time(),
@@ -44,6 +47,7 @@ def declare(
             "num_runs": len(of_grid.every),
             "metric": grid.metric,
             "looks": grid.scales[scale].looks,
+            "estimate": {"core_s": round(sum(told[0]), 1) if told else None, "by": told[1] if told else "nothing"},
             "claims": list(grid.claims),
         }
         prepared = path.parent.with_name(f".{path.parent.name}.{uuid.uuid4().hex}")
@@ -77,6 +81,30 @@ def read(store: Store, grid: str, scale: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def estimate(
+    declared: Mapping[str, Any] | None, expected_core_s: float | None, num_runs: int
+) -> tuple[float | None, str]:
+    """Core-seconds of ``num_runs`` runs as they were expected before the first, and words on what that rests on.
+
+    Of a store that kept claims without an estimate, or nothing, it is what the grid expects of a run,
+    ``expected_core_s``, if anything.
+    """
+    kept = (declared or {}).get("estimate")
+    if not declared or not isinstance(kept, Mapping):
+        if expected_core_s is None:
+            return None, "no estimate was kept before the first run"
+        by = f"by the grid's own figure, {expected_core_s:g} s a run; no estimate was kept before the first run"
+        return expected_core_s * num_runs, by
+    started, then = int(declared["num_started"]), int(declared["num_runs"])
+    when = f"when {started} of {then} runs had been started" if started else "before the first run"
+    if kept["core_s"] is None:
+        return None, f"nothing was known {when}"
+    words = f"{when}, by {kept['by']}"
+    if num_runs != then:
+        words += f"; for {then} runs then, and as much a run for the {num_runs} of now"
+    return float(kept["core_s"]) / then * num_runs, words
 
 
 def earlier(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """What a grid asks for as things stand in a store: the levels that tuning has chosen, the seeds that looks have added.
 
-The runs of most grids follow from the file alone. Where an axis is tuned, every arm first runs all its levels on the
-tuning seeds; then the level with the best mean is run on the seeds that judge. Where looks are planned, cells may have
-seeds beyond the grid's own.
+The runs of most grids follow from the file alone. Where axes are tuned, every arm first runs all combinations of their
+levels on the tuning seeds; then the one with the best mean is run on the seeds that judge. Where looks are planned,
+cells may have seeds beyond the grid's own.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ from ablations.store import State, Store
 from simclr_core.options import Scalar
 from simclr_core.records import read_json
 
+Choice = tuple[Scalar, ...]
+"""A level of each of several axes."""
+
 
 @dataclass(frozen=True)
 class Arm:
-    """The cells that differ on the tuned axis alone, with their tuning runs."""
+    """The cells that differ on tuned axes alone, with their tuning runs; none where there is nothing to choose from."""
 
     levels: dict[str, Scalar]  # of the other axes
-    values: dict[Scalar, float | None]  # mean of the metric, by level; None while runs are missing, or if one diverged
-    chosen: Scalar | None  # None until every tuning run of the arm is done
+    tuned: tuple[str, ...]  # the tuned axes of which it has several levels, by short name
+    values: dict[Choice, float | None]  # mean of the metric; None while runs are missing, or if one diverged
+    chosen: Choice | None  # None until every tuning run of the arm is done
     runs: tuple[RunSpec, ...]
+
+    def named(self, choice: Choice) -> dict[str, Scalar]:
+        """The levels of a choice by the short names of their axes."""
+        return dict(zip(self.tuned, choice, strict=True))
 
 
 @dataclass(frozen=True)
 class Demand:
-    """The runs to have by now; those ``foreseen`` follow the tuning, and stand at the first level until then."""
+    """The runs to have by now; those ``foreseen`` follow the tuning, and stand at the first levels until then."""
 
     runs: list[RunSpec]
     foreseen: list[RunSpec] = field(default_factory=list)
@@ -75,49 +83,61 @@ def _added(grid: Grid, scale: str, store: Store) -> Iterator[RunSpec]:
 
 
 def _tuned(grid: Grid, tune: Tune, specs: list[RunSpec], trials: list[RunSpec], store: Store | None) -> Demand:
-    by_arm: dict[tuple[Scalar, ...], list[RunSpec]] = {}
+    by_arm: dict[Choice, list[RunSpec]] = {}
     for spec in trials:
         if spec.role == "cell":
-            by_arm.setdefault(_arm(spec, tune), []).append(replace(spec, role="tuning"))
+            by_arm.setdefault(tuple(_others(spec, tune).values()), []).append(replace(spec, role="tuning"))
     arms = {key: _chosen(grid, tune, runs, store) for key, runs in by_arm.items()}
     found = Demand([run for arm in arms.values() for run in arm.runs], arms=list(arms.values()))
     for spec in specs:
-        arm = arms[_arm(spec, tune)] if spec.role == "cell" else None
-        if arm is None:
+        if spec.role != "cell":
             found.runs.append(spec)
-        elif spec.levels[tune.name] == arm.chosen:
-            found.runs.append(_judging(spec, tune, level_text(arm.chosen)))
-        elif arm.chosen is None and spec.levels[tune.name] == next(iter(arm.values)):
-            found.foreseen.append(_judging(spec, tune, "to be chosen"))
+            continue
+        others = _others(spec, tune)
+        arm = arms[tuple(others.values())]
+        choice = _choice(spec, arm.tuned)
+        if choice == arm.chosen:
+            found.runs.append(_judging(spec, others, f"tuned: {_text(arm.named(choice))}" if choice else ""))
+        elif arm.chosen is None and choice == next(iter(arm.values)):
+            found.foreseen.append(_judging(spec, others, f"{', '.join(arm.tuned)} to be chosen"))
     return found
 
 
-def _arm(spec: RunSpec, tune: Tune) -> tuple[Scalar, ...]:
-    return tuple(level for name, level in spec.levels.items() if name != tune.name)
+def _others(spec: RunSpec, tune: Tune) -> dict[str, Scalar]:
+    """The levels of the axes that are not tuned: they tell the arms apart."""
+    return {name: level for name, level in spec.levels.items() if name not in tune.names}
 
 
-def _judging(spec: RunSpec, tune: Tune, level: str) -> RunSpec:
-    """A cell as the claims know it, without the tuned axis."""
-    levels = {name: value for name, value in spec.levels.items() if name != tune.name}
-    label = ", ".join(f"{name}={level_text(value)}" for name, value in levels.items())
-    return replace(spec, levels=levels, label=f"{label} ({tune.name} tuned: {level})")
+def _choice(spec: RunSpec, axes: tuple[str, ...]) -> Choice:
+    return tuple(spec.levels[name] for name in axes)
+
+
+def _text(levels: dict[str, Scalar]) -> str:
+    return ", ".join(f"{name}={level_text(level)}" for name, level in levels.items())
+
+
+def _judging(spec: RunSpec, levels: dict[str, Scalar], how: str) -> RunSpec:
+    """A cell as the claims know it, without the tuned axes."""
+    return replace(spec, levels=levels, label=_text(levels) + (f" ({how})" if how else ""))
 
 
 def _chosen(grid: Grid, tune: Tune, runs: list[RunSpec], store: Store | None) -> Arm:
-    """An arm, with the level of the best mean once all its runs are done; of equal ones the first."""
-    levels = {name: level for name, level in runs[0].levels.items() if name != tune.name}
-    if len({run.levels[tune.name] for run in runs}) == 1:  # nothing to choose from, at this scale
-        (level,) = {run.levels[tune.name] for run in runs}
-        return Arm(levels, {level: None}, level, ())
-    by_level: dict[Scalar, list[float]] = {}
+    """An arm, with the choice of the best mean once all its runs are done; of equal ones the first."""
+    levels = _others(runs[0], tune)
+    tuned = tuple(name for name in tune.names if len({run.levels[name] for run in runs}) > 1)
+    if not tuned:  # nothing to choose from, at this scale
+        return Arm(levels, (), {}, (), ())
+    by_choice: dict[Choice, list[float]] = {}
     missing = False
     for run in runs:
         done = store is not None and store.state(run) is State.DONE
         missing = missing or not done
-        by_level.setdefault(run.levels[tune.name], []).append(_value(run, grid.metric, store) if done else math.nan)
-    values = {level: None if math.isnan(mean := fmean(found)) else mean for level, found in by_level.items()}
-    best = max(values, key=lambda level: -math.inf if (value := values[level]) is None else value)
-    return Arm(levels, values, None if missing else best, tuple(runs))
+        by_choice.setdefault(_choice(run, tuned), []).append(_value(run, grid.metric, store) if done else math.nan)
+    values = {choice: None if math.isnan(mean := fmean(found)) else mean for choice, found in by_choice.items()}
+    best = max(values, key=lambda choice: -math.inf if (value := values[choice]) is None else value)
+    arm = Arm(levels, tuned, values, None if missing else best, tuple(runs))
+    named = (replace(run, label=_text(levels | arm.named(_choice(run, tuned)))) for run in runs)
+    return replace(arm, runs=tuple(named))
 
 
 def _value(run: RunSpec, metric: str, store: Store | None) -> float:

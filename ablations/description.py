@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ablations import plan
+from ablations.declared import estimate
 from ablations.demand import Arm, Demand
 from ablations.spec import Axis, Grid, RunSpec
 from ablations.store import State
@@ -26,12 +26,12 @@ def grid_json(
     *,
     states: Mapping[str, State],
     outcomes: Mapping[str, str],
-    measured: Sequence[plan.Measured],
+    spent_core_s: float,
     declared: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The content of ``results/<grid>.<scale>.json``: what was asked, and where each run stands.
 
-    ``outcomes`` and ``measured`` are those of the finished runs, ``declared`` the claims from before the first.
+    ``outcomes`` and ``spent_core_s`` are of the finished runs, ``declared`` is what was kept before the first.
     """
     of_scale = grid.scales[scale]
     base = _base(grid, scale)
@@ -41,8 +41,7 @@ def grid_json(
         if spec.cell_id not in cells:
             cells[spec.cell_id] = _cell_json(spec, base)
         cells[spec.cell_id]["runs"].append(_run_json(spec, states, outcomes))
-    cost = plan.cost_by(measured, grid, scale, asked.every, states)
-    spent = sum(times.training_s + times.evaluation_s for times in measured)
+    estimated_core_s, estimated_by = estimate(declared, of_scale.expected_core_s, len(asked.every))
     return {
         "schema_version": SCHEMA_VERSION,
         "name": grid.name,
@@ -65,8 +64,9 @@ def grid_json(
         "declared": declared,
         "deviations": deviations(grid, scale),
         "cost": {
-            "estimated_core_s": None if cost.total_core_s is None else round(cost.total_core_s, 1),
-            "actual_core_s": round(spent, 1),
+            "estimated_core_s": None if estimated_core_s is None else round(estimated_core_s, 1),
+            "estimated_by": estimated_by,
+            "actual_core_s": round(spent_core_s, 1),
         },
     }
 
@@ -96,7 +96,7 @@ def _run_json(spec: RunSpec, states: Mapping[str, State], outcomes: Mapping[str,
 
 
 def _is_tuned(axis: Axis, grid: Grid) -> bool:
-    return grid.tune is not None and axis.key == grid.tune.axis
+    return grid.tune is not None and axis.key in grid.tune.axes
 
 
 def _tuning_json(
@@ -108,13 +108,13 @@ def _tuning_json(
     told = [
         {
             "levels": arm.levels,
-            "chosen": arm.chosen,
-            "values": [{"level": level, "value": value} for level, value in arm.values.items()],
+            "chosen": None if arm.chosen is None else arm.named(arm.chosen),
+            "values": [{"levels": arm.named(choice), "value": value} for choice, value in arm.values.items()],
             "runs": [_run_json(spec, states, outcomes) for spec in arm.runs],
         }
         for arm in arms
     ]
-    return {"axis": grid.tune.name, "seeds": list(grid.tune.seeds), "metric": grid.metric, "arms": told}
+    return {"axes": list(grid.tune.names), "seeds": list(grid.tune.seeds), "metric": grid.metric, "arms": told}
 
 
 def deviations(grid: Grid, scale: str) -> list[dict[str, Any]]:

@@ -213,14 +213,16 @@ def _clashes(grid: Grid) -> list[str]:
 
 
 def _tune_problems(grid: Grid) -> list[str]:
-    """A level is chosen on seeds that do not judge, and by an evaluation."""
+    """Levels are chosen on seeds that do not judge, and by an evaluation."""
     tune = grid.tune
     if tune is None:
         return []
     problems = []
     for name, scale in grid.scales.items():
-        if tune.axis not in [axis.key for axis in scale.axes]:
-            problems.append(f"tune.axis: no axis {tune.axis!r}; {expected(tune.axis, [a.key for a in scale.axes])}")
+        keys = [axis.key for axis in scale.axes]
+        for i, axis in enumerate(tune.axes):
+            if axis not in keys:
+                problems.append(f"tune.axes[{i}]: no axis {axis!r}; {expected(axis, keys)}")
         both = sorted(set(tune.seeds) & set(scale.seeds))
         if both:
             where = ", ".join(map(str, both))
@@ -257,8 +259,10 @@ def _selector_problems(selector: Any, place: str, axes: Mapping[str, Axis]) -> l
     names = list(axes)
     for name, wanted in selector.items():
         if name in ("same", "different"):
-            listed = wanted if isinstance(wanted, list) else [wanted]
-            problems += [f"{place}.{name}: {axis!r}: {expected(axis, names)}" for axis in listed if axis not in axes]
+            if not isinstance(wanted, list) or len(wanted) < 2:
+                problems.append(f"{place}.{name} = {wanted!r}: expected a list of at least two axes")
+                continue
+            problems += [f"{place}.{name}: {axis!r}: {expected(axis, names)}" for axis in wanted if axis not in names]
         elif name not in axes:
             problems.append(f"{place}.{name}: no such axis; {expected(name, names)}")
         else:

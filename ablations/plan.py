@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store
+from ablations.throughput import UNREADABLE, examples, extrapolated, times
 from simclr_core.cost import training_multiply_adds
-from simclr_core.records import read_json
+
+Estimates = tuple[list[float], str]
+"""Core-seconds of each run, and words on what they rest on."""
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,46 @@ def count(states: Iterable[State]) -> Counter[State]:
     return Counter(states)
 
 
-def cost(grid: Grid, scale: str, specs: Sequence[RunSpec], states: dict[str, State], store: Store) -> Cost:
-    """Core-seconds for the runs, by the medians of the finished ones in the store, else as the grid says."""
-    found = [times for spec in specs if states[spec.run_id] is State.DONE and (times := measured(spec, store))]
-    return cost_by(found, grid, scale, specs, states)
-
-
-def cost_by(
-    found: Sequence[Measured], grid: Grid, scale: str, specs: Sequence[RunSpec], states: Mapping[str, State]
+def cost(
+    grid: Grid,
+    scale: str,
+    specs: Sequence[RunSpec],
+    states: Mapping[str, State],
+    store: Store,
+    *,
+    extrapolate: bool = False,
 ) -> Cost:
-    """The same, from what finished runs took.
+    """Core-seconds for the runs, by the medians of the finished ones in the store, else as the grid says.
 
     A finished run tells the time of a multiply-add of training; so a deeper network or a longer training is expected
-    to take longer. Evaluations are taken to last alike.
+    to take longer. Evaluations are taken to last alike. With ``extrapolate``, other runs of the store are asked before
+    the grid is.
     """
+    found = [took for spec in specs if states[spec.run_id] is State.DONE and (took := measured(spec, store))]
+    told: Estimates | None
     if found:
-        estimates = _by_multiply_adds(specs, found)
-        source = f"the median of {len(found)} finished runs"
-    elif (expected := grid.scales[scale].expected_core_s) is not None:
-        estimates, source = [expected] * len(specs), "the grid's own figure"
+        told = _by_multiply_adds(specs, found), f"the median of {len(found)} finished runs"
     else:
-        return Cost(None, "nothing: no run has finished, and the grid gives no figure", None, None)
+        told = beforehand(grid, scale, specs, store) if extrapolate else _by_grid(grid, scale, specs)
+    if told is None:
+        return Cost(None, "nothing: no finished run tells, and the grid gives no figure", None, None)
+    estimates, source = told
     left = sum(s for spec, s in zip(specs, estimates, strict=True) if states[spec.run_id] is not State.DONE)
     per_run = statistics.mean(estimates) if estimates else grid.scales[scale].expected_core_s
     return Cost(sum(estimates), source, left, per_run)
+
+
+def beforehand(grid: Grid, scale: str, specs: Sequence[RunSpec], store: Store) -> Estimates | None:
+    """Core-seconds of each run, and what they rest on: other finished runs of the store, else the grid's own figure.
+
+    None where there is neither.
+    """
+    return extrapolated(specs, examples(specs, store)) or _by_grid(grid, scale, specs)
+
+
+def _by_grid(grid: Grid, scale: str, specs: Sequence[RunSpec]) -> Estimates | None:
+    expected = grid.scales[scale].expected_core_s
+    return None if expected is None else ([expected] * len(specs), "the grid's own figure")
 
 
 def device_s(specs: Iterable[RunSpec], states: dict[str, State], tflops: float) -> float | None:
@@ -96,16 +115,11 @@ def _by_multiply_adds(specs: Sequence[RunSpec], found: Sequence[Measured]) -> li
     rates = [times.training_s / times.multiply_adds for times in found if times.multiply_adds]
     rate = statistics.median(rates) if rates else 0.0
     training_s = statistics.median(times.training_s for times in found)
-    works = multiply_adds(specs)
+    works = {cell_id: training_multiply_adds(spec.config) for cell_id, spec in {s.cell_id: s for s in specs}.items()}
     return [
         evaluation_s + (training_s if work is None or (work and not rates) else work and work * rate)
         for work in (works[spec.cell_id] for spec in specs)
     ]
-
-
-def multiply_adds(specs: Iterable[RunSpec]) -> dict[str, float | None]:
-    """Of the training of a run, by cell id; None for a data set of unknown size."""
-    return {cell_id: training_multiply_adds(spec.config) for cell_id, spec in {s.cell_id: s for s in specs}.items()}
 
 
 @dataclass(frozen=True)
@@ -119,12 +133,8 @@ class Measured:
 
 def measured(spec: RunSpec, store: Store) -> Measured | None:
     """What a finished run took, its seconds times threads; None if records are missing."""
-    folder = store.run_dir(spec.run_id)
     try:
-        training_s = float(read_json(folder / "result.json")["duration_s"])
-        evaluations = (read_json(folder / "evals" / f"{eval_id}.json") for eval_id in spec.eval_ids)
-        evaluation_s = float(sum(evaluation["duration_s"] for evaluation in evaluations))
-        threads = int(read_json(folder / "provenance.json")["attempts"][-1]["num_threads"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        took = times(store.run_dir(spec.run_id), spec.eval_ids)
+    except UNREADABLE:
         return None
-    return Measured(training_s * threads, evaluation_s * threads, training_multiply_adds(spec.config))
+    return Measured(took.training_s, took.evaluation_s, training_multiply_adds(spec.config))

@@ -79,9 +79,15 @@ class Reader(Entries):
         )
 
     def _tune(self, raw: Any) -> Tune:
-        content = self._mapping(raw, "tune", ("axis", "seeds"), ("axis", "seeds"))
-        axis = self._text(content.get("axis", ""), "tune.axis")
-        return Tune(axis, self._seeds(content.get("seeds", []), "tune.seeds"))
+        content = self._mapping(raw, "tune", ("axes", "seeds"), ("axes", "seeds"))
+        listed = self._list(content.get("axes", []), "tune.axes")
+        if content.get("axes") == []:
+            self.problem("tune.axes: expected at least one axis")
+        axes = tuple(self._text(axis, f"tune.axes[{i}]") for i, axis in enumerate(listed))
+        for i, axis in enumerate(axes):
+            if axis in axes[:i]:
+                self.problem(f"tune.axes[{i}] = {axis!r}: listed twice")
+        return Tune(axes, self._seeds(content["seeds"], "tune.seeds") if "seeds" in content else ())
 
     def _axes(self, raw: Mapping[str, Any]) -> tuple[Axis, ...]:
         groups: list[tuple[str, Mapping[str, Any]]] = []

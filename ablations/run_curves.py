@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
+from ablations.parts import replace
 from ablations.run_records import SCHEMA_VERSION, Problem
 
 _CHUNK = 100  # curves that a process reads at a time
@@ -25,7 +26,7 @@ _MOST_WORKERS = 8  # login nodes are shared
 Curve = tuple[str, list[Problem]]
 """The rows of a run in ``curves.csv``, as text, and what is wrong with its file."""
 
-CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
+CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std", "knn_top1")
 
 
 class _Number(str):
@@ -40,7 +41,24 @@ def _constant(name: str) -> _Number:
 
 
 _DECODER = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_constant)
-_POINT = operator.itemgetter(*CURVES_COLUMNS[2:])
+_POINT = operator.itemgetter(*CURVES_COLUMNS[2:-1])
+
+
+def header() -> str:
+    """The first line of the table."""
+    return ",".join(CURVES_COLUMNS) + "\n"
+
+
+def bring_up_to_date(path: Path) -> None:
+    """Add an empty column to a table from before kNN was recorded, so that the rows of grids not collected now stay."""
+    before = header().replace(f",{CURVES_COLUMNS[-1]}", "").encode()
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        if file.readline() == before:
+            replace(path, itertools.chain([header().encode()], (line.rstrip(b"\n") + b",\n" for line in file)))
 
 
 def curves(asked: Sequence[tuple[Path, str]]) -> Iterator[Curve]:
@@ -92,7 +110,8 @@ def curve(folder: Path, run_id: str) -> Curve:
 
 def _points(objects: str) -> list[str]:
     """The numbers of every point, joined; TypeError where one is none."""
-    rows = list(map(_POINT, _DECODER.decode(f"[{objects}]")))
+    # the accuracy stands in few lines, and in most runs in none
+    rows = [(*_POINT(line), line.get(CURVES_COLUMNS[-1])) for line in _DECODER.decode(f"[{objects}]")]
     kinds = set(map(type, itertools.chain.from_iterable(rows)))
     if type(None) in kinds:
         rows = [tuple(_Number("") if value is None else value for value in row) for row in rows]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ablations import queued
-from ablations.plan import Measured
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.signatures import is_fresh, names_of, signature
 from ablations.slurm import submissions
@@ -45,13 +44,12 @@ class RunRecord:
         """Where the run stands that needs the evaluations of ``spec``."""
         return State.FAILED if self.is_anothers else state(self.facts, spec.eval_ids, now)
 
-    def measured(self, spec: RunSpec, multiply_adds: float | None) -> Measured | None:
-        """What the finished run took, in core-seconds; None if that was not noted."""
+    def core_s(self, spec: RunSpec) -> float:
+        """What the finished run took, its seconds times threads; 0 if that was not noted."""
         times = [self.result.get("duration_s"), *(self.evaluations[name]["duration_s"] for name in spec.eval_ids)]
         if self.num_threads is None or not all(_is_number(seconds) for seconds in times):
-            return None
-        training_s, *evaluation_s = (float(seconds) * self.num_threads for seconds in times)
-        return Measured(training_s, sum(evaluation_s), multiply_adds)
+            return 0.0
+        return sum(float(seconds) * self.num_threads for seconds in times)
 
 
 def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:

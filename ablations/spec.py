@@ -62,15 +62,15 @@ class GridEvaluation:
 
 @dataclass(frozen=True)
 class Tune:
-    """A factor whose level every arm chooses for itself, by the grid's metric on seeds that do not judge."""
+    """Factors whose levels every arm chooses for itself, together, by the grid's metric on seeds that do not judge."""
 
-    axis: str  # its key
+    axes: tuple[str, ...]  # their keys
     seeds: tuple[int, ...]
 
     @property
-    def name(self) -> str:
-        """The axis's short name."""
-        return self.axis.rsplit(".", 1)[-1]
+    def names(self) -> tuple[str, ...]:
+        """The short names of the axes."""
+        return tuple(axis.rsplit(".", 1)[-1] for axis in self.axes)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class RunSpec:
 
     grid: str
     scale: str
-    role: str  # "cell", "reference", or "tuning": a cell on a seed that chooses among the levels of a tuned axis
+    role: str  # "cell", "reference", or "tuning": a cell on a seed that chooses among the levels of tuned axes
     label: str
     levels: dict[str, Scalar]  # short axis name -> level; empty for a reference
     config: RunConfig

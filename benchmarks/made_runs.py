@@ -30,8 +30,8 @@ def write(path: Path, content: object) -> None:
 def make_grids(folder: Path, count: int, num_seeds: int) -> list[Path]:
     """Grid files of 100 cells each, and the paper's numbers that they share; no two have a run in common."""
     paper = folder / "paper.csv"
-    header = "role,metric,value,std,unit,epochs,dataset,arch,source,precision,note,temperature,base_lr"
-    origin = "percent,100,imagenet,resnet50,made up,printed,"
+    header = "role,metric,value,std,unit,epochs,dataset,arch,source,precision,reading_error,note,temperature,base_lr"
+    origin = "percent,100,imagenet,resnet50,made up,printed,,"
     rows = [
         f"cell,linear_top1,{60 + 9 * math.sin(7 * t + 3 * r):.1f},,{origin},{t},{r}"
         for t in _TEMPERATURES

@@ -125,8 +125,8 @@ def card(section: Section, svg: str) -> Card:
         ],
         cells=dict(Counter(_cell_state(cell["runs"]) for cell in spec["cells"])),
         runs={str(run["run_id"]): str(run["state"]) for cell in spec["cells"] for run in cell["runs"]},
-        estimated_core_s=spec["cost"]["estimated_core_s"],
-        actual_core_s=float(spec["cost"]["actual_core_s"] or 0.0),
+        estimated_core_s=section.cost["estimated_core_s"],
+        actual_core_s=float(section.cost["actual_core_s"] or 0.0),
         figure=svg_size(svg),
     )
 

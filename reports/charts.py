@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from reports.marks import DRAW, Levels, known, looks, name_points
 from reports.metrics import NUM_PARAMETERS, headed, quantity
-from reports.points import Encoding, our_points, paper_points
+from reports.papers import read_off
+from reports.points import Encoding, naming, our_points, paper_points
 from reports.style import (
     LEGEND_ROW,
     MUTED,
@@ -73,7 +74,7 @@ def chart(
             if shown["name"].nunique() <= _MANY:
                 name_points(panel, shown)
         heading(figure, title, subtitle, above_in=0.32 + LEGEND_ROW * rows / 72)
-        note = _note(sides[0], encoding, untrained=not math.isnan(untrained))
+        note = _note(sides[0], sides[1], axes, encoding, untrained=not math.isnan(untrained))
         footnote(figure, note, left=_LEFT, top=figure.get_figheight() + _below(figure))
     return figure
 
@@ -135,14 +136,20 @@ def _reference(frame: pd.DataFrame, encoding: Encoding) -> float:
     return float(rows["value"].mean()) if len(rows) else math.nan
 
 
-def _note(ours: pd.DataFrame, encoding: Encoding, *, untrained: bool) -> str:
+def _note(ours: pd.DataFrame, theirs: pd.DataFrame, axes: Levels, encoding: Encoding, *, untrained: bool) -> str:
     parts = {
         "bars": "Bars: mean over seeds with 95 % interval.",
         "lines": "Lines: mean over seeds with 95 % band; both vertical axes have one length in points.",
         "scatter": "Points: mean over seeds with 95 % interval; both vertical axes have one length in points.",
     }
     text = [f"Colour: {encoding.color.replace('_', ' ')}."] if encoding.color else []
-    text += [parts[encoding.kind], "The paper's: single numbers, a band where it gives one."]
+    text.append(parts[encoding.kind])
+    if encoding.kind == "scatter" and (named := naming(axes, encoding)):
+        text.append(f"Names: {', '.join(axis.replace('_', ' ') for axis in named)}.")
+    text.append("The paper's: single numbers, a band where it gives one.")
+    if words := read_off(theirs["reading_error"]):
+        which = "≈:" if encoding.kind == "bars" else f"{theirs['reading_error'].count()} of {len(theirs)} are"
+        text.append(f"{which} {words}.")
     if untrained:
         text.append("Dashed: untrained.")
     if (ours["n"] < ours["planned"]).any():

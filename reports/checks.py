@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from reports.claim_checks import claim_problems
-from reports.errors import InputError, nearest
+from reports.errors import InputError, name_problems, nearest
 from reports.metrics import CURVES, NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import read_paper
-from reports.selectors import is_value, level_text, select, selector_problems
+from reports.selectors import is_number, is_value, level_text, select, selector_problems
 
 FRAME_COLUMNS = (
     "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels",
@@ -24,16 +24,20 @@ _FIGURE_KEYS = {
     "lines": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
     "scatter": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
 }  # per kind: required keys, optional keys
+_SHOWS = {"heatmap": ("row", "column"), "curves": ("color",)} | dict.fromkeys(
+    ("bars", "lines"), ("x", "color", "facet")
+)
 _RECORDED = ("step", "epoch", *CURVES)
 FIGURE_KINDS = tuple(_FIGURE_KEYS)
 
 Levels = dict[str, list[str]]
 
 
-def check_grid(grid: Mapping[str, Any]) -> list[str]:
+def check_grid(grid: Mapping[str, Any], scales: Collection[str] | None = None) -> list[str]:
     """All that is wrong with the figure, the claims and the paper of a grid at one scale, one line each.
 
-    ``grid`` is the content of ``results/<grid>.<scale>.json``; the states of its runs are not needed.
+    ``grid`` is the content of ``results/<grid>.<scale>.json``; the states of its runs are not needed. ``scales`` are
+    all those of the grid, which that file does not tell: without them the scales that a claim names are not checked.
     """
     axes: Levels = {name: [level_text(level) for level in levels] for name, levels in grid["axes"].items()}
     place = f"{grid['name']} at scale {grid['scale']}"
@@ -41,8 +45,7 @@ def check_grid(grid: Mapping[str, Any]) -> list[str]:
     problems = [
         f"axes: {name!r} is a name of the result tables; rename the axis" for name in axes if name in FRAME_COLUMNS
     ]
-    if grid["metric"] not in metrics:
-        problems.append(f"metric: no metric {grid['metric']!r}{nearest(grid['metric'], metrics)}")
+    problems += name_problems(grid["metric"], metrics, "metric", "metric")
     problems += _paper_problems(grid["paper"], axes)
     cells = {
         cell["cell_id"]: {name: level_text(level) for name, level in cell["levels"].items()}
@@ -53,7 +56,10 @@ def check_grid(grid: Mapping[str, Any]) -> list[str]:
     seen: set[str] = set()
     for index, claim in enumerate(grid["claims"]):
         name = f"claims[{index}]" if not isinstance(claim, Mapping) or "id" not in claim else f"claim {claim['id']}"
-        problems += claim_problems(claim, name, axes=axes, metrics=metrics, cells=cells, scale=str(grid["scale"]))
+        problems += claim_problems(
+            claim, name, axes=axes, metrics=metrics, cells=cells, scale=str(grid["scale"]), metric=grid["metric"],
+            scales=scales,
+        )  # fmt: skip
         if isinstance(claim, Mapping) and str(claim.get("id")) in seen:
             problems.append(f"{name}: the id stands twice")
         seen.add(str(claim.get("id")) if isinstance(claim, Mapping) else name)
@@ -84,8 +90,8 @@ def figure_problems(
 ) -> list[str]:
     """All that is wrong with a grid's ``figure``; ``cells``: cell id -> axis -> level text."""
     kind = figure.get("kind") if isinstance(figure, Mapping) else None
-    if not isinstance(figure, Mapping) or kind not in _FIGURE_KEYS:
-        return [f"figure.kind: {kind!r}{nearest(kind, FIGURE_KINDS)}"]
+    if not isinstance(figure, Mapping) or not isinstance(kind, str) or kind not in _FIGURE_KEYS:
+        return name_problems(kind, FIGURE_KINDS, "figure.kind")
     required, optional = _FIGURE_KEYS[kind]
     problems = [f"figure: no {key!r}, which kind {kind} needs" for key in sorted(required - set(figure))]
     problems += [
@@ -93,31 +99,47 @@ def figure_problems(
         for key in figure
         if key not in required | optional
     ]
-    for encoding in ("row", "column", "color", "facet", *(("x",) if kind != "scatter" else ())):
-        if encoding in figure and encoding in required | optional and figure[encoding] not in axes:
-            problems.append(f"figure.{encoding}: no axis {figure[encoding]!r}{nearest(figure[encoding], axes)}")
-    if figure.get("metric", metrics[0]) not in metrics:
-        problems.append(f"figure.metric: no metric {figure['metric']!r}{nearest(figure['metric'], metrics)}")
-    if kind == "curves" and "panels" in figure:
-        panels = figure["panels"] if isinstance(figure["panels"], list) else [figure["panels"]]
-        problems += [f"figure.panels: no curve {p!r}{nearest(p, CURVES)}" for p in panels if p not in CURVES]
-    if kind == "curves" and figure.get("color") in _RECORDED:
-        problems.append(f"figure.color: the axis {figure['color']!r} has the name of a recorded curve; rename it")
-    if kind == "scatter" and "x" in figure and figure["x"] not in (*axes, *metrics, NUM_PARAMETERS):
-        problems.append(f"figure.x: {figure['x']!r}{nearest(figure['x'], (*axes, *metrics, NUM_PARAMETERS))}")
+    problems += _encoding_problems(figure, axes, metrics)
+    if "metric" in figure:
+        problems += name_problems(figure["metric"], metrics, "figure.metric", "metric")
+    if "title" in figure and not isinstance(figure["title"], str):
+        problems.append(f"figure.title = {figure['title']!r}: expected a text")
     if "within" in figure and "within" in optional:
         problems += selector_problems(figure["within"], axes, "figure.within")
     return problems or _undrawn_axes(figure, axes, cells)
 
 
+def _encoding_problems(figure: Mapping[str, Any], axes: Levels, metrics: Sequence[str]) -> list[str]:
+    """What is wrong with what is drawn where."""
+    kind, problems = figure["kind"], []
+    known = set().union(*_FIGURE_KEYS[kind])
+    for encoding in ("row", "column", "color", "facet", *(("x",) if kind != "scatter" else ())):
+        if encoding in figure and encoding in known:
+            problems += name_problems(figure[encoding], axes, f"figure.{encoding}", "axis")
+    if kind == "curves" and "panels" in figure:
+        if isinstance(panels := figure["panels"], list) and panels:
+            problems += [p for panel in panels for p in name_problems(panel, CURVES, "figure.panels", "curve")]
+        else:
+            problems.append(f"figure.panels = {panels!r}: expected a list of {', '.join(CURVES)}")
+    if kind == "curves" and figure.get("color") in _RECORDED:
+        problems.append(f"figure.color: the axis {figure['color']!r} has the name of a recorded curve; rename it")
+    if kind == "scatter" and "x" in figure:
+        numeric = [axis for axis, levels in axes.items() if all(map(is_number, levels))]
+        problems += name_problems(figure["x"], (*numeric, *metrics, NUM_PARAMETERS), "figure.x")
+    if kind == "heatmap" and "row" in figure and figure["row"] == figure.get("column"):
+        problems.append(f"figure.column: {figure['column']!r} is the row too; expected another axis")
+    return problems
+
+
 def _undrawn_axes(figure: Mapping[str, Any], axes: Levels, cells: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Axes along which the drawn cells differ without the figure showing it."""
-    if figure["kind"] not in ("bars", "lines"):
+    if figure["kind"] not in _SHOWS:
         return []
-    drawn = select(figure.get("within", {}), cells)
-    shown = {figure[key] for key in ("x", "color", "facet") if key in figure}
+    drawn, keys = select(figure.get("within", {}), cells), _SHOWS[figure["kind"]]
+    shown = {figure[key] for key in keys if key in figure}
+    fix = "; fix it in within" if "within" in _FIGURE_KEYS[figure["kind"]][1] else ""
     return [
-        f"figure: the cells drawn differ in {axis!r}, which is neither x, color nor facet; fix it in within"
+        f"figure: the cells drawn differ in {axis!r}, which is not shown as {' or '.join(keys)}{fix}"
         for axis in axes
         if axis not in shown and len({cells[cell][axis] for cell in drawn}) > 1
     ] + ([] if drawn else ["figure.within: selects no cell"])

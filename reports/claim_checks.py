@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from reports.errors import nearest
-from reports.selectors import level_text, select, selector_problems
+from reports.errors import name_problems, nearest
+from reports.selectors import is_partner, level_text, ordered, select, selector_problems
 
 Levels = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Mapping[str, str]]
@@ -32,6 +33,8 @@ _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "diverges": (("group",), ("than",)),
 }
 CLAIM_KINDS = tuple(_KEYS)
+PAPER_SCALES = ("imagenet", "cifar10")
+"""The papers' own scales, the larger one first: a claim may give numbers for them where its grid has neither."""
 DIRECTIONS = {"trend": ("rises", "falls"), "interaction": ("shrinks", "grows")}
 
 _NUMBERS = ("margin", "rho", "threshold", "loss_below", "loss_above")  # each one number, or one a scale
@@ -40,84 +43,112 @@ _SELECTORS = ("group", "than", "within", "from", "to")
 
 
 def claim_problems(
-    claim: object, place: str, *, axes: Levels, metrics: Sequence[str], cells: Cells, scale: str
+    claim: object,
+    place: str,
+    *,
+    axes: Levels,
+    metrics: Sequence[str],
+    cells: Cells,
+    scale: str,
+    metric: str = "",
+    scales: Collection[str] | None = None,
 ) -> list[str]:
-    """All that is wrong with one claim at one scale; ``cells``: cell id -> axis -> level text."""
+    """All that is wrong with one claim at one scale; ``cells``: cell id -> axis -> level text.
+
+    ``metric`` is the grid's, one of ``metrics``; ``scales`` are all those of the grid, None where they are not known.
+    """
     if not isinstance(claim, Mapping):
         return [f"{place}: expected a mapping with {', '.join(_HEAD)}, and what its kind needs"]
     kind = claim.get("kind")
-    if kind not in _KEYS:
-        return [f"{place}.kind: {kind!r}{nearest(kind, CLAIM_KINDS)}"]
+    if not isinstance(kind, str) or kind not in _KEYS:
+        return name_problems(kind, CLAIM_KINDS, f"{place}.kind")
     required, optional = (*_HEAD, *_KEYS[kind][0]), (*_FREE, *_KEYS[kind][1])
     problems = [f"{place}: no {key!r}, which kind {kind} needs" for key in required if key not in claim]
+    sound: dict[str, Any] = {}
     for key, value in claim.items():
         if key not in (*required, *optional):
             problems.append(f"{place}: unknown key {key!r}{nearest(key, (*required, *optional))}")
+        elif wrong := _value_problems(claim, key, value, f"{place}.{key}", scale, scales):
+            problems += wrong
         else:
-            problems += _value_problems(key, value, f"{place}.{key}", scale)
-    for key in ("metric", "than_metric"):
-        if key in claim and claim[key] not in metrics:
-            problems.append(f"{place}.{key}: no metric {claim[key]!r}{nearest(claim[key], metrics)}")
+            sound[key] = value
     # A scale that cannot test the claim may well lack the levels that it speaks of.
     reasons = claim.get("not_testable")
-    if not problems and not (isinstance(reasons, Mapping) and scale in reasons):
-        problems += _reference_problems(claim, place, axes) or _cell_problems(claim, place, cells)
-    return problems
+    untestable = isinstance(reasons, Mapping) and scale in reasons
+    problems += _reference_problems(sound, place, axes, metrics, every_level=untestable) + _exclusions(claim, place)
+    return problems or ([] if untestable else _cell_problems(claim, place, cells, metric))
 
 
-def _value_problems(key: str, value: object, place: str, scale: str) -> list[str]:
-    if key in _NUMBERS and isinstance(value, Mapping):
-        if scale not in value:
-            return [f"{place}: no number for scale {scale}{nearest(scale, map(str, value))}"]
-        return _value_problems(key, value[scale], f"{place}.{scale}", scale)
+def _value_problems(
+    claim: Mapping[str, Any], key: str, value: object, place: str, scale: str, scales: Collection[str] | None
+) -> list[str]:
+    """A value of another type than its key has, or out of its range; a scale that the grid does not have."""
+    if key in ("not_testable", *_NUMBERS) and isinstance(value, Mapping):
+        problems: list[str] = []
+        if scales is not None:
+            valid = scales if key == "not_testable" else dict.fromkeys((*scales, *PAPER_SCALES))
+            problems += [problem for name in value for problem in name_problems(name, valid, place, "scale")]
+        if key in _NUMBERS and scale not in value:
+            problems.append(f"{place}: no number for scale {scale}; it has {', '.join(map(str, value)) or 'none'}")
+        expect = _reason_expected if key == "not_testable" else _number_expected
+        found = [(name, one, expect(claim, key, one)) for name, one in value.items()]
+        return problems + [f"{place}.{name} = {one!r}: expected {what}" for name, one, what in found if what]
     expected = ""
-    if key in _TEXTS and not isinstance(value, str):
+    if key in _TEXTS and not (isinstance(value, str) and value.strip()):
         expected = "a text"
-    elif key in (*_NUMBERS, "than_value") and not _is_number(value):
-        expected = "a number" if key == "than_value" else "a number, or a mapping from scale to number"
+    elif key in (*_NUMBERS, "than_value"):
+        expected = _number_expected(claim, key, value)
+        expected += ", or a mapping from scale to number" if expected and key != "than_value" else ""
     elif key in ("paired", "not_printed") and not isinstance(value, bool):
         expected = "true or false"
-    elif key == "not_testable" and not isinstance(value, Mapping):
+    elif key == "not_testable":
         expected = "a mapping from scale to reason"
     elif key in ("match", "parts") and not (isinstance(value, list) and value):
         expected = "a list of axes"
-    elif key == "best" and isinstance(value, Mapping):
+    elif key == "best" and (isinstance(value, Mapping) or value == []):
         expected = "a level, or a list of levels"
     return [f"{place} = {value!r}: expected {expected}"] if expected else []
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _reason_expected(_: Mapping[str, Any], __: str, value: object) -> str:
+    # An empty reason would not count as one: the claim would be tested, unchecked.
+    return "" if isinstance(value, str) and value.strip() else "a reason"
 
 
-def _reference_problems(claim: Mapping[str, Any], place: str, axes: Levels) -> list[str]:
-    """Axes, levels and directions that do not exist; keys that exclude or need each other."""
+def _number_expected(claim: Mapping[str, Any], key: str, value: object) -> str:
+    """What is expected where this value is none of the numbers that the key may have; empty if it is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "a number"
+    if not abs(value) <= sys.float_info.max:
+        return "a finite number"
+    if key == "rho" and not -1 <= value < 1:
+        return "a number from -1 on and below 1"
+    # Below 0 lies no distance of two means and no spread, so the claim could never be supported.
+    distance = claim["kind"] == "equivalent" or (claim["kind"] == "range_below" and "group" not in claim)
+    if (key == "threshold" or (key == "margin" and distance)) and value <= 0:
+        return "a number above 0"
+    return ""
+
+
+def _reference_problems(
+    claim: Mapping[str, Any], place: str, axes: Levels, metrics: Sequence[str], *, every_level: bool
+) -> list[str]:
+    """Axes, levels, metrics and directions that do not exist; ``every_level``: but for the levels."""
     kind = claim["kind"]
     problems = [
         problem
         for key in _SELECTORS
         if key in claim
-        for problem in selector_problems(claim[key], axes, f"{place}.{key}")
+        for problem in selector_problems(claim[key], axes, f"{place}.{key}", every_level=every_level)
     ]
-    if kind in DIRECTIONS and claim["direction"] not in DIRECTIONS[kind]:
-        problems.append(f"{place}.direction: {claim['direction']!r}{nearest(claim['direction'], DIRECTIONS[kind])}")
-    along = claim.get("along")
-    if along is not None and along not in axes:
-        problems.append(f"{place}.along: no axis {along!r}{nearest(along, axes)}")
-    elif kind == "interior_optimum":
-        inner = axes[claim["along"]][1:-1]
-        wanted = claim.get("best", [])
-        texts = [level_text(level) for level in (wanted if isinstance(wanted, list) else [wanted])]
-        problems += [
-            f"{place}.best: {text!r} is no inner level{nearest(text, inner)}" for text in texts if text not in inner
-        ]
-        if len(axes[claim["along"]]) < 3:
-            problems.append(f"{place}.along: {along!r} has {len(axes[claim['along']])} levels; an optimum needs three")
+    names: list[tuple[str, Collection[str], str]] = [("metric", metrics, "metric"), ("than_metric", metrics, "metric")]
+    names += [("along", axes, "axis"), ("direction", DIRECTIONS.get(kind, ()), "")]
+    for key, valid, what in names:
+        if key in claim:
+            problems += name_problems(claim[key], valid, f"{place}.{key}", what)
     for key in ("match", "parts"):
-        problems += [
-            f"{place}.{key}: no axis {axis!r}{nearest(axis, axes)}" for axis in claim.get(key, []) if axis not in axes
-        ]
-    return problems + _exclusions(claim, place)
+        problems += [p for axis in claim.get(key, ()) for p in name_problems(axis, axes, f"{place}.{key}", "axis")]
+    return problems
 
 
 def _exclusions(claim: Mapping[str, Any], place: str) -> list[str]:
@@ -136,17 +167,24 @@ def _exclusions(claim: Mapping[str, Any], place: str) -> list[str]:
     return []
 
 
-def _cell_problems(claim: Mapping[str, Any], place: str, cells: Cells) -> list[str]:
-    """Selectors that select nothing, or the same cells twice."""
+def _cell_problems(claim: Mapping[str, Any], place: str, cells: Cells, metric: str) -> list[str]:
+    """Selectors that select nothing, or the same cells twice; cells without partners; levels that are too few."""
     found = {key: select(claim[key], cells) for key in _SELECTORS if key in claim}
     problems = [f"{place}.{key}: selects no cell" for key, selected in found.items() if not selected]
     group, than = found.get("group", []), found.get("than", [])
-    both = [cell for cell in group if cell in than]
+    own = claim.get("metric", metric)
+    other = claim.get("than_metric", own)
+    both = [cell for cell in group if cell in than] if own == other else []
     kind = claim["kind"]
     if kind == "top" and group and not set(than) - set(group):
         problems.append(f"{place}.than: selects no cell beside those of group")
-    elif kind not in ("top", "range_below") and both and "than_metric" not in claim:
+    elif kind != "top" and both:
         problems.append(f"{place}: {len(both)} cells are in group and in than; a cell cannot be compared with itself")
+    if "than_metric" in claim and "than" not in claim and own == other:
+        problems.append(f"{place}.than_metric: {other!r} measures group too; a cell cannot be compared with itself")
+    if kind == "each_better" and not problems and not _has_partners(claim, group, than, cells):
+        key = "match" if "match" in claim else "parts"
+        problems.append(f"{place}.{key}: no cell of group has a partner in than ({', '.join(claim[key])})")
     if kind == "interaction" and not problems:
         problems += [
             f"{place}.{where}: selects no cell of {side}"
@@ -154,12 +192,27 @@ def _cell_problems(claim: Mapping[str, Any], place: str, cells: Cells) -> list[s
             for side in ("group", "than")
             if not set(found[where]) & set(found[side])
         ]
+        if twice := set(found["from"]) & set(found["to"]) & {*group, *than}:
+            problems.append(f"{place}: {len(twice)} cells are in from and in to; a cell cannot be compared with itself")
     if kind in ("trend", "range_below", "interior_optimum") and not problems:
-        levels = {cells[cell][claim["along"]] for cell in found.get("within", cells)}
-        if len(levels) < (3 if kind == "interior_optimum" else 2):
-            problems.append(
-                f"{place}.within: the selected cells have one level of {claim['along']!r}"
-                if len(levels) == 1
-                else f"{place}.within: {len(levels)} levels of {claim['along']!r} are too few"
-            )
+        problems += _level_problems(claim, place, [cells[cell] for cell in found.get("within", cells)])
     return problems
+
+
+def _has_partners(claim: Mapping[str, Any], group: Sequence[str], than: Sequence[str], cells: Cells) -> bool:
+    return any(is_partner(claim, cells[one], cells[other]) for one in group for other in than)
+
+
+def _level_problems(claim: Mapping[str, Any], place: str, within: Sequence[Mapping[str, str]]) -> list[str]:
+    """Too few levels of the axis ``along`` in the cells of ``within``; a ``best`` that is no inner one of them."""
+    along = claim["along"]
+    levels = ordered(cell[along] for cell in within)
+    if len(levels) < (needed := 3 if claim["kind"] == "interior_optimum" else 2):
+        key = "within" if "within" in claim else "along"
+        return [f"{place}.{key}: expected at least {needed} levels of {along!r}, found {len(levels)}"]
+    best, left = claim.get("best", []), " of those that within leaves" if "within" in claim else ""
+    return [
+        f"{place}.best: {text!r} is no inner level{left}{nearest(text, levels[1:-1])}"
+        for text in map(level_text, best if isinstance(best, list) else [best])
+        if text not in levels[1:-1]
+    ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.claim_checks import PAPER_SCALES
 from reports.comparisons import Question
 from reports.evidence import gather, missing_text
 from reports.further import further_seeds
@@ -22,7 +23,6 @@ from reports.trial import Trial, put_on_trial
 VERDICTS = ("supported", "contradicted", "undecided", "not testable here")
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = VERDICTS
 
-_PAPER_SCALES = ("imagenet", "cifar10")
 _PER_SCALE = ("margin", "rho", "threshold", "loss_below", "loss_above")
 
 
@@ -36,7 +36,7 @@ class Verdict:
     ``p_contradicted`` are the p-values of the claim alone, looks included; ``adjusted`` is the one of the verdict's
     direction after Holm's correction over the grid's claims. ``further_seeds`` would probably decide an undecided claim
     if its estimates were the truth; ``outlook`` says so, or why there is no such number. ``trial`` is the same claim on
-    the paper's printed numbers. ``cells`` are the cells it rests on; ``missing`` says that runs of them have no value.
+    the paper's own numbers. ``cells`` are the cells it rests on; ``missing`` says that runs of them have no value.
     ``question`` is all that was compared. ``look`` is the number of seeds at the look that the claim is shown at, 0
     without looks or before the first.
     ``comparisons`` has every comparison made: comparison, estimate, low, high, margin, n, metric.
@@ -96,7 +96,7 @@ def as_printed(claim: Mapping[str, Any]) -> dict[str, Any]:
     meant = dict(claim)
     for key in _PER_SCALE:
         if isinstance(value := claim.get(key), Mapping):
-            meant[key] = next((value[scale] for scale in _PAPER_SCALES if scale in value), 0.0)
+            meant[key] = next((value[scale] for scale in PAPER_SCALES if scale in value), 0.0)
     return meant
 
 
@@ -114,8 +114,8 @@ def judge(
     """The verdicts on a grid's checked claims, corrected over them as one fixed family (Holm 1979).
 
     ``frame`` has one row per planned run and metric: ``FRAME_COLUMNS`` and the axes, NaN where a value is missing;
-    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value; ``noise`` is their known seed
-    noise, in points.
+    ``metric`` is the grid's; ``paper`` has the paper's cells: axes, metric, value, reading_error; ``noise`` is their
+    known seed noise, in points.
     With ``looks`` the claims are judged after 3, 5, 8 and 12 seeds, and each verdict pays for all four: a claim is
     shown as it stood when it was decided, or at its last look, whatever seeds its cells have beyond that. Claims that
     the scale cannot test are no part of the family; decided ones stay in it. "Supported" and "contradicted" are two
@@ -190,7 +190,7 @@ def _after_looks(
     ask = KINDS[claim["kind"]]
     question = ask(claim, evidence, used[0])
     by_outcome = claim["kind"] == "diverges"
-    missing = "" if by_outcome else missing_text(frame, question.cells, used)
+    missing = missing_text(frame, question.cells, used, ended=by_outcome)
     if not looks:
         return [_verdict(head, question, question.decision(), missing)]
     done = [look for look in LOOKS if look <= evidence.num_complete(question.cells, ended=by_outcome)]

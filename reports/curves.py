@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from reports.metrics import headed, number, quantity
+from reports.papers import read_off
 from reports.points import level_name
 from reports.stats import summarise
 from reports.style import (
@@ -30,7 +31,12 @@ from reports.style import (
     style,
 )
 
-_TITLES = {"loss": "Training loss", "z_std": "Spread of z in training", "lr": "Learning rate"}
+_TITLES = {
+    "loss": "Training loss",
+    "z_std": "Spread of z",
+    "knn_top1": "kNN (%)",
+    "lr": "Learning rate",
+}
 _LEFT, _GAP, _VALUES = 0.48, 0.45, 0.62  # inches: before the panels, between them, and for the numbers at the right
 
 
@@ -50,7 +56,7 @@ def curves(
 
     ``frame``: one row per planned run and metric (role, axis ``color``, seed, metric, value). ``series``: one row per
     run and step (role, axis ``color``, run_id, epoch and the columns ``panels``). ``paper``: axis ``color``, metric,
-    value, std.
+    value, std, reading_error.
     """
     rows = _rows(frame, paper, color, levels, metric)
     with style():
@@ -73,8 +79,10 @@ def curves(
         heading(figure, title, subtitle, above_in=0.32 + LEGEND_ROW * lines / 72)
         note = [f"Colour: {color.replace('_', ' ')}.", "Thick lines: mean over seeds; thin: one seed."]
         if "z_std" in panels:
-            note.append("Open marks: at the end, in eval mode on test images, which the verdict uses.")
+            note.append("1/√D: z spread evenly. Open marks: at the end, on test images, as the verdict has it.")
         note.append("Final values: mean with 95 % interval; dots: one seed; open: the paper's.")
+        if words := read_off(row.reading_error for row in rows):
+            note.append(f"≈: {words}.")
         footnote(figure, " ".join(note), left=_LEFT, top=high + 0.42)
     return figure
 
@@ -112,7 +120,7 @@ def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[
     axes.axhline(even, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
     axes.set_ylim(-0.12 * even, max(even * 1.12, axes.get_ylim()[1]))  # room for a name below a line near 0
     axes.annotate(
-        "1/√D: spread evenly", (0, even), xycoords=("axes fraction", "data"), xytext=(4, 3),
+        "1/√D", (0, even), xycoords=("axes fraction", "data"), xytext=(4, 3),
         textcoords="offset points", color=REFERENCE, fontsize=7,
     )  # fmt: skip
     right = axes.get_xlim()[1]
@@ -144,6 +152,7 @@ class _Row:
     face: str = ""
     seeds: Sequence[float] = ()
     missing: str = ""
+    reading_error: float = math.nan
 
 
 def _rows(frame: pd.DataFrame, paper: pd.DataFrame, color: str, levels: Sequence[str], metric: str) -> list[_Row]:
@@ -160,7 +169,8 @@ def _rows(frame: pd.DataFrame, paper: pd.DataFrame, color: str, levels: Sequence
         found = means.get(level, {"mean": math.nan, "half_width": math.nan})
         ours.append(_Row(name, found["mean"], found["half_width"], ink, marker, ink, seeds, "unfinished"))
         if level in printed:
-            theirs.append(_Row(name, printed[level]["value"], printed[level]["std"], ink, marker, "white", (), "–"))
+            value, std, error = (printed[level][key] for key in ("value", "std", "reading_error"))
+            theirs.append(_Row(name, value, std, ink, marker, "white", (), "–", error))
     references = summarise(values[values["role"] == "reference"], ["label"]).dropna(subset="mean")
     ours += [
         _Row(str(entry["label"]), entry["mean"], entry["half_width"], REFERENCE, "|", REFERENCE)
@@ -175,7 +185,9 @@ def _draw_final(axes: Axes, rows: Sequence[_Row], metric: str) -> None:
     for at, row in enumerate(rows):
         if not row.ink:
             continue
-        text = number(row.value, shown.decimals) if not math.isnan(row.value) else row.missing
+        text = row.missing
+        if not math.isnan(row.value):
+            text = number(row.value, shown.decimals, reading_error=row.reading_error)
         text += "" if math.isnan(row.spread) else f" ±{number(row.spread, shown.decimals)}"
         axes.text(1.04, at, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
         axes.scatter(row.seeds, np.full(len(row.seeds), at + 0.3), s=4, color=row.ink, alpha=0.7, linewidth=0, zorder=2)
@@ -204,9 +216,10 @@ def describe_curves(frame: pd.DataFrame, paper: pd.DataFrame, *, color: str, met
     for level in dict.fromkeys(cells[color]):
         mine = cells[cells[color] == level]
         final, ratio = (mine[mine["metric"] == name]["value"].mean() for name in (metric, "z_std_ratio"))
-        printed = paper[(paper[color] == level) & (paper["metric"] == metric)]["value"]
+        printed = paper[(paper[color] == level) & (paper["metric"] == metric)]
         text = f"{headed(level_name(color, level))}: {number(final, shown.decimals)} {shown.unit}".rstrip()
         text += f", spread of z {number(ratio, 2)} of 1/√D at the end"
-        text += f"; the paper {number(float(printed.iloc[0]), shown.decimals)} {shown.unit}." if len(printed) else "."
-        sentences.append(text)
+        for value, error in printed[["value", "reading_error"]].to_numpy(float)[:1]:
+            text += f"; the paper {number(value, shown.decimals, reading_error=error)} {shown.unit}"
+        sentences.append(f"{text}.")
     return " ".join(sentences)

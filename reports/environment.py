@@ -86,7 +86,7 @@ def interval(verdict: Verdict) -> str:
 
 
 def band(verdict: Verdict) -> str:
-    """The band of the known seed noise around the paper's estimate; empty where it is not known."""
+    """The band of seed noise and reading error around the paper's estimate; empty where the noise is not known."""
     low, high = verdict.trial.low, verdict.trial.high
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -16,6 +16,16 @@ class InputError(ValueError):
 
 LISTED = 20
 """More valid names than that are counted, and only the nearest are told."""
+
+
+def name_problems(name: object, valid: Collection[str], place: str, what: str = "") -> list[str]:
+    """What is wrong with ``name``, which may be of any type, where one of the ``valid`` names belongs; empty if it is.
+
+    ``what`` says in a word what the names are of: axis, metric.
+    """
+    if isinstance(name, str) and name in valid:
+        return []
+    return [f"{place}: {f'no {what} ' if what else ''}{name!r}{nearest(name, valid)}"]
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:

@@ -36,8 +36,9 @@ class Evidence:
     """Values (seeds x cells) per metric, with the levels of every cell, (cell -> axis -> level text).
 
     ``outcomes`` (seeds x cells) says how the runs ended. ``printed`` has the paper's numbers for our cells, per metric.
-    ``noise_sd`` is set where the values are the paper's own, one number a cell: the known spread of such a number over
-    seeds, NaN if nobody has published it.
+    The other two are set where the values are the paper's own, one number a cell: ``noise_sd`` is the known spread of
+    such a number over seeds, NaN if nobody has published it; ``reading_errors``, per metric and cell, are the limits
+    within which a number was read off a plot, NaN if it is printed.
     """
 
     levels: Mapping[str, Mapping[str, str]]
@@ -45,6 +46,7 @@ class Evidence:
     outcomes: pd.DataFrame
     printed: Mapping[str, Mapping[str, float]]
     noise_sd: float | None = None
+    reading_errors: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def name(self, cells: Sequence[str]) -> str:
         """A cell's name, or how many cells there are."""
@@ -94,8 +96,15 @@ class Evidence:
                 key = (term.metric, cell)
                 weights[key] = weights.get(key, 0.0) + term.weight / len(term.cells)
         estimate = sum(weight * float(self.values[metric][cell].iloc[0]) for (metric, cell), weight in weights.items())
-        noise = math.inf if math.isnan(self.noise_sd or 0.0) else self.noise_sd or 0.0
-        return Effect(np.asarray(estimate), np.asarray(noise * math.hypot(*weights.values())), np.asarray(math.inf), 1)
+        spread = math.hypot(*(weight * self._printed_sd(*key) for key, weight in weights.items()))
+        error = math.inf if math.isnan(spread) else spread
+        return Effect(np.asarray(estimate), np.asarray(error), np.asarray(math.inf), 1)
+
+    def _printed_sd(self, metric: str, cell: str) -> float:
+        limits = self.reading_errors[metric][cell]
+        # within known limits and nothing more: uniform, as JCGM 100:2008 (GUM), 4.3.7
+        reading = 0.0 if math.isnan(limits) else limits / math.sqrt(3)
+        return math.hypot(self.noise_sd or 0.0, reading)
 
 
 def gather(frame: pd.DataFrame, axes: Sequence[str], used: Sequence[str], paper: pd.DataFrame | None) -> Evidence:
@@ -119,30 +128,36 @@ def gather(frame: pd.DataFrame, axes: Sequence[str], used: Sequence[str], paper:
 
 
 def printed_evidence(paper: pd.DataFrame, axes: Sequence[str], used: Sequence[str], noise_sd: float) -> Evidence:
-    """The evidence in the paper's own cells (axes, metric, value), whether this scale has them or not."""
+    """The evidence in the paper's own cells (axes, metric, value, reading_error), which this scale may lack."""
     keys = [" ".join(f"{axis}={row[axis]}" for axis in axes) for row in paper.to_dict("records")]
     levels = {
         key: {axis: str(row[axis]) for axis in axes} for key, row in zip(keys, paper.to_dict("records"), strict=True)
     }
     rows = paper.assign(cell_id=keys, seed=0).dropna(subset="value")
-    values = {
-        metric: rows[rows["metric"] == metric]
-        .pivot(index="seed", columns="cell_id", values="value")
-        .reindex(index=[0], columns=list(levels))
-        for metric in used
-    }
-    return Evidence(levels, values, pd.DataFrame(index=[0], columns=list(levels)), {}, noise_sd)
+
+    def of_cells(column: str) -> dict[str, pd.DataFrame]:
+        return {
+            metric: rows[rows["metric"] == metric]
+            .pivot(index="seed", columns="cell_id", values=column)
+            .reindex(index=[0], columns=list(levels))
+            for metric in used
+        }
+
+    errors = {metric: dict(frame.iloc[0]) for metric, frame in of_cells("reading_error").items()}
+    outcomes = pd.DataFrame(index=[0], columns=list(levels))
+    return Evidence(levels, of_cells("value"), outcomes, {}, noise_sd, errors)
 
 
-def missing_text(frame: pd.DataFrame, cells: Sequence[str], used: Sequence[str]) -> str:
-    """A sentence on the runs of these cells that lack a value; empty if none does."""
+def missing_text(frame: pd.DataFrame, cells: Sequence[str], used: Sequence[str], *, ended: bool = False) -> str:
+    """A sentence on the runs of these cells that lack a value; empty if none does. ``ended``: that lack an outcome."""
     rows = frame[(frame["role"] == "cell") & frame["metric"].isin(used) & frame["cell_id"].isin(cells)]
     per_run = rows.groupby("run_id", sort=False).agg(
         value=("value", lambda values: values.notna().all()), state=("state", "first"), outcome=("outcome", "first")
     )
-    missing = per_run[~per_run["value"]]
+    missing = per_run[per_run["outcome"].isna() if ended else ~per_run["value"]]
     if missing.empty:
         return ""
     why = missing["outcome"].where(missing["outcome"] == "diverged", missing["state"])
     kinds = ", ".join(f"{count} {kind}" for kind, count in why.value_counts(sort=False).items())
-    return f"{len(missing)} of {len(per_run)} runs have no value ({kinds}), so the claim is left undecided"
+    what = "outcome" if ended else "value"
+    return f"{len(missing)} of {len(per_run)} runs have no {what} ({kinds}), so the claim is left undecided"

@@ -54,8 +54,10 @@ def plot(
     levels = {name: [level_text(level) for level in known] for name, known in axes.items()}
     problems = _missing("frame", frame, [*levels, *_NEEDED]) + _missing("paper", paper, [*levels, "metric", "value"])
     if figure.get("kind") == "curves":
-        wanted = [figure.get("color", "color"), *_SERIES, *figure.get("panels", [])]
-        problems += _missing("series", pd.DataFrame() if series is None else series, wanted)
+        panels = figure.get("panels")
+        wanted = [figure.get("color", "color"), *_SERIES, *(panels if isinstance(panels, list) else [])]
+        texts = [name for name in wanted if isinstance(name, str)]
+        problems += _missing("series", pd.DataFrame() if series is None else series, texts)
     if problems:
         raise InputError(problems)
     ours = _tidy(frame, levels)
@@ -67,7 +69,7 @@ def plot(
     if problems:
         raise InputError(problems)
     theirs = paper if "role" in paper else paper.assign(role="cell")
-    theirs = theirs if "std" in theirs else theirs.assign(std=math.nan)
+    theirs = theirs.assign(**{name: math.nan for name in ("std", "reading_error") if name not in theirs})
     if series is not None and figure["kind"] == "curves":
         series = _tidy(series, [figure["color"]])
     return _PLOT[figure["kind"]](ours, theirs, figure, levels, series, title, subtitle)

@@ -1,6 +1,6 @@
 """The interval of a claim as a small drawing: where the template puts its lines, in the units of its viewBox.
 
-Ours stands above the paper's printed number, which has a band where its seed noise is known.
+Ours stands above the paper's number, which has a band where its seed noise is known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Forest:
     """Horizontal positions in [0, ``WIDTH``]; None where there is nothing to draw.
 
     ``low`` and ``high`` are our interval's ends, ``printed`` the paper's number, ``band_low`` and ``band_width`` the
-    95 % band of its known seed noise.
+    95 % band of its known seed noise and its reading error.
     """
 
     point: float

@@ -81,6 +81,7 @@ def _tables(section: Section) -> dict[str, bytes]:
     caption = (
         f"{section.spec['title']}, scale {result.scale} on {result.datasets}: mean and 95 % half-width over seeds."
     )
+    caption += f" ≈: {section.numbers.read_off}." if section.numbers.read_off else ""
     texts = {
         "csv": csv_text(cell_table(result)),
         "tex": latex(result, caption),

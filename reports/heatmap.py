@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 
 from reports.agreement import Pair, agreement, rank_agreement
 from reports.metrics import headed, number, quantity
+from reports.papers import read_off
 from reports.stats import summarise
 from reports.style import REFERENCE, SEQUENTIAL, WIDTH, chars, footnote, heading, place, style, text_color
 
@@ -32,6 +33,7 @@ class _Cell:
     half_width: float = math.nan
     n: int = 0
     planned: int = 0
+    reading_error: float = math.nan
 
     @property
     def unfinished(self) -> bool:
@@ -53,7 +55,8 @@ def heatmap(
     """A heatmap of our means and one of the paper's values, with row averages, and a scatter of one over the other.
 
     ``frame``: one row per planned run and metric (role, the axes ``row`` and ``column``, seed, metric, value).
-    ``paper``: role, the two axes, metric, value. Cells on the diagonal, where both axes agree, are outlined.
+    ``paper``: role, the two axes, metric, value, reading_error. Cells on the diagonal, where both axes agree, are
+    outlined.
     """
     ours = _our_cells(frame, row, column, rows, columns, metric)
     theirs = _paper_cells(paper, row, column, rows, columns, metric)
@@ -100,6 +103,8 @@ def heatmap(
         parts.append("Row averages: the paper's as printed." if printed else "Row averages: over the cells shown.")
         if any(cell.unfinished for cell in ours.values()):
             parts.append("Hatched: unfinished, with the seeds that are there.")
+        if words := read_off(cell.reading_error for cell in theirs.values()):
+            parts.append(f"≈: {words}.")
         footnote(figure, " ".join(parts), left=second, top=below + 0.75, width=max(second + width, WIDTH))
     return figure
 
@@ -136,12 +141,12 @@ def _paper_cells(
 ) -> dict[tuple[str, str], _Cell]:
     mine = paper[(paper["metric"] == metric) & paper[row].isin(rows)]
     cells = mine[(mine["role"] == "cell") & mine[column].isin(columns)]
-    found = {(str(entry[row]), str(entry[column])): _Cell(entry["value"]) for entry in cells.to_dict("records")}
-    if _printed_averages(paper, column, columns):
-        averages = mine[mine["role"] == "row_average"].set_index(row)["value"]
-    else:
-        averages = cells.groupby(row)["value"].mean()
-    return found | {(str(name), ""): _Cell(float(value)) for name, value in averages.items()}
+    averages = mine[mine["role"] == "row_average"] if _printed_averages(paper, column, columns) else cells
+    averages = averages.groupby(row, as_index=False).agg({"value": "mean", "reading_error": "max"})
+    return {
+        (str(entry[row]), str(entry[column])): _Cell(float(entry["value"]), reading_error=float(entry["reading_error"]))
+        for entry in [*cells.to_dict("records"), *averages.assign(**{column: ""}).to_dict("records")]
+    }
 
 
 def _reference(frame: pd.DataFrame, metric: str) -> _Cell:
@@ -208,8 +213,8 @@ def _draw_cell(axes: Axes, x: float, y: float, cell: _Cell, cmap: Colormap, norm
     two_lines = cell.unfinished or not math.isnan(cell.half_width)
     size = min(8.0, 0.27 * side)
     axes.text(
-        x + 0.5, y + (0.4 if two_lines else 0.5), number(cell.mean, 1), ha="center", va="center", color=ink, bbox=box,
-        fontsize=size,
+        x + 0.5, y + (0.4 if two_lines else 0.5), number(cell.mean, 1, reading_error=cell.reading_error),
+        ha="center", va="center", color=ink, bbox=box, fontsize=size,
     )  # fmt: skip
     if two_lines:
         small = max(5.0, 0.78 * size)
@@ -245,7 +250,8 @@ def describe_heatmap(frame: pd.DataFrame, paper: pd.DataFrame, *, row: str, colu
     joined = finished.merge(paper[paper["metric"] == metric], on=[row, column])
     if len(joined):
         top = joined.iloc[int(joined["value"].to_numpy().argmax())]
-        text += f" Best of the paper among them: {top[row]} then {top[column]}, {number(top['value'], 1)} {unit}."
+        value = number(top["value"], 1, reading_error=top["reading_error"])
+        text += f" Best of the paper among them: {top[row]} then {top[column]}, {value} {unit}."
         rho = rank_agreement(joined["value"].to_numpy(), joined["mean"].to_numpy())
         text += "" if math.isnan(rho) else f" Spearman rank correlation of the two: {number(rho, 2)}."
     reference = _reference(frame, metric)

@@ -81,11 +81,11 @@ class GridResult:
 
     @property
     def paper_cells(self) -> pd.DataFrame:
-        """The paper's cells that exist at this scale: axes, metric, value, std."""
+        """The paper's cells that exist at this scale: axes, metric, value, std, reading_error."""
         shown = self.printed
         for axis, levels in self.axes.items():
             shown = shown[shown[axis].isin(levels)]
-        return shown[[*self.axes, "metric", "value", "std"]].reset_index(drop=True)
+        return shown[[*self.axes, "metric", "value", "std", "reading_error"]].reset_index(drop=True)
 
     @property
     def printed(self) -> pd.DataFrame:
@@ -168,6 +168,8 @@ def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
     ]
     if not wrong and spec["schema_version"] != SCHEMA_VERSION:
         wrong.append(f"{path.name}: schema_version {spec['schema_version']}, this report reads {SCHEMA_VERSION}")
+    if not wrong and spec.get("tuning") and "axes" not in spec["tuning"]:
+        wrong.append(f"{path.name}: tuning: no 'axes', as an older version wrote it; collect again")
     if not wrong:
         wrong += _cell_problems(spec, path.name)
     problems += wrong

@@ -14,7 +14,7 @@ from scipy import stats
 from reports.comparisons import Comparison, Question
 from reports.evidence import Evidence, Term
 from reports.metrics import number
-from reports.selectors import level_text, ordered
+from reports.selectors import is_partner, level_text, ordered
 from reports.stats import ALPHA, Effect, Proportion, one_sample
 
 Claim = Mapping[str, Any]
@@ -103,17 +103,12 @@ def _chosen(num_candidates: int, num_others: int) -> str:
 
 def _each_better(claim: Claim, evidence: Evidence, metric: str) -> Question:
     group, than = evidence.select(claim["group"]), evidence.select(claim["than"])
-    rows = []
-    for one in group:
-        mine = evidence.levels[one]
-        for other in than:
-            theirs = evidence.levels[other]
-            if "parts" in claim:
-                partner = {theirs[axis] for axis in claim["parts"]} <= {mine[axis] for axis in claim["parts"]}
-            else:
-                partner = all(mine[axis] == theirs[axis] for axis in claim["match"])
-            if partner:
-                rows.append((one, _against(claim, evidence, metric, ([one], [other]))))
+    rows = [
+        (one, _against(claim, evidence, metric, ([one], [other])))
+        for one in group
+        for other in than
+        if is_partner(claim, evidence.levels[one], evidence.levels[other])
+    ]
     whole = {one for one, _ in rows} - {one for one, row in rows if not float(row.effect.estimate) > row.margin}
     question = _all_hold([row for _, row in rows], [*group, *than])
     text = f"{len(whole)} of {len({one for one, _ in rows})} cells lie above all their partners; {question.text}"

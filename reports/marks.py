@@ -68,7 +68,10 @@ def draw_bars(
     groups, shown = known(points["x"], encoding.x, axes), quantity(encoding.metric)
     slot = 72 * width / (1.1 * len(points) + 0.6 * len(groups))  # points that a bar has
     size = min(_SMALL, max(5.0, 0.8 * slot))
-    across = 0.6 * size * len(number(88.8, shown.decimals)) > slot
+    read_off = bool(points["reading_error"].notna().any())
+    across = 0.6 * size * (len(number(88.8, shown.decimals)) + read_off) > slot
+    if read_off:
+        panel.margins(y=0.12)  # its sign makes a number that stands upright longer
     edges: dict[str, list[float]] = {}
     start = 0.0
     for group in groups:
@@ -106,7 +109,8 @@ def _draw_bar(
     if not math.isnan(half):
         panel.errorbar(at, mean, half, color=MUTED, capsize=1.6, elinewidth=0.9, capthick=0.9, zorder=3)
     top = mean + (0.0 if math.isnan(half) else half)
-    text = number(mean, decimals) + (f"\n{bar['n']} of {bar['planned']}" if unfinished else "")
+    text = number(mean, decimals, reading_error=bar["reading_error"])
+    text += f"\n{bar['n']} of {bar['planned']}" if unfinished else ""
     panel.annotate(
         text, (at, top), xytext=(0, 1.5), textcoords="offset points", ha="center", va="bottom", fontsize=size,
         rotation=90 if across else 0,

@@ -15,7 +15,7 @@ RUN_METRICS = ("z_std_ratio", "z_std", "final_loss", "contrastive_top1", "contra
 NUM_PARAMETERS = "num_parameters"
 """What a scatter can have as ``x`` beside an axis or a metric: a column of the paper's CSV, and a key of our cells."""
 
-CURVES = ("loss", "lr", "z_std")
+CURVES = ("loss", "lr", "z_std", "knn_top1")
 """Columns of curves.csv that a figure can draw over the epochs."""
 
 
@@ -89,12 +89,16 @@ def evaluation_metric(evaluation: Mapping[str, Any]) -> str:
     return "_".join([*parts, "top1"])
 
 
-def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """A number for reading: fixed decimals, a true minus sign, never ``-0.0``; a dash if it is missing."""
+def number(value: float, decimals: int, *, sign: bool = False, reading_error: float = math.nan) -> str:
+    """A number for reading: fixed decimals, a true minus sign, never ``-0.0``; a dash if it is missing.
+
+    ``≈63.4`` where it was read off a plot, and so has a ``reading_error``.
+    """
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     rounded = round(value, decimals) + 0.0
-    return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
+    about = "" if math.isnan(reading_error) else "≈"
+    return about + f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
 
 
 def headed(text: str) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from reports.evidence import cell_name
 from reports.inputs import GridResult
 from reports.metrics import number, quantity
+from reports.papers import read_off
 from reports.tables import cell_table
 
 ENDED = ("collapsed", "diverged")
@@ -57,13 +58,16 @@ class Row:
 
 @dataclass(frozen=True)
 class NumberTable:
-    """Rows and columns; ``printed`` says whether the paper prints a number for any of the cells."""
+    """Rows and columns; ``printed`` says whether the paper has a number for any of the cells, ``read_off`` how precise
+    those are that were read off a plot.
+    """
 
     main: Column
     paper: Column
     others: list[Column]
     rows: list[Row]
     printed: bool
+    read_off: str
 
 
 def number_table(result: GridResult) -> NumberTable:
@@ -84,13 +88,14 @@ def number_table(result: GridResult) -> NumberTable:
         label = str(row["label"])
         is_cell = row["role"] == "cell"
         paper, ours = float(row["paper_value"]), float(row["mean"])
+        error = float(row["paper_reading_error"])
         rows.append(
             Row(
                 cell_id=ids[label],
                 name=cell_name({axis: str(row[axis]) for axis in result.axes}) if is_cell else label,
                 seeds=f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}",
                 ours=columns[result.metric][label],
-                paper=_number(paper, float(row["paper_std"]), paper_decimals),
+                paper=_number(paper, float(row["paper_std"]), paper_decimals, error),
                 difference=number(ours - paper, decimals, sign=True),
                 others=[columns[metric][label] for metric in metrics[1:]],
                 remarks=remarks[ids[label]],
@@ -98,7 +103,8 @@ def number_table(result: GridResult) -> NumberTable:
         )
     heads = [_column(quantity(metric).label, metric, columns[metric].values()) for metric in metrics]
     paper_head = _column("the paper", result.metric, [row.paper for row in rows])
-    return NumberTable(heads[0], paper_head, heads[1:], rows, not all(row.paper.missing for row in rows))
+    read = read_off(table[table["metric"] == result.metric]["paper_reading_error"])
+    return NumberTable(heads[0], paper_head, heads[1:], rows, not all(row.paper.missing for row in rows), read)
 
 
 def column_decimals(half_widths: Iterable[float], metric: str) -> int:
@@ -119,8 +125,10 @@ def _numbers(rows: pd.DataFrame, metric: str) -> dict[str, Number]:
     }
 
 
-def _number(mean: float, half: float, decimals: int) -> Number:
-    return Number(number(mean, decimals), "" if math.isnan(half) else number(half, decimals))
+def _number(mean: float, half: float, decimals: int, reading_error: float = math.nan) -> Number:
+    return Number(
+        number(mean, decimals, reading_error=reading_error), "" if math.isnan(half) else number(half, decimals)
+    )
 
 
 def _column(label: str, metric: str, numbers: Iterable[Number]) -> Column:

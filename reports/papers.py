@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 PAPER_DIR = Path(__file__).parent / "paper"
 
-COLUMNS = ("role", "metric", "value", "std", "unit", "epochs", "dataset", "arch", "source", "precision", "note")
+COLUMNS = (
+    "role", "metric", "value", "std", "unit", "epochs", "dataset", "arch", "source", "precision", "reading_error",
+    "note",
+)  # fmt: skip
 """Columns of every paper CSV; the others are axes."""
 
-_NUMBERS = ("value", "std", "epochs")
+_NUMBERS = ("value", "std", "epochs", "reading_error")
 
 
 def paper_path(name: str) -> Path:
@@ -37,6 +40,7 @@ def paper_path(name: str) -> Path:
 def load_paper(name: str, axes: Sequence[str] = ()) -> pd.DataFrame:
     """A paper CSV with one column per axis (level texts) and those of ``COLUMNS``; missing numbers are NaN.
 
+    ``reading_error``, in the unit of ``value``, is a number where ``precision`` is ``estimated`` and NaN elsewhere.
     ``axes`` must be among its columns. Raises InputError naming the file, the column, the row, the nearest names.
     """
     import pandas as pd
@@ -67,9 +71,21 @@ def read_paper(name: str, axes: Sequence[str] = ()) -> dict[str, list[object]]:
                 if as_axis
                 else _read(row[column], column, f"{path.name}, row {line}, column {column!r}", problems)
             )
+        error = columns["reading_error"][-1]
+        if isinstance(error, float) and (math.isnan(error) == (row["precision"] == "estimated") or error <= 0):
+            problems.append(
+                f"{path.name}, row {line}, column 'reading_error': {row['reading_error']!r}: expected a number above 0 "
+                "where 'precision' is 'estimated', and nothing elsewhere"
+            )
     if problems:
         raise InputError(problems)
     return columns
+
+
+def read_off(errors: Iterable[float]) -> str:
+    """``read off the plot (±0.3)``, with the largest of the reading errors that are numbers; empty if none is."""
+    found = [error for error in errors if not math.isnan(error)]
+    return f"read off the plot (±{max(found):g})" if found else ""
 
 
 def _read(text: str, column: str, place: str, problems: list[str]) -> object:

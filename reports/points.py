@@ -41,7 +41,10 @@ def level_name(axis: str, level: str) -> str:
 
 
 def our_points(frame: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
-    """One row a cell drawn: x, color, facet (texts), at (its place in a scatter), mean, half_width, n, planned."""
+    """One row a cell drawn.
+
+    x, color, facet (texts), at (its place in a scatter), mean, half_width, n, planned, reading_error (NaN).
+    """
     cells = frame[frame["role"] == "cell"]
     levels = {
         str(row["cell_id"]): {axis: str(row[axis]) for axis in axes}
@@ -52,7 +55,7 @@ def our_points(frame: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding:
     table = summarise(values, ["cell_id", *axes])
     table["planned"] = table["cell_id"].map(values.groupby("cell_id")["run_id"].nunique())
     table["at"] = table["cell_id"].map(_places(cells, encoding)) if encoding.kind == "scatter" else math.nan
-    return _encoded(table, axes, encoding)
+    return _encoded(table.assign(reading_error=math.nan), axes, encoding)
 
 
 def _places(cells: pd.DataFrame, encoding: Encoding) -> dict[str, float]:
@@ -64,7 +67,7 @@ def _places(cells: pd.DataFrame, encoding: Encoding) -> dict[str, float]:
 
 
 def paper_points(paper: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
-    """The same of the paper's cells; its own numeric levels, whether this scale has them or not."""
+    """The same of the paper's cells, which have reading errors; its own numeric levels, which this scale may lack."""
     rows = paper[paper["metric"] == encoding.metric].reset_index(drop=True)
     levels = {str(index): {axis: str(row[axis]) for axis in axes} for index, row in enumerate(rows.to_dict("records"))}
     table = rows.loc[[int(index) for index in select(encoding.within or {}, levels)]]
@@ -78,8 +81,13 @@ def paper_points(paper: pd.DataFrame, axes: Mapping[str, Sequence[str]], encodin
     return _encoded(table, axes, encoding)
 
 
+def naming(axes: Iterable[str], encoding: Encoding) -> list[str]:
+    """The axes whose levels name a point of a scatter: those that nothing else shows."""
+    return [axis for axis in axes if axis not in (encoding.color, encoding.facet, encoding.x)]
+
+
 def _encoded(table: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
-    named = [axis for axis in axes if axis not in (encoding.color, encoding.facet, encoding.x)]
+    named = naming(axes, encoding)
     return table.assign(
         x=table[encoding.x] if encoding.x in axes else "",
         color=table[encoding.color] if encoding.color else "",
@@ -106,7 +114,7 @@ def describe_chart(
             there.iloc[int(place)] for place in (there["mean"].to_numpy().argmax(), there["mean"].to_numpy().argmin())
         ]
         words = [
-            f"{number(float(end['mean']), shown.decimals)} {shown.unit}".rstrip()
+            f"{number(float(end['mean']), shown.decimals, reading_error=end['reading_error'])} {shown.unit}".rstrip()
             + " at "
             + ", ".join(f"{axis.replace('_', ' ')} {end[axis]}" for axis in axes if end[axis])
             for end in ends

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 RUNS_COLUMNS = (
     "schema_version", "run_id", "cell_id", "seed", "dataset", "outcome", "metric", "value", "num_labels", "num_test"
 )  # fmt: skip
-CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std")
+CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std", "knn_top1")
 
 _TEXTS = ("run_id", "cell_id", "dataset", "outcome", "metric")
 _MISSING = ["", "nan", "NaN"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
-from reports.stats import ALPHA, Booleans, Effect, Floats, Proportion
+from reports.stats import ALPHA, ROUNDING, Booleans, Effect, Floats, Proportion
 
 LOOKS = (3, 5, 8, 12)
 """Numbers of seeds after which a grid with looks is judged."""
@@ -70,7 +70,7 @@ def conjunction(effects: Sequence[Evidenced], margins: Sequence[float]) -> Decis
     return every(
         np.array([effect.p_above(margin) for effect, margin in pairs]),
         np.array([effect.p_below(margin) for effect, margin in pairs]),
-        np.array([effect.estimate > margin for effect, margin in pairs]),
+        np.array([effect.estimate - margin > ROUNDING for effect, margin in pairs]),
     )
 
 

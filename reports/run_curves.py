@@ -11,8 +11,9 @@ import numpy as np
 from reports.inputs import GridResult
 from reports.sparkline import Chart, Floats, Series, chart, epoch_range, finite, value_range, value_text
 
-QUANTITIES = ("loss", "z_std", "lr")
-"""What is drawn of a run, in this order."""
+KNN = "knn_top1"
+QUANTITIES = ("loss", "z_std", KNN, "lr")
+"""What is drawn of a run, in this order; kNN only where it was measured, at some of the steps."""
 
 Recorded = dict[str, Floats]
 """Of one run: step, epoch and ``QUANTITIES``, (n,) each, in the order of the steps."""
@@ -37,12 +38,21 @@ def run_charts(runs: Sequence[tuple[str, Recorded]], even_spread: float = math.n
     """
     drawn = [(index, name, columns) for index, (name, columns) in enumerate(runs) if columns]
     charts = []
-    for quantity in QUANTITIES if drawn else ():
-        series = [Series(name, columns["epoch"], columns[quantity], index) for index, name, columns in drawn]
+    for quantity in QUANTITIES:
+        shown = [(index, name, _measured(columns)) for index, name, columns in drawn] if quantity == KNN else drawn
+        series = [Series(name, columns["epoch"], columns[quantity], index) for index, name, columns in shown if columns]
+        if not series:
+            continue
         if len(series) > 1 and all(np.array_equal(one.values, series[0].values) for one in series[1:]):
             series = [Series(f"All {len(series)} runs alike", series[0].epochs, series[0].values)]
         charts.append(chart(quantity, series, reference=_reference(quantity, even_spread)))
     return charts
+
+
+def _measured(columns: Recorded) -> Recorded:
+    """A run at the steps where kNN was measured; nothing if it never was."""
+    there = finite(columns[KNN])
+    return {name: column[there] for name, column in columns.items()} if there.any() else {}
 
 
 def _reference(quantity: str, even_spread: float) -> tuple[float, str] | None:
@@ -52,21 +62,24 @@ def _reference(quantity: str, even_spread: float) -> tuple[float, str] | None:
 
 
 def cell_charts(
-    result: GridResult, quantities: Sequence[str] = ("loss", "z_std"), limit: int = 60
+    result: GridResult, quantities: Sequence[str] = ("loss", "z_std", KNN), limit: int = 60
 ) -> dict[str, list[Chart]]:
     """Cell id -> a chart per quantity: the mean over seeds, and the seeds as thin lines, on axes that cells share.
 
-    Cells without curves are not there. ``limit``: points of a line.
+    Cells without curves are not there, and have no chart of kNN if it was not measured. ``limit``: points of a line.
     """
     found = recorded(result)
     cells: dict[str, dict[str, list[Series]]] = {}
     for cell in result.spec["cells"]:
         runs = [(f"Seed {run['seed']}", found[run["run_id"]]) for run in cell["runs"] if run["run_id"] in found]
         if runs:
-            cells[cell["cell_id"]] = _with_mean(runs, quantities)
+            cells[cell["cell_id"]] = _with_mean(runs, [name for name in quantities if name != KNN])
+            measured = [(name, columns) for name, every in runs if (columns := _measured(every))]
+            if KNN in quantities and measured:
+                cells[cell["cell_id"]] |= _with_mean(measured, [KNN])
     ranges = {}
     for quantity in quantities:
-        every = [one for of_cell in cells.values() for one in of_cell[quantity]]
+        every = [one for of_cell in cells.values() for one in of_cell.get(quantity, [])]
         ranges[quantity] = epoch_range(every), value_range(quantity, every)
     return {
         cell_id: [

@@ -14,6 +14,7 @@ from reports.evidence import cell_name
 from reports.inputs import GridResult
 from reports.metrics import Quantity, headed, number, paper_name, quantity
 from reports.numbers import column_decimals
+from reports.papers import read_off
 from reports.paths import safe_name
 from reports.run_curves import Recorded, recorded, run_charts
 from reports.run_panel import Panel, duration_text, panel
@@ -31,6 +32,7 @@ class Measured:
     mean: str
     n: str
     paper: str
+    read_off: str
     difference: str
 
 
@@ -156,14 +158,16 @@ def _page(grid: _Grid, index: int, cell: Mapping[str, Any]) -> str:
 
 def _measured(row: Mapping[str, Any]) -> Measured:
     shown = quantity(row["metric"])
-    mean, half_width, paper = (float(row[name]) for name in ("mean", "half_width", "paper_value"))
+    numbers = ("mean", "half_width", "paper_value", "paper_reading_error")
+    mean, half_width, paper, error = (float(row[name]) for name in numbers)
     decimals = column_decimals([half_width], row["metric"])
     return Measured(
         metric=row["metric"],
         head=_head(shown),
         mean=mean_text(mean, half_width, decimals),
         n=f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}",
-        paper=mean_text(paper, float(row["paper_std"]), shown.decimals),
+        paper=mean_text(paper, float(row["paper_std"]), shown.decimals, reading_error=error),
+        read_off=read_off([error]),
         difference=number(mean - paper, decimals, sign=True),
     )
 

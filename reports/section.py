@@ -53,12 +53,22 @@ class Section:
     labels: str
     edited: Mapping[str, str]
     record: str
-    tuned: list[tuple[str, str, str]]
+    tuned: list[tuple[str, dict[str, str], str]]
 
     @property
     def spec(self) -> Mapping[str, Any]:
         """The grid's JSON."""
         return self.result.spec
+
+    @property
+    def cost(self) -> Mapping[str, Any]:
+        """``estimated_core_s``, ``estimated_by`` (words) and ``actual_core_s``.
+
+        Tables that do not say what an estimate rests on have one that was worked out from the runs themselves.
+        """
+        found = self.spec["cost"]
+        none = {"estimated_core_s": None, "estimated_by": "no estimate was kept before the first run"}
+        return found if found.get("estimated_by") else {**found, **none}
 
 
 def slug_of(result: GridResult) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reports.errors import nearest
+from reports.errors import name_problems, nearest
 
 Selector = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -21,8 +21,6 @@ def level_text(level: object) -> str:
     """One spelling for a level, whether it comes from JSON, YAML or a CSV: ``true``, ``256``, ``0.5``, ``crop``."""
     if isinstance(level, bool):
         return "true" if level else "false"
-    if isinstance(level, int | float):
-        return f"{level:.12g}"
     text = str(level).strip()
     if text.lower() in ("true", "false"):
         return text.lower()
@@ -89,8 +87,20 @@ def select(selector: Selector, cells: Mapping[str, Mapping[str, str]]) -> list[s
     return [cell for cell, levels in cells.items() if any(_matches(part, levels) for part in parts)]
 
 
-def selector_problems(selector: object, axes: Mapping[str, Sequence[str]], place: str) -> list[str]:
-    """What is wrong with a selector on these axes (short name -> level texts); empty if it can be used."""
+def is_partner(claim: Mapping[str, Any], one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether a claim of partners (``parts`` or ``match``) compares a cell with another, each axis -> level text."""
+    if "parts" in claim:
+        return {other[axis] for axis in claim["parts"]} <= {one[axis] for axis in claim["parts"]}
+    return all(one[axis] == other[axis] for axis in claim["match"])
+
+
+def selector_problems(
+    selector: object, axes: Mapping[str, Sequence[str]], place: str, *, every_level: bool = False
+) -> list[str]:
+    """What is wrong with a selector on these axes (short name -> level texts); empty if it can be used.
+
+    ``every_level``: it may name levels that the axes lack, as another scale's.
+    """
     problems: list[str] = []
     for part in _parts(selector):
         if not isinstance(part, Mapping):
@@ -101,7 +111,7 @@ def selector_problems(selector: object, axes: Mapping[str, Sequence[str]], place
                 problems += _relation_problems(wanted, axes, f"{place}.{key}")
             elif key not in axes:
                 problems.append(f"{place}: no axis {key!r}{nearest(key, [*axes, 'same', 'different'])}")
-            else:
+            elif not every_level:
                 texts = [level_text(level) for level in _as_list(wanted)]
                 problems += [
                     f"{place}.{key}: no level {text!r} at this scale{nearest(text, axes[key])}"
@@ -116,4 +126,4 @@ def selector_problems(selector: object, axes: Mapping[str, Sequence[str]], place
 def _relation_problems(wanted: object, axes: Mapping[str, Sequence[str]], place: str) -> list[str]:
     if not isinstance(wanted, list | tuple) or len(wanted) < 2:
         return [f"{place} = {wanted!r}: expected a list of at least two axes"]
-    return [f"{place}: no axis {axis!r}{nearest(axis, axes)}" for axis in wanted if axis not in axes]
+    return [problem for axis in wanted for problem in name_problems(axis, axes, place, "axis")]

@@ -28,7 +28,12 @@ LEFT, RIGHT, TOP, BOTTOM = 560, 3540, 90, 1700
 NUM_STYLES = 12
 """Lines that can be told apart without colour: four dashes and six shapes of marks repeat together after twelve."""
 
-_TITLES = {"loss": "Training loss", "z_std": "Spread of z in training (z_std)", "lr": "Learning rate"}
+_TITLES = {
+    "loss": "Training loss",
+    "z_std": "Spread of z in training (z_std)",
+    "knn_top1": "kNN top-1 (%)",
+    "lr": "Learning rate",
+}
 _FROM_ZERO = ("z_std", "lr")  # where the distance from zero is the message: a collapse, the end of a schedule
 _SHAPES = (
     "m-46 0a46 46 0 1 0 92 0a46 46 0 1 0-92 0z",  # circle

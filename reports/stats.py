@@ -21,6 +21,9 @@ ALPHA = 0.05
 CONFIDENCE = 0.95
 """Level of every interval that is shown, two-sided and unadjusted."""
 
+ROUNDING = 1e-10
+"""What is smaller is nothing but rounding: metrics are hundreds at most, and their means and sums err by some 1e-13."""
+
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
@@ -48,6 +51,8 @@ class Effect:
     def p_above(self, margin: float) -> Floats:
         """One-sided p-value of "the effect is at most the margin", (...); 1 where nothing can be said.
 
+        Nothing can be said of an effect without any spread that stands at the margin, but for rounding.
+
         Below alpha exactly where the lower bound at alpha lies above the margin.
         """
         return self._p(self.estimate - margin)
@@ -57,6 +62,7 @@ class Effect:
         return self._p(margin - self.estimate)
 
     def _p(self, excess: Floats) -> Floats:
+        excess = np.where(np.abs(excess) < ROUNDING, 0.0, excess)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = stats.t.sf(excess / self.standard_error, self.degrees_of_freedom)
         return np.asarray(np.where(np.isnan(found) | np.isinf(self.standard_error), 1.0, found))
@@ -111,7 +117,12 @@ def contrast(samples: Sequence[ArrayLike], weights: Sequence[float]) -> Effect:
     estimate = np.asarray(sum(weight * _mean(array) for weight, array in zip(weights, arrays, strict=True)))
     if n < 2:
         return Effect(estimate, np.full_like(estimate, np.inf), np.ones_like(estimate), n)
-    parts = [weight**2 * array.var(axis=-1, ddof=1) / n for weight, array in zip(weights, arrays, strict=True)]
+    # Rounding leaves equal values a variance: three times 0.1 have a mean of 0.10000000000000002.
+    spreads = [array.var(axis=-1, ddof=1) for array in arrays]
+    parts = [
+        np.where(spread < ROUNDING**2, 0.0, weight**2 * spread / n)
+        for weight, spread in zip(weights, spreads, strict=True)
+    ]
     return satterthwaite(estimate, parts, n, tuple(zip(weights, arrays, strict=True)))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.claims import VERDICTS, Verdict
+from reports.environment import band
 from reports.inputs import GridResult, InputError, load_results
 from reports.metrics import number, paper_name
 
@@ -28,6 +29,7 @@ def summary(results: Sequence[GridResult]) -> str:
         "Effects with their 95 % intervals over seeds, unadjusted; verdicts are adjusted for the claims of their grid"
         " and for planned looks. Further seeds would decide with a probability of 80 % if the estimates were the truth."
         " Of several comparisons, the one on which the claim stands or falls is shown."
+        " The paper's own numbers have the 95 % band of their known seed noise and of the reading error."
     )
     for result, verdicts in judged:
         spec = result.spec
@@ -37,7 +39,7 @@ def summary(results: Sequence[GridResult]) -> str:
         parts += [
             f"## {_cell(spec['title'])}, scale {result.scale}",
             f"{_cell(spec['question'])} ({_cell(paper)}; runs: {runs})",
-            "| verdict | claim | effect | seeds | as printed |\n| --- | --- | --- | --- | --- |"
+            "| verdict | claim | effect | seeds | the paper's own numbers |\n| --- | --- | --- | --- | --- |"
             + "".join(f"\n{_row(verdict)}" for verdict in verdicts),
         ]
     return "\n\n".join(parts) + "\n"
@@ -52,7 +54,7 @@ def _row(verdict: Verdict) -> str:
         effect = f"{estimate} [{low}, {high}]{unit}, to be {bound}; {_cell(verdict.comparison)}"
         seeds = f"{verdict.n}; {verdict.outlook}" if verdict.outlook else str(verdict.n)
     if verdict.trial.comparison:
-        printed += f": {number(verdict.trial.estimate, decimals, sign=sign)}{unit}"
+        printed += f": {number(verdict.trial.estimate, decimals, sign=sign)} {band(verdict)}".rstrip() + unit
     claim = _cell(f"{verdict.id}: {verdict.says}")
     return f"| {verdict.verdict} | {claim} | {effect} | {seeds} | {printed} |"
 

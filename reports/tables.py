@@ -19,20 +19,19 @@ def cell_table(result: GridResult) -> pd.DataFrame:
     """One row per cell (references last) and metric.
 
     Columns: label, role, the axes, metric, mean, half_width, low, high (95 % over seeds), n, planned (runs asked for),
-    paper_value, paper_std.
+    paper_value, paper_std, paper_reading_error.
     """
     keys = ["label", "role", *result.axes, "metric"]
     table = summarise(result.frame, keys)
     planned = result.frame.groupby(keys, sort=False)["run_id"].nunique().rename("planned").reset_index()
-    paper = result.paper_cells.rename(columns={"value": "paper_value", "std": "paper_std"})
+    paper = result.paper_cells.rename(columns={name: f"paper_{name}" for name in ("value", "std", "reading_error")})
     return table.merge(planned, on=keys).merge(paper, how="left", on=[*result.axes, "metric"])
 
 
-def mean_text(mean: float, half_width: float, decimals: int) -> str:
-    """``36.4 ± 0.7``; without an interval the mean alone, without a mean a dash."""
-    if math.isnan(mean) or math.isnan(half_width):
-        return number(mean, decimals)
-    return f"{number(mean, decimals)} ± {number(half_width, decimals)}"
+def mean_text(mean: float, half_width: float, decimals: int, *, reading_error: float = math.nan) -> str:
+    """``36.4 ± 0.7``; without an interval the mean alone, without a mean a dash, with a reading error ``≈36.4``."""
+    text = number(mean, decimals, reading_error=reading_error)
+    return text if math.isnan(mean) or math.isnan(half_width) else f"{text} ± {number(half_width, decimals)}"
 
 
 def wide_rows(result: GridResult) -> tuple[list[str], list[list[str]]]:
@@ -56,7 +55,8 @@ def wide_rows(result: GridResult) -> tuple[list[str], list[list[str]]]:
             mean_text(by_metric[metric]["mean"], by_metric[metric]["half_width"], quantity(metric).decimals)
             for metric in (result.metric, *others)
         ]
-        paper = mean_text(main["paper_value"], main["paper_std"], shown.decimals)
+        error = main["paper_reading_error"]
+        paper = mean_text(main["paper_value"], main["paper_std"], shown.decimals, reading_error=error)
         rows.append([name, seeds, values[0], paper, *values[1:]])
     return header, rows
 
@@ -70,7 +70,7 @@ _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "→": r"$\rightarrow$", "×": r"$\times$",
-    "√": r"$\surd$",
+    "√": r"$\surd$", "≈": r"$\approx$",
 }  # fmt: skip
 
 
@@ -115,31 +115,40 @@ def comparison_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.concat(made)[columns] if made else pd.DataFrame(columns=columns)
 
 
-def tuned_rows(result: GridResult) -> list[tuple[str, str, str]]:
-    """(arm, chosen level, every level with its value) where the grid tunes an axis; else nothing."""
+def tuned_rows(result: GridResult) -> list[tuple[str, dict[str, str], str]]:
+    """(arm, chosen level by tuned axis, every combination of levels with its value); nothing where nothing is tuned.
+
+    The level is a dash where the arm has no choice on that axis.
+    """
     tuning = result.spec.get("tuning")
-    decimals = quantity(tuning["metric"]).decimals if tuning else 0
+    if not tuning:
+        return []
+    decimals = quantity(tuning["metric"]).decimals
     return [
         (
             cell_name({axis: level_text(level) for axis, level in arm["levels"].items()}),
-            "not yet" if arm["chosen"] is None else level_text(arm["chosen"]),
-            ", ".join(
-                f"{level_text(each['level'])}: {number(math.nan if each['value'] is None else each['value'], decimals)}"
+            dict.fromkeys(tuning["axes"], number(math.nan, 0))
+            | {axis: "not yet" for each in arm["values"] for axis in each["levels"]}
+            | {axis: level_text(level) for axis, level in (arm["chosen"] or {}).items()},
+            "; ".join(
+                f"{', '.join(map(level_text, each['levels'].values()))}: "
+                f"{number(math.nan if each['value'] is None else each['value'], decimals)}"
                 for each in arm["values"]
-            ),
+            )
+            or "nothing to choose from",
         )
-        for arm in (tuning["arms"] if tuning else [])
+        for arm in tuning["arms"]
     ]
 
 
 def verdict_table(verdicts: Sequence[Verdict], edited: Mapping[str, str]) -> pd.DataFrame:
-    """One row a claim: what was decided, from what, how it stands as printed, and how it was edited since its runs."""
+    """One row a claim: what was decided, from what, how it fares on the paper's numbers, and later edits."""
     return pd.DataFrame(
         [
             {
                 "claim": verdict.id,
                 "verdict": verdict.verdict,
-                "as_printed": verdict.trial.words,
+                "paper_trial": verdict.trial.words,
                 "metric": verdict.metric,
                 "estimate": verdict.estimate,
                 "low": verdict.low,

@@ -1,4 +1,4 @@
-"""A claim on the paper's own printed numbers: does it hold as printed, and is that beyond the known seed noise?"""
+"""A claim on the paper's own numbers: does it hold as printed or as read off a plot, and is that beyond their noise?"""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import pandas as pd
 
 from reports.evidence import printed_evidence
 from reports.kinds import KINDS, metrics_of
-from reports.papers import PAPER_DIR
+from reports.papers import PAPER_DIR, read_off
 
-HOLDS, FAILS, NOT_PRINTED, NO_TRIAL = "holds as printed", "fails as printed", "not printed", "no trial"
+HOLDS, FAILS, NOT_PRINTED, NO_TRIAL = "holds", "fails", "not printed", "no trial"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What the paper's numbers say of its claim; ``low`` and ``high``: 95 % band of the known noise of single runs.
+    """What the paper's numbers say of its claim.
 
-    Single numbers have no interval of their own, so the words are never those of a verdict.
+    ``low`` and ``high``: 95 % band of the known noise of single runs and of reading numbers off a plot, infinite where
+    the noise is not known. Single numbers have no interval of their own, so the words are never those of a verdict:
+    ``holds as printed``, or ``holds, read off the plot (±0.3)`` if any of the numbers was.
     """
 
     words: str
@@ -44,7 +46,10 @@ def noise_sd(paper: str) -> float:
 def put_on_trial(
     claim: Mapping[str, Any], paper: pd.DataFrame | None, *, axes: Sequence[str], metric: str, noise: float
 ) -> Trial:
-    """The claim on the paper's cells (axes, metric, value), whatever levels our scale has; ``noise``: ``noise_sd``."""
+    """The claim on the paper's cells, whatever levels our scale has, by the ``noise_sd`` of the paper.
+
+    ``paper``: axes, metric, value, reading_error.
+    """
     if claim["kind"] == "rank_agreement":
         return Trial(NO_TRIAL, detail="the paper agrees with itself")
     if claim.get("not_printed") or paper is None or paper.empty:
@@ -65,7 +70,9 @@ def put_on_trial(
     shown = question.binding()
     low, high = sorted(shown.sign * float(bound) for bound in shown.effect.interval())
     words = HOLDS if question.decision().as_estimated else FAILS
+    read = read_off(evidence.reading_errors[metric][cell] for metric in used for cell in question.cells)
     detail = question.text.partition(", ")[0] if len(comparisons) > 1 else ""
     if low < shown.sign * shown.margin < high and math.isfinite(low):
-        detail += ("; " if detail else "") + "within the known seed noise"
+        detail += ("; " if detail else "") + f"within the known seed noise{' and the reading error' if read else ''}"
+    words += f", {read}" if read else " as printed"
     return Trial(words, shown.sign * float(shown.effect.estimate), low, high, shown.name, detail)

@@ -45,7 +45,7 @@ def twin(section: Section, card: Card, files: Sequence[str]) -> bytes:
         ],
         "tuned": [{"arm": arm, "chosen": chosen, "levels": levels} for arm, chosen, levels in section.tuned],
         "progress": {"words": card.progress, "cells": card.cells, "runs": dict(section.run_states)},
-        "cost": spec["cost"],
+        "cost": section.cost,
         "files": [f"../{name}" for name in files],
     }
     return (json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -84,7 +84,7 @@ def _cells(section: Section) -> list[dict[str, Any]]:
     table = cell_table(result)
     summaries: dict[str, dict[str, Any]] = {}
     for row in table.to_dict("records"):
-        keys = ("mean", "half_width", "low", "high", "n", "planned", "paper_value", "paper_std")
+        keys = ("mean", "half_width", "low", "high", "n", "planned", "paper_value", "paper_std", "paper_reading_error")
         difference = row["mean"] - row["paper_value"]
         summary = {**{key: row[key] for key in keys}, "difference": difference}
         summaries.setdefault(str(row["label"]), {})[str(row["metric"])] = summary

@@ -159,6 +159,12 @@ class MethodConfig:
         "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
     )  # SimCLR Table 4
     normalize: bool = option(True, only=_SIMCLR | {"loss": ("nt_xent",)}, neutral=True)  # False: dot products (Table 5)
+    negatives: str = option(  # of NT-Xent; the other losses have the other view's alone (App. B.10)
+        "both_views",
+        choices=("both_views", "other_view"),
+        only=_SIMCLR | {"loss": ("nt_xent",)},
+        neutral="both_views",
+    )
     temperature: float = option(0.1, low=1e-6, only=_SIMCLR | {"loss": ("nt_xent", "nt_logistic")})
     margin: float = option(0.8, low=0.0, high=2.0, only=_SIMCLR | {"loss": ("margin_triplet",)})
     semi_hard: bool = option(False, only=_SIMCLR | {"loss": ("nt_logistic", "margin_triplet")})
@@ -213,6 +219,7 @@ class TrainingConfig:
     device_batch_size: int = option(256, low=2, only={"batch_norm": ("per_device",)})
     views_forward: str = option("joint", choices=("joint", "separate"))  # one forward over 2B rows, or one a view
     precision: str = option("float32", choices=("float32", "bfloat16"))  # of the backbone; heads and loss: float32
+    knn_epochs: int = option(0, low=0, neutral=0)  # between kNN accuracies on the curve (SimSiam Fig. 2); 0: none
 
 
 @dataclass

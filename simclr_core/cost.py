@@ -23,6 +23,16 @@ NUM_IMAGES = {
 }
 """Images to pre-train on, of the data sets whose number is known before they are read."""
 
+NUM_TEST_IMAGES = {
+    "photos": 2_048,
+    "cifar10": 10_000,
+    "cifar100": 10_000,
+    "cifar10-jpeg": 10_000,
+    "stl10": 8_000,
+    "imagenet": 50_000,
+}
+"""Images to test on, of the same."""
+
 
 class _Layer(NamedTuple):
     """A convolution or a linear layer: its weights, what else it learns (bias, BN), its multiply-adds for one view."""
@@ -56,13 +66,20 @@ def forward_multiply_adds(config: RunConfig) -> int:
 
 
 def training_multiply_adds(config: RunConfig) -> float | None:
-    """Of the whole pre-training, a backward pass as two forward passes; None for a data set of unknown size."""
+    """Of the whole pre-training, a backward pass as two forward passes; None for a data set of unknown size.
+
+    With the passes over training and test images of the kNN accuracies along it, if there are any.
+    """
     images = config.data.train_images or NUM_IMAGES.get(config.data.name)
     if images is None:
         return None
     batch = config.training.global_batch_size
-    seen = images // batch * batch * config.training.epochs
-    return 3.0 * forward_multiply_adds(config) * _views_per_image(config) * seen
+    training = config.training
+    seen = images // batch * batch * training.epochs
+    embedded = 0
+    if training.knn_epochs:
+        embedded = (images + NUM_TEST_IMAGES.get(config.data.name, 0)) * -(-training.epochs // training.knn_epochs)
+    return forward_multiply_adds(config) * (3.0 * _views_per_image(config) * seen + embedded)
 
 
 def _views_per_image(config: RunConfig) -> int:

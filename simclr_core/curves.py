@@ -34,8 +34,9 @@ class Curves:
         timing = {"step": step, "time": time.time(), "images_per_s": images_per_s, "host": socket.gethostname()}
         append_jsonl(self._run_dir / TIMING, timing)
         if self._writer is not None:
-            for name in ("loss", "lr", "z_std"):
-                self._writer.add_scalar(name, metrics[name], step)
+            for name in ("loss", "lr", "z_std", "knn_top1"):
+                if metrics.get(name) is not None:
+                    self._writer.add_scalar(name, metrics[name], step)
             self._writer.add_scalar("images_per_s", images_per_s, step)
             self._writer.flush()
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from simclr_core.config import EvalConfig, RunConfig
-from simclr_core.options import Scalar, holds, leaf_fields, leaf_values, node_names
+from simclr_core.options import Node, Scalar, holds, leaf_fields, leaf_values, node_names
 
 CONFIG_VERSION = 1
 EVAL_VERSION = 1
@@ -43,6 +43,20 @@ def _canonical_leaves(kind: type, neutrals: bool, *values: Scalar) -> dict[str, 
         if neutrals or neutral is None or value != neutral or not holds(node, leaf.metadata.get("neutral_under", {})):
             out[leaf.name] = float(value) if type(leaf.default) is float else value  # 1 and 1.0 are one number
     return out
+
+
+def from_canonical(kind: type[Node], content: Mapping[str, Any]) -> Node:
+    """The node that ``canonical`` gave this content for; fields that are not in use have their defaults.
+
+    Raises KeyError for content that lacks a node or has a field of another version.
+    """
+    of: type = kind
+    usual, neutrals = kind(), {leaf.name: leaf.metadata.get("neutral") for leaf in leaf_fields(of)}
+    if unknown := set(content).difference(node_names(of), neutrals):
+        raise KeyError(*sorted(unknown))
+    values = {name: neutral for name, neutral in neutrals.items() if neutral is not None}
+    read = {name: from_canonical(getattr(usual, name).__class__, content[name]) for name in node_names(of)}
+    return kind(**values | dict(content) | read)
 
 
 def run_id(config: RunConfig) -> str:

@@ -5,9 +5,9 @@ passes its own rows as ``z_1``, ``z_2`` (b, D), the rows of all processes as ``k
 begin in them as ``first_key``. Its loss is the mean over its own anchors, so that the mean over processes of equal
 shares is the loss of the whole batch.
 
-All of them compare every own row with every key: 2b x N similarities for NT-Xent, b x B twice for the others, of which
-a few matrices exist at a time. Where one would have more than ``LARGEST_MATRIX`` elements, blocks of rows follow one
-another, which gives the whole's loss and gradients up to the order of summation.
+All of them compare every own row with every key: 2b x N similarities for NT-Xent, b x B twice where negatives are of
+one view, of which a few matrices exist at a time. Where one would have more than ``LARGEST_MATRIX`` elements, blocks of
+rows follow one another, which gives the whole's loss and gradients up to the order of summation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def simclr_loss(config: MethodConfig, z_1: Tensor, z_2: Tensor, keys: Keys = Non
         return nt_logistic(z_1, z_2, config.temperature, semi_hard=config.semi_hard, keys=keys, first_key=first_key)
     if config.loss == "margin_triplet":
         return margin_triplet(z_1, z_2, config.margin, semi_hard=config.semi_hard, keys=keys, first_key=first_key)
-    return nt_xent(z_1, z_2, config.temperature, normalize=config.normalize, keys=keys, first_key=first_key)
+    chosen = nt_xent_other_view if config.negatives == "other_view" else nt_xent
+    return chosen(z_1, z_2, config.temperature, normalize=config.normalize, keys=keys, first_key=first_key)
 
 
 def nt_xent(
@@ -72,6 +73,29 @@ def nt_xent(
         return functional.cross_entropy(logits, partners)
 
     return _in_blocks(mean_over, anchors, candidates, themselves, themselves.roll(num_own))
+
+
+def nt_xent_other_view(
+    z_1: Tensor,
+    z_2: Tensor,
+    temperature: float,
+    *,
+    normalize: bool = True,
+    keys: Keys = None,
+    first_key: int = 0,
+) -> Tensor:
+    """NT-Xent (SimCLR Eq. 1) with negatives from the other view alone, as Table 4 has it: (b, D), (b, D) -> scalar.
+
+    For each of the own views: cross entropy of picking its partner among the B views of the other kind, so that the
+    B - 1 negatives are those of Table 4's other losses (App. B.10). The mean over the own views of both kinds.
+    """
+
+    def mean_over(anchors: Tensor, candidates: Tensor, partners: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            cross_view_logits(anchors, candidates, temperature, normalize=normalize), partners
+        )
+
+    return _mean_of_both_views(mean_over, z_1, z_2, keys, first_key)
 
 
 def nt_logistic(
@@ -173,18 +197,29 @@ def _from_both_views(
 ) -> Tensor:
     """The mean of ``per_anchor`` over the own anchors of both views.
 
-    It maps positives (b,), similarities (b, B) and which of these are negatives (b, B) to losses (b,). The paper takes
-    the negatives from one view, to keep its code simple, and so does each anchor here. Taking the anchors from both
-    makes the loss blind to which view comes first, as NT-Xent is.
+    It maps positives (b,), similarities (b, B) and which of these are negatives (b, B) to losses (b,).
     """
-    keys_1, keys_2 = (z_1, z_2) if keys is None else keys
-    partners = torch.arange(first_key, first_key + len(z_1), device=z_1.device)[:, None]
 
     def mean_over(anchors: Tensor, others: Tensor, partners: Tensor) -> Tensor:
         similarities = cross_view_logits(anchors, others, temperature=1.0)
+        partners = partners[:, None]
         is_negative = torch.arange(len(others), device=others.device) != partners
         return per_anchor(similarities.gather(1, partners).squeeze(1), similarities, is_negative).mean()
 
+    return _mean_of_both_views(mean_over, z_1, z_2, keys, first_key)
+
+
+def _mean_of_both_views(
+    mean_over: Callable[..., Tensor], z_1: Tensor, z_2: Tensor, keys: Keys, first_key: int
+) -> Tensor:
+    """The mean of ``mean_over`` own views 1 among views 2 and of own views 2 among views 1.
+
+    It maps anchors (b, D), views of the other kind (B, D) and where among these the partners stand (b,) to a scalar.
+    The paper takes the negatives from one view, to keep its code simple, and so does each anchor here. Taking the
+    anchors from both makes the loss blind to which view comes first, as NT-Xent is.
+    """
+    keys_1, keys_2 = (z_1, z_2) if keys is None else keys
+    partners = torch.arange(first_key, first_key + len(z_1), device=z_1.device)
     return torch.stack([_in_blocks(mean_over, *pair, partners) for pair in ((z_1, keys_2), (z_2, keys_1))]).mean()
 
 

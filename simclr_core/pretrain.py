@@ -19,6 +19,7 @@ from simclr_core.curves import Curves
 from simclr_core.data import Images
 from simclr_core.distributed import World, anywhere, average_gradients, from_main, gather
 from simclr_core.environment import differences, environment
+from simclr_core.evals.monitor import Monitor
 from simclr_core.heads import z_std
 from simclr_core.methods import build_method
 from simclr_core.methods.base import Method, StepOutput, Targets
@@ -99,9 +100,11 @@ def pretrain(
     run_dir: Path,
     on_progress: OnProgress,
     stop_requested: StopRequested = lambda: False,
+    knn_top1: Monitor = lambda _: None,
 ) -> Training:
     """Train ``config`` from its seed on ``images``, or from the checkpoint in ``run_dir`` if there is one.
 
+    ``knn_top1`` measures the network after every ``training.knn_epochs`` epochs and after the last step, in process 0.
     Writes metrics.jsonl, timing.jsonl and checkpoints. A loss that is no longer finite ends the training and is a
     result, not an error. Raises TrainingStopped, after a checkpoint, once ``stop_requested`` is true in any process.
     """
@@ -119,6 +122,7 @@ def pretrain(
     warmup_steps = num_warmup_steps(batches.num_images, config.optimizer.warmup_epochs, size, step_count)
     peak = peak_lr(config.optimizer.base_lr, config.optimizer.lr_scaling, size)
     log_every = max(1, math.ceil(num_steps / _NUM_LOG_LINES))
+    knn_every = config.training.knn_epochs * batches.steps_per_epoch
     logged, shown, saved = (_Meter(training.step) for _ in range(3))
 
     for batch in batches.steps(training.step, num_steps if not training.diverged else 0):
@@ -130,21 +134,22 @@ def pretrain(
         training.optimizer.step()
         training.step += 1
 
-        if training.step % log_every == 0 or training.step == num_steps:
-            loss = gather(output.loss.detach()[None]).mean().item()
-            if not math.isfinite(loss):
+        is_last = training.step == num_steps
+        measures = knn_every > 0 and (training.step % knn_every == 0 or is_last)
+        if training.step % log_every == 0 or measures or is_last:
+            images_per_s = 2 * size * logged.rate(training.step)
+            metrics = _metrics(training, output, lr, batches.steps_per_epoch, knn_top1 if measures else None)
+            if not metrics:
                 training.diverged = True
                 break
-            training.final_loss = loss
-            z_1, z_2 = gather(output.z_1.detach()), gather(output.z_2.detach())
-            metrics = {"step": training.step, "epoch": training.step / batches.steps_per_epoch, "loss": loss, "lr": lr}
-            metrics |= {"z_std": z_std(torch.cat([z_1, z_2])).item(), **training.method.agreement(z_1, z_2)}
+            training.final_loss = metrics["loss"]
             if curves is not None:
-                curves.add(metrics, 2 * size * logged.rate(training.step))
-        if shown.seconds() > _PROGRESS_EVERY_S or training.step == num_steps:
+                curves.add(metrics, images_per_s)
+            logged.rate(training.step)  # what measuring took is no training
+        if shown.seconds() > _PROGRESS_EVERY_S or is_last:
             on_progress(Progress("pretrain", training.step, num_steps, 2 * size * shown.rate(training.step)))
         asks = world.size == 1 or training.step % _ASK_EVERY == 0
-        stop = asks and anywhere(stop_requested()) and training.step < num_steps
+        stop = asks and anywhere(stop_requested()) and not is_last
         if _can_resume(training) and (stop or saved.seconds() > runtime.checkpoint_every_s):
             training.duration_s = elapsed_before + time.perf_counter() - start
             if world.is_main:
@@ -186,6 +191,19 @@ def _targets_of(batch: Batch, batches: Batches, training: Training, num_steps: i
             targets.compute(training.method, (ahead.pairs[0] for ahead in coming))
         return lambda _z_1, _z_2: targets.of_step(batch.step)
     return None
+
+
+def _metrics(
+    training: Training, output: StepOutput, lr: float, steps_per_epoch: int, knn_top1: Monitor | None
+) -> dict[str, Any]:
+    """A line of metrics.jsonl, over all processes; empty if the loss is no longer finite."""
+    loss = gather(output.loss.detach()[None]).mean().item()
+    if not math.isfinite(loss):
+        return {}
+    z_1, z_2 = gather(output.z_1.detach()), gather(output.z_2.detach())
+    metrics = {"step": training.step, "epoch": training.step / steps_per_epoch, "loss": loss, "lr": lr}
+    metrics |= {"z_std": z_std(torch.cat([z_1, z_2])).item(), **training.method.agreement(z_1, z_2)}
+    return metrics | ({"knn_top1": from_main(lambda: knn_top1(training.method))} if knn_top1 else {})
 
 
 def descend(method: Method, batch: Batch, targets: Targets | None) -> StepOutput:

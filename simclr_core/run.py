@@ -17,6 +17,7 @@ from simclr_core.data import Dataset, load_dataset
 from simclr_core.distributed import World, agree, from_main, joined
 from simclr_core.eval_checks import validate_evaluations
 from simclr_core.evals.embed import Embeddings, embed
+from simclr_core.evals.monitor import knn_monitor
 from simclr_core.evaluate import evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
@@ -70,7 +71,10 @@ def execute(
         kept = checkpoint.read(run_dir / checkpoint.NAME) if finished and world.is_main else None
         training = None
         if not from_main(lambda: kept is not None):
-            training = pretrain(config, dataset.pretrain, world, runtime, run_dir, on_progress, stop_requested)
+            knn_top1 = knn_monitor(config, dataset, world.device, runtime.num_workers)
+            training = pretrain(
+                config, dataset.pretrain, world, runtime, run_dir, on_progress, stop_requested, knn_top1
+            )
     if not world.is_main:
         return
     state = kept or {}

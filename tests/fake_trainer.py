@@ -60,6 +60,7 @@ def write_records(config: RunConfig, evaluations: list[EvalConfig], run_dir: Pat
     )
     for step in (1, 2):
         line = {"step": step, "epoch": step / 2, "loss": 5.0 - step - config.seed / 8, "lr": 0.1, "z_std": 0.25}
+        line |= {"knn_top1": 40.0 + config.seed} if step == 2 else {}
         append_jsonl(run_dir / "metrics.jsonl", line)
     for evaluation in evaluations:
         content = {
@@ -155,6 +156,13 @@ def best_at_half(config, evaluations, _runtime, run_dir, *_: object) -> None:
     """Temperature .5 is best where crop comes first, .1 elsewhere."""
     wanted = 0.5 if config.views.first == "crop" else 0.1
     with_scores(config, evaluations, run_dir, 50.0 + 5.0 * (config.method.temperature == wanted))
+
+
+def both_or_neither(config, evaluations, _runtime, run_dir, *_: object) -> None:
+    """Rate .4 is best at temperature .5 and rate .1 at .1, by less where crop does not come first; rate .2 is poor."""
+    pair, crop = (config.optimizer.base_lr, config.method.temperature), config.views.first == "crop"
+    gain = {(0.4, 0.5): 6.0 if crop else 4.0, (0.1, 0.1): 5.0, (0.2, 0.5): 0.5 * crop, (0.2, 0.1): 0.25 * (not crop)}
+    with_scores(config, evaluations, run_dir, 50.0 + gain.get(pair, 0.0))
 
 
 def tells_where(config, evaluations, runtime, run_dir, *others: object) -> None:

@@ -19,7 +19,7 @@ from reports.papers import load_paper
 from reports.selectors import level_text
 
 RUNS = "schema_version run_id cell_id seed dataset outcome metric value num_labels num_test"
-CURVES = "schema_version run_id step epoch loss lr z_std"
+CURVES = "schema_version run_id step epoch loss lr z_std knn_top1"
 
 
 def write_grids(folder: Path, names: Iterable[str]) -> Path:
@@ -33,7 +33,7 @@ def write_grids(folder: Path, names: Iterable[str]) -> Path:
         asked = demand(grid, scale, None)
         done = {spec.run_id: State.DONE for spec in asked.every}
         planned = dict.fromkeys(done, State.PLANNED)
-        made = grid_json(grid, scale, asked, states=planned, outcomes={}, measured=[], declared=None)
+        made = grid_json(grid, scale, asked, states=planned, outcomes={}, spent_core_s=0.0, declared=None)
         paper = load_paper(made["paper"]["csv"], list(made["axes"])).query("role == 'cell'")
         metrics = dict.fromkeys(evaluation_metric(entry) for entry in made["evaluations"])
         for place, cell in enumerate(made["cells"]):
@@ -46,7 +46,8 @@ def write_grids(folder: Path, names: Iterable[str]) -> Path:
                     runs.setdefault((run["run_id"], metric), [*head, metric, round(value, 4), 10000, 10000])
                 for step in range(0, 400, 20):
                     loss, spread = -0.1 * (place % 5 + 5) * step / 400, (0.9 - 0.15 * (place % 5)) / 128**0.5
-                    curves[run["run_id"], step] = [1, run["run_id"], step, step / 40, loss, 0.06, spread]
+                    line = [step / 40, loss, 0.06, spread, 30 + 0.01 * step]
+                    curves[run["run_id"], step] = [1, run["run_id"], step, *line]
         (folder / f"{grid.name}.{scale}.json").write_text(json.dumps(made), encoding="utf-8")
     _write_csv(folder / "runs.csv", RUNS.split(), list(runs.values()))
     _write_csv(folder / "curves.csv", CURVES.split(), list(curves.values()))

@@ -70,10 +70,35 @@ def test_nothing_finished_can_be_drawn_and_described(kind) -> None:
     if kind == "scatter":
         encoding = Encoding(kind, "num_parameters", "linear_top1", "method")
 
-    svg = save(chart(empty, PAPER, AXES, encoding, "Title", "scale mini"), "svg").decode()
+    figure = chart(empty, PAPER, AXES, encoding, "Title", "scale mini")
+    words = " ".join(" ".join(text.get_text() for text in figure.texts).split())
 
-    assert "unfinished" in svg
+    assert "unfinished" in save(figure, "svg").decode()
+    assert ("Names: color strength." in words) == (kind == "scatter")
     assert describe_chart(empty, PAPER, AXES, encoding).startswith("Ours: no number yet.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"), [("bars", "≈: read off the plot (±0.3)."), ("lines", "15 of 15 are read off")]
+)
+def test_numbers_read_off_a_plot_are_marked_and_fit_under_the_legend(kind, note) -> None:
+    axes = {"head": ["nonlinear", "linear", "none"], "dim": ["32", "2048"]}
+    rows = [{"head": "linear", "dim": "32", "value": 40.0, "seed": seed, "cell_id": "a"} for seed in range(2)]
+    frame = pd.DataFrame(rows).assign(run_id=["0", "1"], role="cell", metric="linear_top1", num_parameters=1e6)
+    paper = load_paper("simclr_fig8_projection_head.csv", list(axes))
+
+    figure = chart(frame, paper, axes, Encoding(kind, "dim", "linear_top1", "head"), "Title", "scale mini")
+    figure.canvas.draw()
+    ours, theirs = figure.axes[:2]
+    marked = [text for text in theirs.texts if text.get_text().startswith("≈")]
+
+    assert len(marked) == (15 if kind == "bars" else 0)
+    assert all(text.get_window_extent().y1 <= theirs.bbox.y1 for text in marked)
+    assert not any("≈" in text.get_text() for text in ours.texts)
+    assert any(note in " ".join(text.get_text().split()) for text in figure.texts)
+    assert "The paper: from ≈50.0 % at head none, dim 2048 to ≈64.8 %" in describe_chart(
+        frame, paper, axes, Encoding(kind, "dim", "linear_top1", "head")
+    )
 
 
 def test_numbers_are_ordered_by_value_and_words_as_the_grid_has_them() -> None:

@@ -285,7 +285,19 @@ def test_the_grids_of_the_generator_are_right() -> None:
         (lambda g: g["figure"].update(colour="first"), "figure: unknown key 'colour'"),
         (lambda g: g["figure"].pop("column"), "figure: no 'column', which kind heatmap needs"),
         (lambda g: g["figure"].update(metric="loss"), "figure.metric: no metric 'loss'"),
-        (lambda g: g["figure"].update(CURVES), "no curve 'los': expected one of loss, lr, z_std"),
+        (lambda g: g["figure"].update(kind=["heatmap"]), "figure.kind: ['heatmap']: expected one of heatmap"),
+        (lambda g: g["figure"].update(row=["first"]), "figure.row: no axis ['first']: expected one of first, second"),
+        (lambda g: g["figure"].update(column="first"), "figure.column: 'first' is the row too"),
+        (lambda g: g["figure"].update(title=["Pairs"]), "figure.title = ['Pairs']: expected a text"),
+        (lambda g: g.update(figure=CURVES | {"panels": "loss"}), "figure.panels = 'loss': expected a list of loss"),
+        (lambda g: g.update(figure=CURVES | {"panels": [["lr"]]}), "figure.panels: no curve ['lr']: expected one of"),
+        (lambda g: g.update(figure=CURVES | {"panels": ["lr"]}), "differ in 'second', which is not shown as color"),
+        (lambda g: g.update(figure={"kind": "bars", "x": "first"}), "shown as x or color or facet; fix it in within"),
+        (lambda g: g.update(figure={"kind": "bars", "x": "first", "within": {"same": [["first"], "second"]}}),
+         "figure.within.same: no axis ['first']"),
+        (lambda g: g.update(figure={"kind": "scatter", "x": "first"}), "figure.x: 'first': expected one of linear"),
+        (lambda g: g.update(metric=["linear_top1"]), "metric: no metric ['linear_top1']: expected one of linear_top1"),
+        (lambda g: g.update(figure=CURVES), "no curve 'los': expected one of loss, lr, z_std, knn_top1"),
         (lambda g: g["paper"].update(csv="simclr_fig5.csv"), "paper CSV simclr_fig5.csv: no such file"),
         (lambda g: g["paper"].pop("locus"), "paper: no 'locus'"),
         (lambda g: g["paper"].update(csv="simsiam_fig2_stop_gradient.csv"), "no column 'first'"),
@@ -346,7 +358,7 @@ def test_bad_tables_are_told_all_at_once(tmp_path) -> None:
 
     assert "runs.csv: no column 'num_labels': expected one of" in problems
     assert "did you mean 'num_label'" in problems
-    assert "curves.csv, row 4, column 'z_std': 'wide' is not a number" in problems
+    assert "curves.csv, row 4, column 'knn_top1': 'wide' is not a number" in problems
     assert "simsiam_fig2_stop_gradient.demo.json: no 'claims'" in problems
 
 

@@ -12,6 +12,7 @@ from conftest import Ablate, UseTrainer, WriteGrid
 import reports
 from ablations.display import duration
 from ablations.grid import expand, find_grids, load_grid
+from ablations.provenance import cpu_model
 from simclr_core.cost import training_multiply_adds
 
 FIG5 = "simclr_fig5_augmentation_pairs"
@@ -66,6 +67,25 @@ def test_plan_run_status_show_and_a_second_run(ablate: Ablate, fake_trainer: Use
     assert '"linear_top1"' in shown.output
     assert '"stop_gradient": true' in shown.output
     assert '"outcome": "done"' in shown.output
+
+
+def test_plan_knows_the_pace_of_other_grids_runs(
+    ablate: Ablate, fake_trainer: UseTrainer, write_grid: WriteGrid
+) -> None:
+    fake_trainer("quick")
+    path = write_grid(("demo: {note: small, expected_core_s: 20}", "demo: {note: small}"))
+    unknown = "time: unknown; known is nothing: no finished run tells, and the grid gives no figure"
+    assert unknown in ablate("plan", str(path), "--scale", "mini").output
+
+    ablate("run", str(path), "--scale", "demo", "--workers", "1")
+    ran, *_ = expand(load_grid(str(path)), "demo")
+    specs = expand(load_grid(str(path)), "mini")
+    pace = 7.0 / (training_multiply_adds(ran.config) or 0)  # every training took 7 s of one core
+    seconds = pace * sum(training_multiply_adds(spec.config) or 0 for spec in specs) + 3.0 * len(specs)
+    planned = ablate("plan", str(path), "--scale", "mini").output
+    assert f"time: about {duration(seconds)} of one core for what is left, by 8 other runs on {cpu_model()}," in planned
+    assert f" at {2e-9 / pace:.3g} GFLOP/s a core, evaluations included\n" in planned
+    assert "by the median of 10 finished runs" in ablate("plan", str(path), "--scale", "demo").output
 
 
 def test_limit_starts_a_part(ablate: Ablate, fake_trainer: UseTrainer) -> None:
@@ -134,8 +154,17 @@ BAD_GRIDS = {
         " interior_optimum, equivalent, interaction, range_below, rank_agreement, collapse, no_convergence, diverges"
         " (did you mean 'better' or 'some_better'?)"
     ),
+    "not_testable: {mini: -> not_testable: {minii:": (
+        "little at scale demo: claim L1.not_testable: no scale 'minii': expected one of demo, mini"
+        " (did you mean 'mini'?)"
+    ),
+    "kind: better -> kind: [better]": (
+        "little at scale demo: claim L1.kind: ['better']: expected one of better, top, some_better, each_better, trend,"
+        " interior_optimum, equivalent, interaction, range_below, rank_agreement, collapse, no_convergence, diverges"
+        " (did you mean 'better' or 'some_better'?)"
+    ),
     "csv: simclr_fig5_augmentation_pairs.csv -> csv: simclr_fig6.csv": (
-        "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 28 names"
+        "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 27 names"
         " (did you mean 'simclr_cifar10.csv' or 'simclr_fig7_depth_width.csv'?)"
     ),
 }

@@ -113,8 +113,12 @@ def test_the_grids_file_says_what_was_asked_and_where_it_stands(grid: Grid, stor
         {"run_id": specs[1].run_id, "seed": 1, "state": "failed", "outcome": None, "command": specs[1].command},
     ]
     assert (content["note"], content["seeds"], content["recipe"]) == ("small", [0, 1], "simclr_demo")
-    # one run of 7 s and two evaluations of 1.5 s on two threads; of ten runs two do not train
-    assert content["cost"] == {"estimated_core_s": 8 * 20.0 + 2 * 6.0, "actual_core_s": 20.0}
+    # one run of 7 s and two evaluations of 1.5 s on two threads; a store of before tells nothing of the estimate
+    assert content["cost"] == {
+        "estimated_core_s": 10 * 20.0,
+        "estimated_by": "by the grid's own figure, 20 s a run; no estimate was kept before the first run",
+        "actual_core_s": 20.0,
+    }
     assert content["claims"] == list(grid.claims)
 
 
@@ -382,6 +386,27 @@ def test_tables_of_other_grids_stay_and_shared_runs_stand_once(grid: Grid, store
     assert len(pd.read_csv(results / "runs.csv")) == 10 * 5
     assert len(pd.read_csv(results / "curves.csv")) == 10 * 2
     assert {path.name for path in results.glob("*.*.json")} == {"little.demo.json", "other.demo.json"}
+
+
+def test_a_table_from_before_knn_was_recorded_keeps_the_rows_of_other_grids(
+    write_grid: WriteGrid, store: Store, results: Path
+) -> None:
+    one = load_grid(str(write_grid(name="one")))
+    other = load_grid(str(write_grid(("seeds: [0, 1]", "seeds: [2, 3]"), name="other")))
+    for grid in (one, other):
+        finish(expand(grid, "demo")[0], store)
+        collect([grid], "demo", store, results)
+    path = results / "curves.csv"
+    now = pd.read_csv(path)
+    now.drop(columns="knn_top1").to_csv(path, index=False)
+
+    collect([one], "demo", store, results)
+
+    found = pd.read_csv(path).sort_values(["run_id", "step"], ignore_index=True)
+    mine = now["run_id"] == expand(one, "demo")[0].run_id
+    assert mine.value_counts().tolist() == [2, 2]
+    expected = now.assign(knn_top1=now["knn_top1"].where(mine)).sort_values(["run_id", "step"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_a_diverged_run_has_no_numbers_but_a_row(grid: Grid, store: Store, results: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import pytest
 
 from simclr_core.config import EvalConfig, RunConfig, problems_of
-from simclr_core.identity import CONFIG_VERSION, canonical, cell_id, eval_id, run_id
-from simclr_core.options import ConfigError, flatten, override
+from simclr_core.identity import CONFIG_VERSION, canonical, cell_id, eval_id, from_canonical, run_id
+from simclr_core.options import ConfigError, flatten, option, override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.runtime import RuntimeConfig
 
@@ -68,6 +68,16 @@ def test_settings_that_a_tag_switches_off_do_not_change_the_id() -> None:
 
     for key, value in {"views.first": "rotate", "predictor.hidden_dim": 7, "optimizer.trust_coefficient": 0.5}.items():
         assert run_id(override(config, {key: value})) == run_id(config), key
+
+
+def test_negatives_from_one_view_are_another_run_of_nt_xent_alone() -> None:
+    config, other = recipe("simclr_demo"), {"method.negatives": "other_view"}
+
+    assert run_id(override(config, other)) != run_id(config)
+    assert run_id(override(config, {"method.negatives": "both_views"})) == run_id(config)
+    for loss in ("nt_logistic", "margin_triplet"):
+        of_loss = override(config, {"method.loss": loss})
+        assert run_id(override(of_loss, other)) == run_id(of_loss), loss
 
 
 def test_an_integer_and_the_same_float_are_one_run() -> None:
@@ -155,3 +165,29 @@ def test_ids_are_hashes_of_the_canonical_json(name: str) -> None:
     assert cell_id(config) == digest({"config_version": CONFIG_VERSION, "config": content})[:12]
     canonical(config)["views"]["kind"] = "changed by who got it"
     assert canonical(config)["views"]["kind"] == config.views.kind
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_configuration_can_be_read_back_from_what_names_it(name: str) -> None:
+    """Fields that are left out for having their neutral value have it, whatever the default is by then."""
+    content = json.loads(json.dumps(canonical(recipe(name))))
+    found = from_canonical(RunConfig, content)
+
+    assert found == recipe(name)
+    content["backbone"]["of_tomorrow"] = 1
+    with pytest.raises(KeyError, match="of_tomorrow"):
+        from_canonical(RunConfig, content)
+    del content["backbone"]
+    with pytest.raises(KeyError, match="backbone"):
+        from_canonical(RunConfig, content)
+
+
+def test_a_field_that_was_left_out_has_its_neutral_value() -> None:
+    @dataclass
+    class Node:
+        old: int = option(1)
+        new: int = option(3, neutral=2)
+        off: int = option(5, only={"old": (0,)}, neutral=4)
+
+    assert from_canonical(Node, {"old": 7}) == Node(7, 2, 4)
+    assert canonical(Node(7, 2, 4)) == {"old": 7}

@@ -65,6 +65,15 @@ def test_training_sees_whole_batches_of_all_views_three_times(name: str, values:
     assert cost.training_multiply_adds(config) == 3 * views * 2 * 4864 * cost.forward_multiply_adds(config)
 
 
+def test_the_knn_along_a_training_passes_its_images_once() -> None:
+    """After epochs 2, 4 and 5: the 5,000 images that are trained on, and the 10,000 test images."""
+    config = override(recipe("simclr_mini"), {"training.epochs": 5})
+    with_knn = override(config, {"training.knn_epochs": 2})
+
+    added = (cost.training_multiply_adds(with_knn) or 0) - (cost.training_multiply_adds(config) or 0)
+    assert added == 3 * 15_000 * cost.forward_multiply_adds(config)
+
+
 def test_a_data_set_of_unknown_size_has_no_cost() -> None:
     config = override(RunConfig(), {"data.name": "mine"})
 

@@ -38,7 +38,8 @@ def test_lines_after_the_step_and_a_torn_one_are_cut_off(tmp_path: Path) -> None
 
 
 def test_tensorboard_has_the_numbers_of_the_files(toy_runtime: RuntimeConfig, tmp_path: Path) -> None:
-    execute(toy_config(), [], replace(toy_runtime, tensorboard=True), tmp_path)
+    config = toy_config(values={"training.knn_epochs": 1})
+    execute(config, [], replace(toy_runtime, tensorboard=True), tmp_path)
 
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -47,6 +48,8 @@ def test_tensorboard_has_the_numbers_of_the_files(toy_runtime: RuntimeConfig, tm
         assert [scalar.step for scalar in scalars] == [line["step"] for line in lines]
         assert [scalar.value for scalar in scalars] == pytest.approx([line[name] for line in lines], rel=1e-6)
     assert all(scalar.value > 0 for scalar in events.Scalars("images_per_s"))
+    (knn,) = events.Scalars("knn_top1")
+    assert (knn.step, knn.value) == (5, pytest.approx(lines[-1]["knn_top1"], rel=1e-6))
 
 
 def test_a_missing_tensorboard_is_told(

@@ -456,6 +456,7 @@ def test_two_processes_train_as_one_on_the_joined_batch(case: str, pair: Pair) -
     ("case", "values"),
     [
         ("SimCLR, joint, SGD", {"method__normalize": False, "method__temperature": 10}),
+        ("SimCLR, joint, SGD", {"method__negatives": "other_view"}),
         ("SimCLR, joint, SGD", {"method__loss": "nt_logistic"}),
         ("SimCLR, joint, SGD", {"method__loss": "margin_triplet", "method__semi_hard": True}),
         ("SimCLR, joint, SGD", {"training__views_forward": "separate"}),
@@ -531,6 +532,7 @@ def arguments(toy_runtime: RuntimeConfig) -> list[str]:
         "recipe": "simclr_mini",
         "views.kind": "pair",
         "views.second": "noise",
+        "training.knn_epochs": 1,
         "runtime.device": "cpu",
         "runtime.data_dir": toy_runtime.data_dir,
         "runtime.cache_dir": toy_runtime.cache_dir,

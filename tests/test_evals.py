@@ -80,6 +80,16 @@ def test_of_equally_near_images_the_first_count() -> None:
             assert found == sorted(sorted(range(90), key=lambda column: (-row[column], column))[:k])
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("where", [0, 1])
+def test_features_that_are_not_finite_have_no_neighbours(value: float, where: int) -> None:
+    """A network whose last update overflowed is measured before the loss shows it."""
+    sides = [torch.randn(12, 5), torch.randn(6, 5)]
+    sides[where][2, 3] = value
+
+    assert knn_top1(sides[0], torch.arange(12) % 3, sides[1], torch.arange(6) % 3, k=4) is None
+
+
 def test_knn_in_chunks_is_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     (bank, labels), (queries, _) = clusters(60, 0), clusters(50, 1)
     whole = knn_scores(bank, labels, queries, 3, k=10, temperature=0.1)

@@ -99,6 +99,11 @@ def test_a_frame_that_lacks_columns_is_told_all_of_them(result) -> None:
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["frame", "frame", "paper"]
     with pytest.raises(InputError, match=r"figure.x: no axis 'stop_gradients'.*did you mean 'stop_gradient'"):
         plot(result.frame, result.paper, {**asked, "x": "stop_gradients"}, result.axes)
+    wrong = {"kind": "curves", "color": ["stop_gradient"], "panels": None, "metric": "linear_top1"}
+    with pytest.raises(
+        InputError, match=r"figure.color: no axis \['stop_gradient'\].*\nfigure.panels = None: expected a list"
+    ):
+        plot(result.frame, result.paper, wrong, result.axes, series=result.curves)
     with pytest.raises(InputError, match="figure: no 'metric'"):
         plot(result.frame, result.paper, {"kind": "bars", "x": "stop_gradient"}, result.axes)
     with pytest.raises(InputError, match="series: no column 'loss'"):

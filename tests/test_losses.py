@@ -21,6 +21,7 @@ from simclr_core.losses import (
     negative_cosine,
     nt_logistic,
     nt_xent,
+    nt_xent_other_view,
     simclr_loss,
 )
 
@@ -112,6 +113,8 @@ def test_negative_cosine_closed_forms() -> None:
 LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "nt_xent": lambda *z, **rows: nt_xent(*z, 0.3, **rows),
     "nt_xent by dot product": lambda *z, **rows: nt_xent(*z, 2.0, normalize=False, **rows),
+    "nt_xent, other view": lambda *z, **rows: nt_xent_other_view(*z, 0.3, **rows),
+    "nt_xent, other view, by dot product": lambda *z, **rows: nt_xent_other_view(*z, 2.0, normalize=False, **rows),
     "nt_logistic": lambda *z, **rows: nt_logistic(*z, 0.3, **rows),
     "nt_logistic, semi-hard": lambda *z, **rows: nt_logistic(*z, 0.3, semi_hard=True, **rows),
     "margin_triplet": lambda *z, **rows: margin_triplet(*z, 0.4, **rows),
@@ -221,7 +224,7 @@ def test_a_matrix_of_2048_views_is_whole() -> None:
     assert losses.LARGEST_MATRIX == 2048**2
 
 
-# Table 4's other losses, against double loops
+# Table 4's losses, against double loops
 
 
 def cosines(z_1: torch.Tensor, z_2: torch.Tensor) -> list[list[float]]:
@@ -235,6 +238,55 @@ def slow_loss(z_1: torch.Tensor, z_2: torch.Tensor, cost: Callable[[float, list[
         for i, row in enumerate(similarities):
             total += cost(row[i], [s for j, s in enumerate(row) if j != i])
     return total / (2 * len(z_1))
+
+
+@pytest.mark.parametrize("num_images", [2, 7])
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_nt_xent_with_the_other_view_is_equation_1_over_those_candidates(
+    num_images: int, temperature: float, normalize: bool
+) -> None:
+    z_1, z_2 = gaussian(num_images, 3), gaussian(num_images, 3, seed=1)
+
+    def cost(positive: float, negatives: list[float]) -> float:
+        candidates = [math.exp(s / temperature) for s in (positive, *negatives)]
+        return -math.log(math.exp(positive / temperature) / sum(candidates))
+
+    expected = slow_loss(z_1, z_2, cost)
+    if not normalize:  # the dot products of vectors of length 3 are 9 times their cosines
+        z_1, z_2, temperature = 3 * functional.normalize(z_1), 3 * functional.normalize(z_2), 9 * temperature
+    loss = nt_xent_other_view(z_1, z_2, temperature, normalize=normalize)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    assert loss < nt_xent(z_1, z_2, temperature, normalize=normalize)  # which has these candidates and B - 1 more
+
+
+@pytest.mark.parametrize("num_images", [2, 8])
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_nt_xent_with_the_other_view_has_its_closed_forms(num_images: int, temperature: float) -> None:
+    """B candidates and B - 1 negatives, where all views have 2B - 1 and 2B - 2."""
+    equal = torch.ones(num_images, 4, dtype=torch.float64)
+    orthogonal = torch.eye(num_images, dtype=torch.float64)
+
+    assert nt_xent_other_view(equal, equal, temperature).item() == pytest.approx(math.log(num_images), rel=1e-12)
+    expected = math.log(1 + (num_images - 1) * math.exp(-1 / temperature))
+    assert nt_xent_other_view(orthogonal, orthogonal, temperature).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_nt_xent_with_the_other_view_does_not_see_views_of_its_own_kind() -> None:
+    """Equal views 1 and orthogonal views 2, all orthogonal to each other: the candidates of each anchor are equal."""
+    basis = torch.eye(5, dtype=torch.float64)
+    z_1, z_2 = basis[:1].expand(4, 5), basis[1:]
+
+    assert nt_xent_other_view(z_1, z_2, 0.1).item() == pytest.approx(math.log(4), rel=1e-12)
+    assert nt_xent(z_1, z_2, 0.1).item() > 4
+
+
+def test_nt_xent_with_the_other_view_is_exact_in_float32_where_exponentials_are_not() -> None:
+    """At temperature .005 the exponential of a cosine of 1 exceeds float32; a loss of 1e-6 is not rounded to 0."""
+    orthogonal = torch.eye(4)
+
+    assert nt_xent_other_view(-orthogonal, orthogonal, 0.005).item() == pytest.approx(200 + math.log(3), rel=1e-6)
+    assert nt_xent_other_view(orthogonal, orthogonal, 1 / 14).item() == pytest.approx(3 * math.exp(-14), rel=0.05)
 
 
 def log_sigmoid(x: float) -> float:
@@ -341,6 +393,11 @@ def test_the_configuration_chooses_the_loss() -> None:
     chosen = [
         (MethodConfig(temperature=0.3), nt_xent(z_1, z_2, 0.3)),
         (MethodConfig(temperature=3.0, normalize=False), nt_xent(z_1, z_2, 3.0, normalize=False)),
+        (MethodConfig(temperature=0.3, negatives="other_view"), nt_xent_other_view(z_1, z_2, 0.3)),
+        (
+            MethodConfig(temperature=3.0, normalize=False, negatives="other_view"),
+            nt_xent_other_view(z_1, z_2, 3.0, normalize=False),
+        ),
         (MethodConfig(loss="nt_logistic", temperature=0.3), nt_logistic(z_1, z_2, 0.3)),
         (MethodConfig(loss="nt_logistic", semi_hard=True), nt_logistic(z_1, z_2, 0.1, semi_hard=True)),
         (MethodConfig(loss="margin_triplet", margin=0.4), margin_triplet(z_1, z_2, 0.4)),

@@ -184,9 +184,11 @@ def test_training_curves_are_small_multiples_on_shared_axes(fig2, fig5) -> None:
     drawings = [values["aria-label"] or "" for values in fig2.all("svg", role="img")][1:]
 
     assert "Training loss, 2 cells" in fig2.text
-    assert [text.partition(":")[0] for text in drawings] == ["stop_gradient=true", "stop_gradient=false"] * 2
+    assert [text.partition(":")[0] for text in drawings] == ["stop_gradient=true", "stop_gradient=false"] * 3
     assert all("Mean over 3 seeds: from" in text for text in drawings)
+    assert "kNN top-1 (%), 2 cells" in fig2.text
     assert "Training loss, 9 cells" in fig5.text
+    assert "kNN top-1 (%), " not in fig5.text
 
 
 def test_failed_collapsed_and_missing_runs_are_shown_as_such(failed) -> None:
@@ -205,8 +207,25 @@ def test_failed_collapsed_and_missing_runs_are_shown_as_such(failed) -> None:
 
 
 def test_cost_is_compared_with_its_estimate_once_all_is_done(fig2, failed) -> None:
+    assert "Estimated 11 core-minutes, before the first run, by the grid's own figure" in fig2.text
     assert "Spent 11 core-minutes, 5 % less than estimated" in fig2.text
     assert "than estimated" not in Page.read(failed / f"grids/{FIG2}.demo.html").text
+
+
+def test_an_estimate_that_rests_on_nothing_known_is_none(tmp_path) -> None:
+    """Tables of before had the median of the very runs whose cost it was compared with."""
+    folder = write_results(tmp_path / "results", scales=["demo"])
+    path = folder / f"{FIG2}.demo.json"
+    grid = json.loads(path.read_text())
+    del grid["cost"]["estimated_by"]
+    path.write_text(json.dumps(grid))
+    write_site(folder, tmp_path / "out", [FIG2])
+
+    text = Page.read(tmp_path / f"out/grids/{FIG2}.demo.html").text
+    assert "Estimated unknown: no estimate was kept before the first run Spent 11 core-minutes" in text
+    assert "than estimated" not in text
+    assert json.loads((tmp_path / f"out/grids/{FIG2}.demo.json").read_text())["cost"]["estimated_core_s"] is None
+    assert "core-minutes spent</p>" in (tmp_path / "out/index.html").read_text()
 
 
 def test_an_unknown_cost_and_a_missing_setting_have_words(tmp_path) -> None:

@@ -67,7 +67,7 @@ def test_curves_stand_beside_what_was_planned(made: Path) -> None:
     curves = carefully(made / "curves.csv").drop(columns="schema_version")
     for result in load_results(made):
         planned = result.frame.drop_duplicates("run_id")[[*result.axes, "cell_id", "role", "label", "run_id", "seed"]]
-        expected = planned.merge(curves, on="run_id")[[*planned, "step", "epoch", "loss", "lr", "z_std"]]
+        expected = planned.merge(curves, on="run_id")[[*planned, "step", "epoch", "loss", "lr", "z_std", "knn_top1"]]
         found = result.curves[list(expected)]
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
         assert len(found) > 100
@@ -105,9 +105,9 @@ def version(text: str) -> str:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (short_row, ["curves.csv, row 3: 6 fields, expected 7"]),
-        (short_and_long_rows, ["curves.csv, row 3: 6 fields, expected 7", "curves.csv, row 5: 8 fields, expected 7"]),
-        (word, ["curves.csv, row 4, column 'z_std': 'wide' is not a number"]),
+        (short_row, ["curves.csv, row 3: 7 fields, expected 8"]),
+        (short_and_long_rows, ["curves.csv, row 3: 7 fields, expected 8", "curves.csv, row 5: 9 fields, expected 8"]),
+        (word, ["curves.csv, row 4, column 'knn_top1': 'wide' is not a number"]),
         (version, ["curves.csv: schema_version 2, this report reads 1"]),
         (lambda text: text.replace("z_std", "zstd", 1), ["curves.csv: no column 'z_std': expected one of"]),
     ],
@@ -128,7 +128,7 @@ def test_a_column_of_truths_is_told_in_every_row(folder: Path) -> None:
     problems: list[str] = []
 
     assert read_table(path, CURVES_COLUMNS, problems) is None
-    assert problems[0] == "curves.csv, row 2, column 'z_std': 'True' is not a number"
+    assert problems[0] == "curves.csv, row 2, column 'knn_top1': 'True' is not a number"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_missing_and_infinite_numbers(folder: Path) -> None:
     found = read_table(path, CURVES_COLUMNS, [])
 
     assert found is not None
-    assert np.array_equal(found["z_std"], [np.nan, np.nan, np.inf], equal_nan=True)
+    assert np.array_equal(found["knn_top1"], [np.nan, np.nan, np.inf], equal_nan=True)
 
 
 LINE: dict[str, Any] = {"schema_version": 1, "run_id": "a", "attempts": [{}], "error": "", "log": "", "result": None}

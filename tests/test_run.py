@@ -91,6 +91,32 @@ def test_a_folder_of_another_configuration_is_refused(runtime: RuntimeConfig, tm
         execute(tiny(seed=1), [], runtime, tmp_path)
 
 
+def curve_of(run_dir: Path) -> dict[int, object]:
+    """Step -> the accuracy of kNN, at the steps that have one."""
+    lines = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["knn_top1"] for line in lines if "knn_top1" in line}
+
+
+def test_the_knn_along_a_training_ends_in_the_evaluations_and_changes_nothing(
+    runtime: RuntimeConfig, tmp_path: Path
+) -> None:
+    """40 of 48 images are trained on: the bank. Five steps an epoch, log lines at every one."""
+    knn = EvalConfig(protocol="knn", num_labels=40)
+    hashes = []
+    for knn_epochs in (0, 2):
+        folder = tmp_path / str(knn_epochs)
+        execute(tiny(training__epochs=5, training__knn_epochs=knn_epochs), [knn], runtime, folder)
+        evaluation = read(folder / "evals" / f"{eval_id(knn)}.json")
+        hashes.append(evaluation["backbone_sha256"])
+    curve = curve_of(folder)
+
+    assert curve_of(tmp_path / "0") == {}
+    assert list(curve) == [10, 20, 25]
+    assert curve[25] == evaluation["top1"]
+    assert all(0 <= top1 <= 100 for top1 in curve.values())
+    assert hashes[0] == hashes[1]
+
+
 def test_divergence_is_a_result(runtime: RuntimeConfig, tmp_path: Path) -> None:
     config = tiny(
         optimizer__base_lr=1e30,

@@ -40,15 +40,38 @@ def test_what_was_recorded_is_a_pandas_one_liner_in_whatever_order_the_rows_are(
     for run_id, columns in found.items():
         rows = result.curves[result.curves["run_id"] == run_id].sort_values("step")
         for name, column in columns.items():
-            assert column.tolist() == rows[name].tolist()
+            np.testing.assert_array_equal(column, rows[name])
 
 
 def test_the_rate_that_all_runs_share_is_one_line_and_the_losses_are_three(result) -> None:
     found = recorded(result)
     charts = run_charts([(run_id, found[run_id]) for run_id in first_cell(result)[1]])
 
-    assert [len(chart.lines) for chart in charts] == [3, 3, 1]
-    assert "All 3 runs alike" in charts[2].alt
+    assert [len(chart.lines) for chart in charts] == [3, 3, 3, 1]
+    assert "All 3 runs alike" in charts[3].alt
+
+
+def test_knn_is_a_line_through_the_steps_where_it_was_measured(result) -> None:
+    cell_id, runs = first_cell(result)
+    of_first = result.curves[result.curves["run_id"] == runs[0]].dropna(subset="knn_top1")
+    *_, single, _ = run_charts([("Seed 0", recorded(result)[runs[0]])])
+    *_, of_cell = cell_charts(result)[cell_id]
+
+    assert (single.title, len(of_first)) == ("kNN top-1 (%)", 3)
+    assert [len(line.polylines) for line in (*single.lines, *of_cell.lines)] == [1] * 5
+    assert [len(line.polylines[0].split(" ")) for line in of_cell.lines] == [3] * 4
+    assert "missing" not in single.alt
+
+
+def test_runs_without_knn_have_no_chart_of_it(result) -> None:
+    cell_id, runs = first_cell(result)
+    curves = result.curves.copy()
+    curves.loc[curves["run_id"] == runs[0], "knn_top1"] = np.nan
+    some, none = with_curves(result, curves), with_curves(result, curves.assign(knn_top1=np.nan))
+
+    assert [len(chart.lines) for chart in cell_charts(some)[cell_id]] == [4, 4, 3]
+    assert [chart.title for chart in cell_charts(none)[cell_id]] == ["Training loss", "Spread of z in training (z_std)"]
+    assert len(run_charts([("Seed 0", recorded(none)[runs[0]])])) == 3
 
 
 def test_a_run_keeps_its_style_where_others_have_no_curve(result) -> None:
@@ -61,7 +84,7 @@ def test_a_run_keeps_its_style_where_others_have_no_curve(result) -> None:
 
 def test_the_even_spread_is_told_with_the_spread_alone(result) -> None:
     run_id = first_cell(result)[1][0]
-    loss, spread, _ = run_charts([("Seed 0", recorded(result)[run_id])], 1 / math.sqrt(128))
+    loss, spread, *_ = run_charts([("Seed 0", recorded(result)[run_id])], 1 / math.sqrt(128))
 
     assert loss.reference is None
     assert "0.0884" in spread.reference[1]

@@ -118,7 +118,7 @@ def test_one_file_has_everything_and_needs_no_other(site, own) -> None:
         f"#{grid}-demo-figure_1" for grid in (FIG5, FIG2)
     ]
     drawn = single.all("svg", role="img")
-    assert len(drawn) == 2 + 2 + 2 * (9 + 2)  # thumbnails, figures, curves of loss and spread per cell
+    assert len(drawn) == 2 + 2 + 2 * 9 + 3 * 2  # thumbnails, figures, curves per cell: loss, spread; in Fig. 2 kNN
     assert len(single.all("polyline")) == 2 * (9 + 2)  # the mean alone
 
 

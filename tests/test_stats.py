@@ -72,6 +72,33 @@ def test_equal_values_are_an_interval_of_no_width_without_a_warning() -> None:
     assert not conjunction([difference([10.0, 10.0], [10.0, 10.0])], [0.0]).supported
 
 
+@pytest.mark.parametrize("n", range(3, 13))
+def test_rounding_is_no_spread_and_no_difference(n) -> None:
+    """A sum of n times 0.1 is not n tenths; the difference of 0.3 and 0.1 is below 0.2."""
+    values = np.arange(1001) / 10  # 0.0, 0.1, ..., 100.0
+    constant = np.repeat(values[:, None], n, axis=1)
+    means = one_sample(constant)
+    low, high = means.interval()
+
+    assert np.all(means.standard_error == 0)
+    assert np.array_equal(low, high)
+    assert low == pytest.approx(values)
+    for gap in (1, 2, 20):
+        effect = difference(constant[gap:], constant[:-gap])
+        at, below = conjunction([effect], [gap / 10]), conjunction([effect], [gap / 10 - 1e-6])
+        assert np.all(effect.standard_error == 0)
+        assert not np.any(at.supported | at.contradicted | at.as_estimated)
+        assert np.all(below.supported & below.as_estimated & ~below.contradicted)
+        assert np.all(conjunction([effect], [gap / 10 + 1e-6]).contradicted)
+
+
+def test_equal_differences_of_unequal_seeds_have_no_spread() -> None:
+    effect = difference([30.1, 31.1, 33.3], [30.0, 31.0, 33.2], paired=True)
+
+    assert effect.interval() == (pytest.approx(0.1), effect.interval()[0])
+    assert not conjunction([effect], [0.1]).supported
+
+
 def test_one_constant_side_leaves_the_interval_to_the_other() -> None:
     varied = [30.0, 31.0, 32.5]
 

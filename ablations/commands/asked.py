@@ -95,8 +95,8 @@ def checked(names: list[str], scale: str, seeds: str | None, store: Path | None)
         of_cells = {(spec.role, spec.cell_id): spec for spec in asked.every}  # one seed of each says it all
         cells = Demand(list(of_cells.values()))
         planned = {spec.run_id: State.PLANNED for spec in cells.runs}
-        content = grid_json(grid, scale, cells, states=planned, outcomes={}, measured=[], declared=None)
-        problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content)]
+        content = grid_json(grid, scale, cells, states=planned, outcomes={}, spent_core_s=0.0, declared=None)
+        problems += [f"{shown(grid.path)}: {problem}" for problem in check_grid(content, list(grid.scales))]
     if problems:
         raise UserError(problems)
     return grids

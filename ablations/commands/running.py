@@ -68,7 +68,7 @@ def plan_runs(
         out.print(rows)
         counts = planning.count(of_grid.values())
         say(f"{len(of_grid)} runs: " + ", ".join(f"{counts[state]} {state}" for state in State if counts[state]))
-        cost = planning.cost(grid, scale, specs, of_grid, of_store)
+        cost = planning.cost(grid, scale, specs, of_grid, of_store, extrapolate=True)
         if cost.left_core_s is None:
             say(f"time: unknown; known is {cost.source}")
         else:

@@ -17,10 +17,13 @@ def knn_scores(
 ) -> Tensor:
     """Class scores (Q, C): the sum of exp(cos / temperature) over the k most similar bank rows of each class.
 
-    bank (N, F), bank_labels (N,), queries (Q, F), all on the CPU; rows are l2-normalised here; k is capped at N.
+    bank (N, F), bank_labels (N,), queries (Q, F), all on the CPU; rows are l2-normalised here; k is capped at N. NaN
+    where a feature is not finite, which leaves no order of neighbours.
     """
     bank, queries = functional.normalize(bank, dim=1), functional.normalize(queries, dim=1)
     scores = queries.new_zeros(len(queries), num_classes)
+    if bank.isnan().any() or queries.isnan().any():
+        return scores.fill_(torch.nan)
     for part, own_scores in zip(queries.split(QUERIES), scores.split(QUERIES), strict=True):
         similarities = part @ bank.T
         columns = torch.from_numpy(nearest(similarities.numpy(), min(k, len(bank))))

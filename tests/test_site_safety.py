@@ -119,7 +119,7 @@ def test_one_file_has_everything_and_needs_no_other(site, own) -> None:
     ]
     drawn = single.all("svg", role="img")
     assert len(drawn) == 2 + 2 + 2 * 9 + 3 * 2  # thumbnails, figures, curves per cell: loss, spread; in Fig. 2 kNN
-    assert len(single.all("polyline")) == 2 * (9 + 2)  # the mean alone
+    assert len(single.all("polyline")) == 2 * 9 + 3 * 2  # the mean alone
 
 
 def test_broken_folders_are_on_the_overview(own) -> None:

@@ -63,7 +63,8 @@ def test_a_run_that_another_grid_waits_for_is_not_cancelled(
     second.submit()
 
     assert "5 runs are out of the queue" in look(little, "cancel")
-    assert sum(states(second)[state] for state in ("queued", "running")) == 5
+    left = states(second)  # once: a run may start between two looks
+    assert left["queued"] + left["running"] == 5
     assert "5 runs are out of the queue" in look(second, "cancel")
     assert states(little) == {"planned": 10}
     assert not [state for state in cluster.jobs().values() if state in ("PENDING", "RUNNING", "COMPLETING")]

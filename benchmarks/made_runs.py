@@ -46,7 +46,7 @@ def _make_grid(folder: Path, paper: Path, number: int, num_seeds: int) -> Path:
         {"kind": "heatmap", "row": "temperature", "column": "base_lr"},
         {"kind": "lines", "x": "base_lr", "color": "temperature"},
         {"kind": "bars", "x": "base_lr", "color": "temperature"},
-        {"kind": "curves", "color": "temperature", "panels": ["loss", "z_std"]},
+        {"kind": "curves", "color": "temperature", "panels": ["loss", "z_std"], "within": {"base_lr": _RATES[0]}},
     ]
     name = f"made_{number:02d}"
     low, high = {"temperature": _TEMPERATURES[:5]}, {"temperature": _TEMPERATURES[5:]}

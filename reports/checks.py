@@ -18,8 +18,8 @@ FRAME_COLUMNS = (
 """Columns of a grid's tidy frame beside its axes; no axis may have such a name."""
 
 _FIGURE_KEYS = {
-    "heatmap": ({"kind", "row", "column"}, {"metric", "title"}),
-    "curves": ({"kind", "color", "panels"}, {"metric", "title"}),
+    "heatmap": ({"kind", "row", "column"}, {"within", "metric", "title"}),
+    "curves": ({"kind", "color", "panels"}, {"within", "metric", "title"}),
     "bars": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
     "lines": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
     "scatter": ({"kind", "x"}, {"color", "facet", "within", "metric", "title"}),
@@ -104,7 +104,7 @@ def figure_problems(
         problems += name_problems(figure["metric"], metrics, "figure.metric", "metric")
     if "title" in figure and not isinstance(figure["title"], str):
         problems.append(f"figure.title = {figure['title']!r}: expected a text")
-    if "within" in figure and "within" in optional:
+    if "within" in figure:
         problems += selector_problems(figure["within"], axes, "figure.within")
     return problems or _undrawn_axes(figure, axes, cells)
 
@@ -137,9 +137,8 @@ def _undrawn_axes(figure: Mapping[str, Any], axes: Levels, cells: Mapping[str, M
         return []
     drawn, keys = select(figure.get("within", {}), cells), _SHOWS[figure["kind"]]
     shown = {figure[key] for key in keys if key in figure}
-    fix = "; fix it in within" if "within" in _FIGURE_KEYS[figure["kind"]][1] else ""
     return [
-        f"figure: the cells drawn differ in {axis!r}, which is not shown as {' or '.join(keys)}{fix}"
+        f"figure: the cells drawn differ in {axis!r}, which is not shown as {' or '.join(keys)}; fix it in within"
         for axis in axes
         if axis not in shown and len({cells[cell][axis] for cell in drawn}) > 1
     ] + ([] if drawn else ["figure.within: selects no cell"])

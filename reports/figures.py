@@ -21,7 +21,7 @@ from reports.heatmap import describe_heatmap, heatmap
 from reports.inputs import GridResult
 from reports.metrics import NUM_PARAMETERS, paper_name, quantity
 from reports.points import Encoding, describe_chart
-from reports.selectors import level_text
+from reports.selectors import level_text, select
 
 __all__ = ["describe", "draw", "plot"]
 
@@ -124,13 +124,29 @@ def _tidy(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
     return made
 
 
+def _within(table: pd.DataFrame, figure: Mapping[str, Any], axes: Iterable[str]) -> pd.DataFrame:
+    """The table without the cells that ``within`` leaves out; references stay."""
+    if "within" not in figure:
+        return table
+    cells = table[table["role"] == "cell"] if "role" in table else table
+    levels = {str(at): {axis: str(row[axis]) for axis in axes} for at, row in enumerate(cells.to_dict("records"))}
+    chosen = cells.index[[int(at) for at in select(figure["within"], levels)]]
+    return table.drop(index=cells.index.difference(chosen))
+
+
+def _left(cells: pd.DataFrame, axes: Levels, axis: str) -> list[str]:
+    """The levels of an axis that these cells have, in the axis's order."""
+    return [level for level in axes[axis] if level in set(cells.loc[cells["role"] == "cell", axis])]
+
+
 def _plot_heatmap(
     frame: pd.DataFrame, paper: pd.DataFrame, figure: Mapping[str, Any], axes: Levels, _: object, *texts: str
 ) -> Figure:
     row, column = figure["row"], figure["column"]
+    ours, theirs = (_within(table, figure, axes) for table in (frame, paper))
     return heatmap(
-        frame, paper, row=row, column=column, rows=axes[row], columns=axes[column], metric=figure["metric"],
-        title=texts[0], subtitle=texts[1],
+        ours, theirs, row=row, column=column, rows=_left(ours, axes, row), columns=_left(ours, axes, column),
+        metric=figure["metric"], title=texts[0], subtitle=texts[1],
     )  # fmt: skip
 
 
@@ -138,8 +154,10 @@ def _plot_curves(
     frame: pd.DataFrame, paper: pd.DataFrame, figure: Mapping[str, Any], axes: Levels, series: pd.DataFrame, *texts: str
 ) -> Figure:
     color = figure["color"]
+    ours, theirs = (_within(table, figure, axes) for table in (frame, paper[paper["role"] == "cell"]))
+    recorded = series[series["run_id"].isin(ours["run_id"])] if "within" in figure else series
     return curves(
-        frame, series, paper[paper["role"] == "cell"], color=color, levels=axes[color], panels=figure["panels"],
+        ours, recorded, theirs, color=color, levels=_left(ours, axes, color), panels=figure["panels"],
         metric=figure["metric"], title=texts[0], subtitle=texts[1],
     )  # fmt: skip
 
@@ -156,13 +174,15 @@ def _encoding(figure: Mapping[str, Any]) -> Encoding:
 
 def _describe_heatmap(result: GridResult, figure: Mapping[str, Any]) -> str:
     metric = figure["metric"]
-    what = describe_heatmap(result.frame, result.paper_cells, row=figure["row"], column=figure["column"], metric=metric)
+    frame, paper = (_within(table, figure, result.axes) for table in (result.frame, result.paper_cells))
+    what = describe_heatmap(frame, paper, row=figure["row"], column=figure["column"], metric=metric)
     return f"Two heatmaps of {quantity(metric).label}, ours and the paper's. {what}"
 
 
 def _describe_curves(result: GridResult, figure: Mapping[str, Any]) -> str:
     metric = figure["metric"]
-    what = describe_curves(result.frame, result.paper_cells, color=figure["color"], metric=metric)
+    frame, paper = (_within(table, figure, result.axes) for table in (result.frame, result.paper_cells))
+    what = describe_curves(frame, paper, color=figure["color"], metric=metric)
     return f"Training curves and final {quantity(metric).label}. {what}"
 
 

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgba
 
 from reports.agreement import rank_agreement
 from reports.checks import figure_problems
-from reports.figures import describe, draw
+from reports.figures import describe, draw, plot
 from reports.inputs import GridResult, load_results
 from reports.style import COLORS, REFERENCE, SEQUENTIAL, save, style, text_color
 
@@ -236,3 +236,31 @@ def test_an_axis_named_like_a_curve_leaves_the_curves_as_they_were_recorded(tmp_
     assert describe(result)
     problems = figure_problems({"kind": "curves", "color": "loss", "panels": ["z_std"]}, result.axes, ["m"], {})
     assert problems == ["figure.color: the axis 'loss' has the name of a recorded curve; rename it"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "names"),
+    [
+        ({"kind": "curves", "color": "second", "panels": ["loss"]}, ["crop", "color", "rotate"]),
+        ({"kind": "heatmap", "row": "first", "column": "second"}, ["crop"]),
+    ],
+)
+def test_within_leaves_cells_out_of_every_kind(results, figure, names) -> None:
+    result = next(each for name, each in results.items() if "fig5" in name)
+    chosen = (result.frame["first"] == "crop") | (result.frame["role"] != "cell")
+    kept = result.frame[chosen]
+    asked = figure | {"metric": "linear_top1"}
+    runs = set(kept["run_id"])
+
+    drawn = plot(result.frame, result.paper, asked | {"within": {"first": "crop"}}, result.axes, series=result.curves)
+    alone = plot(
+        kept,
+        result.paper[result.paper["first"] == "crop"],
+        asked,
+        {"first": ["crop"], "second": result.axes["second"]},
+        series=result.curves[result.curves["run_id"].isin(runs)],
+    )
+
+    assert save(drawn, "svg") == save(alone, "svg")
+    labels = [label.get_text() for axes in drawn.axes for label in axes.get_yticklabels()]
+    assert set(names) <= set(labels)

@@ -23,10 +23,10 @@ def knn_monitor(config: RunConfig, dataset: Dataset, device: torch.device, num_w
     last epoch the two are one number. The network stays as it is, and no random number is drawn.
     """
     evaluation = EvalConfig(protocol="knn")
-    num_labels = min(config.data.train_images, len(dataset.train.labels))
-    rows = label_indices(dataset.train.labels, num_labels, evaluation.label_seed)
 
     def knn_top1(method: Method) -> float | None:
+        num_labels = min(config.data.train_images, len(dataset.train.labels))
+        rows = label_indices(dataset.train.labels, num_labels, evaluation.label_seed)
         bank, queries = (
             embed(method, images, config.data.normalization, device, rows=chosen, num_workers=num_workers)
             for images, chosen in ((dataset.train, rows), (dataset.test, None))

@@ -134,9 +134,12 @@ def _within(table: pd.DataFrame, figure: Mapping[str, Any], axes: Iterable[str])
     return table.drop(index=cells.index.difference(chosen))
 
 
-def _left(cells: pd.DataFrame, axes: Levels, axis: str) -> list[str]:
-    """The levels of an axis that these cells have, in the axis's order."""
-    return [level for level in axes[axis] if level in set(cells.loc[cells["role"] == "cell", axis])]
+def _left(cells: pd.DataFrame, figure: Mapping[str, Any], axes: Levels, axis: str) -> Sequence[str]:
+    """The levels of an axis that ``within`` leaves, in the axis's order: those of these cells."""
+    if "within" not in figure:
+        return axes[axis]
+    there = set(cells.loc[cells["role"] == "cell", axis])
+    return [level for level in axes[axis] if level in there]
 
 
 def _plot_heatmap(
@@ -144,8 +147,9 @@ def _plot_heatmap(
 ) -> Figure:
     row, column = figure["row"], figure["column"]
     ours, theirs = (_within(table, figure, axes) for table in (frame, paper))
+    rows, columns = (_left(ours, figure, axes, axis) for axis in (row, column))
     return heatmap(
-        ours, theirs, row=row, column=column, rows=_left(ours, axes, row), columns=_left(ours, axes, column),
+        ours, theirs, row=row, column=column, rows=rows, columns=columns,
         metric=figure["metric"], title=texts[0], subtitle=texts[1],
     )  # fmt: skip
 
@@ -157,7 +161,7 @@ def _plot_curves(
     ours, theirs = (_within(table, figure, axes) for table in (frame, paper[paper["role"] == "cell"]))
     recorded = series[series["run_id"].isin(ours["run_id"])] if "within" in figure else series
     return curves(
-        ours, recorded, theirs, color=color, levels=_left(ours, axes, color), panels=figure["panels"],
+        ours, recorded, theirs, color=color, levels=_left(ours, figure, axes, color), panels=figure["panels"],
         metric=figure["metric"], title=texts[0], subtitle=texts[1],
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simclr_core.decoding import DataError
+from simclr_core.data_error import DataError
 from simclr_core.records import read_json, write_json
 
 Array = npt.NDArray[Any]

@@ -18,9 +18,10 @@ from torch import Tensor
 from simclr_core import image_folder, photos, torchvision_sets
 from simclr_core.caching import cached_array, check_fingerprint
 from simclr_core.config import DataConfig
-from simclr_core.decoding import DataError
-from simclr_core.image_folder import SPLITS, ImageFolder
+from simclr_core.data_error import DataError
+from simclr_core.image_folder import ImageFolder
 from simclr_core.images import Images, ImageSet
+from simclr_core.listing import SPLITS
 from simclr_core.seeding import generator
 from simclr_core.streaming import StreamedImages
 

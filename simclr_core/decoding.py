@@ -15,17 +15,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
+from simclr_core.data_error import DataError
+
 FORMATS = ("JPEG", "PNG")
 _PADDING_GRAY = (128, 128, 128)
 """What libjpeg fills in for the blocks that a JPEG file does not hold."""
-
-
-class DataError(ValueError):
-    """Everything that is wrong with a data set, one line each, in ``problems``."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 def image_extent(path: Path) -> tuple[int, int]:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simclr_core import photos, torchvision_sets
 from simclr_core.config import DataConfig, EvalConfig, RunConfig
 from simclr_core.data import Dataset, Images, label_indices
 from simclr_core.evals.embed import Embeddings, Reading, embed, sha256_of
@@ -27,6 +26,7 @@ from simclr_core.evals.linear_sgd import fit_linear_sgd
 from simclr_core.evals.score import NOTHING, Score, score
 from simclr_core.evals.transform_probe import EmbeddedViews, embed_views, probe
 from simclr_core.identity import canonical, eval_id
+from simclr_core.inventory import BUILT_IN
 from simclr_core.labels import LabelList, find_label_list, labels_from_list
 from simclr_core.methods.base import Method
 from simclr_core.pretrain import OnProgress, Progress
@@ -97,6 +97,12 @@ def evaluate(
             number += 1
 
 
+def transfer_data(name: str, own: DataConfig) -> DataConfig:
+    """How a data set is read that runs on ``own`` are transferred to: at the same size in pixels."""
+    reading = "memory" if name in BUILT_IN else own.reading
+    return DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=own.whole_images)
+
+
 def _teller(on_progress: OnProgress, number: int, count: int) -> Tell:
     """Progress within evaluation ``number`` of ``count``, as progress of all."""
     return lambda done, total: on_progress(Progress("evaluate", number * total + done, count * total))
@@ -123,12 +129,8 @@ class _Material:
     @functools.cached_property
     def data(self) -> Dataset:
         """The data set pre-trained on, or the one to transfer to, at the same size in pixels."""
-        name, own = self.evaluation.data, self.config.data
-        if not name:
-            return self.pretrained_on
-        reading = "memory" if name in (photos.NAME, *torchvision_sets.SETS) else own.reading
-        whole_images = own.whole_images
-        return self.load(DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=whole_images))
+        name = self.evaluation.data
+        return self.load(transfer_data(name, self.config.data)) if name else self.pretrained_on
 
     @functools.cached_property
     def label_list(self) -> LabelList | None:
@@ -142,7 +144,7 @@ class _Material:
     def rows(self) -> Tensor:
         """Positions of the training images whose labels may be seen."""
         if self.label_list:
-            return self.label_list.rows
+            return torch.tensor(self.label_list.rows)
         return label_indices(self.data.train.labels, self.evaluation.num_labels, self.evaluation.label_seed)
 
     @functools.cached_property

@@ -17,11 +17,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from simclr_core.decoding import DataError, decode, image_extent
-from simclr_core.options import nearest
+from simclr_core.data_error import DataError
+from simclr_core.decoding import decode, image_extent
+from simclr_core.listing import SPLITS, list_folder
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-SPLITS = ("train", "test")
 SHOWN_PROBLEMS = 10
 GIVE_UP = 1000
 """Unusable images after which no more are looked at: this is not the folder that was meant."""
@@ -175,49 +174,7 @@ def scan(name: str, data_dir: Path, image_size: int, *, progress: bool) -> Image
 
     Where ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
     """
-    root = data_dir / name
-    if not root.is_dir():
-        there = sorted(path.name for path in data_dir.iterdir() if path.is_dir()) if data_dir.is_dir() else []
-        raise DataError([f"data.name = {name!r}: no folder {root}{nearest(name, ['photos', *there])}; {_layout(root)}"])
-    folders = {"train": "train", "test": "test"}
-    if not _class_names(root / "test") and _class_names(root / "val"):
-        folders["test"] = "val"
-    names = {split: _class_names(root / folders[split]) for split in SPLITS}
-    problems = [f"{root / split}: no class folders; {_layout(root)}" for split in SPLITS if not names[split]]
-    if not problems:
-        problems = [
-            f"{root / folders[split]}: no class folder {missing}, which {folders[other]} has"
-            for split, other in (("train", "test"), ("test", "train"))
-            for missing in sorted(set(names[other]) - set(names[split]))
-        ]
-    files: dict[str, list[tuple[int, str]]] = {split: [] for split in SPLITS}
-    for split in SPLITS:
-        for label, class_name in enumerate(names[split]):
-            folder = f"{folders[split]}/{class_name}"
-            found = _image_names(root / folder)
-            files[split] += [(label, f"{folder}/{file}") for file in found]
-            if not found:
-                problems.append(f"{root / folder}: no image ({', '.join(SUFFIXES)})")
-    if problems:
-        raise DataError(problems)
-    return ImageFolder(root, tuple(names["train"]), files, image_size, progress)
-
-
-def _layout(root: Path) -> str:
-    images = f"with images ({', '.join(SUFFIXES)})"
-    return f"expected {root}/train/<class>/ and {root}/test/<class>/ (or val in place of test) {images}"
-
-
-def _class_names(split: Path) -> list[str]:
-    if not split.is_dir():
-        return []
-    return sorted(path.name for path in split.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _image_names(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
-        )
+    listing = list_folder(name, data_dir)
+    if listing.problems:
+        raise DataError(listing.problems)
+    return ImageFolder(listing.root, listing.classes, listing.files, image_size, progress)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from simclr_core.options import field_problems, nearest, option
 
 
 class TrainingStopped(Exception):  # noqa: N818 - it is no error
@@ -16,9 +19,9 @@ class RuntimeConfig:
     """Device, threads and folders."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
-    num_threads: int = 1  # CPU threads of one run
-    num_workers: int = 2  # processes that decode images read as a stream
-    checkpoint_every_s: float = 120.0  # between checkpoints of a run in training
+    num_threads: int = option(1, low=1)  # CPU threads of one run
+    num_workers: int = option(2, low=0)  # processes that decode images read as a stream
+    checkpoint_every_s: float = option(120.0, low=0.0)  # between checkpoints of a run in training
     tensorboard: bool = False  # also write the curves as TensorBoard scalars
     data_dir: str = "data"  # holds one folder per named data set
     cache_dir: str = ""  # decoded images; "": simclr-ablations in the user's cache folder
@@ -35,3 +38,16 @@ class RuntimeConfig:
         if self.cache_dir:
             return Path(self.cache_dir).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simclr-ablations"
+
+
+def problems_of_runtime(runtime: RuntimeConfig) -> list[str]:
+    """What is wrong with it, whatever the machine has."""
+    problem = device_problem(runtime.device)
+    return field_problems(runtime, "runtime.") + ([f"runtime.device{problem}"] if problem else [])
+
+
+def device_problem(name: str) -> str:
+    """What is wrong with a device's name; "" if it could be that of a device."""
+    if re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", name):
+        return ""
+    return f" = {name!r}: expected auto, cpu, cuda, or one GPU as in cuda:1{nearest(name, ['auto', 'cpu', 'cuda'])}"

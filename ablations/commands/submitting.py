@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from ablations import plan as planning
-from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
+from ablations.commands.asked import DataDir, Names, Scale, Seeds, StoreDir, checked
 from ablations.console import err, say, tell, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
 from ablations.display import duration
+from ablations.inputs import check_data
 from ablations.launch import merge
 from ablations.slurm import submit as submitting
 from ablations.slurm.code import Code, find_code
@@ -22,7 +23,6 @@ from ablations.slurm.submit import Order
 from ablations.spec import Grid, RunSpec
 from ablations.store import Store
 
-DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
 OfGrids = Sequence[tuple[Grid, Demand]]
 
@@ -81,6 +81,8 @@ def start(
             core_s[grid.name] = planning.cost(grid, order.scale, asked.runs, states, of_store).core_s_per_run
         merged = merge(spec for _, asked in of_grids for spec in asked.runs)
         runs = submitting.sort_runs([spec for spec in merged if only is None or spec.run_id in only], of_store)
+        for note in check_data(runs.todo, order.data_dir.expanduser(), elsewhere=True):
+            say(note)
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)
         say(f"{store}: {len(runs.todo)} runs to submit{standing}")

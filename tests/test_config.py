@@ -203,11 +203,11 @@ def test_every_number_has_bounds(kind: type) -> None:
         if isinstance(value, bool | str):
             continue
         is_seed = key.rpartition(".")[2] in SEED_NAMES
-        found = field_problems(override(kind(), {key: 10**26 if is_seed else 10**12}))
-        assert [problem for problem in found if problem.startswith(f"{key} = 1") and "expected at most" in problem], key
-        assert [problem for problem in field_problems(override(kind(), {key: -1})) if "expected at least" in problem], (
-            key
+        too_large, too_small = (
+            field_problems(override(kind(), {key: number})) for number in (10**26 if is_seed else 10**12, -1)
         )
+        assert [problem for problem in too_large if problem.startswith(f"{key} = 1") and "at most" in problem], key
+        assert [problem for problem in too_small if problem.startswith(f"{key} = -1") and "at least" in problem], key
 
 
 def test_the_largest_seed_is_a_tables_largest_integer() -> None:
@@ -225,7 +225,7 @@ def test_what_is_not_finite_is_no_number(key: str, expected: str, value: float) 
 
 
 def test_an_integer_that_no_float_holds_is_no_number() -> None:
-    with pytest.raises(ConfigError, match="optimizer.base_lr = 1000.*: expected a number"):
+    with pytest.raises(ConfigError, match=r"optimizer\.base_lr = 1000.*: expected a number"):
         override(RunConfig(), {"optimizer.base_lr": 10**400})
 
 

@@ -12,6 +12,7 @@ from test_inventory import write_folder
 from toy import toy_config, write_toy
 
 from ablations.commands import running
+from ablations.grid import expand, load_grid
 from simclr_core import run
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.data import DataError
@@ -111,6 +112,24 @@ def test_a_word_that_is_no_device_is_refused_by_run(device: str, ablate: Ablate,
     assert done.exit_code == 2
     assert f"error: --device = {device!r}: expected auto, cpu, cuda, or one GPU as in cuda:1" in done.stderr
     assert not Path("runs").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_once_and_touches_no_run(ablate: Ablate, write_grid: WriteGrid) -> None:
+    before = {}
+    for name in expand_ids(str(write_grid())):
+        path = Path("runs") / name / "checkpoint.pt"
+        path.parent.mkdir(parents=True)
+        path.write_text("hours of work")
+        before[path] = path.stat().st_mtime_ns
+    done = ablate("run", str(write_grid()), "--scale", "demo", "--workers", "2", "--device", "cuda:99")
+
+    assert done.exit_code == 2
+    assert (done.stderr.count("error: "), done.stderr.count("runtime.device = 'cuda:99': torch sees ")) == (1, 1)
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*") if path.is_file()} == before
+
+
+def expand_ids(grid: str) -> list[str]:
+    return [spec.run_id for spec in expand(load_grid(grid), "demo")]
 
 
 def test_a_refusal_in_mid_run_keeps_what_is_trained(

@@ -29,7 +29,6 @@ MaybeScale = Annotated[
     str | None, typer.Option("--scale", help="One of the grid's scales; without it, those with runs in the store.")
 ]
 StoreDir = Annotated[Path, typer.Option("--store", help="Folder of runs.")]
-DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 Seeds = Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of the result tables.")]
 

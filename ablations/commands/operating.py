@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ablations.commands.asked import DataDir, MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
-from ablations.commands.submitting import AllowDirty, order_of, start
+from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
+from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, told
 from ablations.demand import Demand, demand
 from ablations.grid import expand, find_grids, load_grid

@@ -11,7 +11,8 @@ import typer
 
 from ablations import plan as planning
 from ablations.commands import looking
-from ablations.commands.asked import DataDir, Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.commands.submitting import DataDir
 from ablations.console import err, out, say, table, tell, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand, demand

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ablations import plan as planning
-from ablations.commands.asked import DataDir, Names, Scale, Seeds, StoreDir, checked
+from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
 from ablations.console import err, say, tell, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
@@ -23,6 +23,7 @@ from ablations.slurm.submit import Order
 from ablations.spec import Grid, RunSpec
 from ablations.store import Store
 
+DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
 OfGrids = Sequence[tuple[Grid, Demand]]
 

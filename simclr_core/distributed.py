@@ -123,7 +123,7 @@ def device_of(name: str) -> torch.device:
     Raises ConfigError for a name that is none, and for a device that torch does not see.
     """
     if problem := device_problem(name):
-        raise ConfigError([f"runtime.device{problem}"])
+        raise ConfigError([f"runtime.device = {problem}"])
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)

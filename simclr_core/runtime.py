@@ -43,11 +43,11 @@ class RuntimeConfig:
 def problems_of_runtime(runtime: RuntimeConfig) -> list[str]:
     """What is wrong with it, whatever the machine has."""
     problem = device_problem(runtime.device)
-    return field_problems(runtime, "runtime.") + ([f"runtime.device{problem}"] if problem else [])
+    return field_problems(runtime, "runtime.") + ([f"runtime.device = {problem}"] if problem else [])
 
 
 def device_problem(name: str) -> str:
-    """What is wrong with a device's name; "" if it could be that of a device."""
+    """A name that is none of a device's, and what was expected; "" for one that could be."""
     if re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", name):
         return ""
-    return f" = {name!r}: expected auto, cpu, cuda, or one GPU as in cuda:1{nearest(name, ['auto', 'cpu', 'cuda'])}"
+    return f"{name!r}: expected auto, cpu, cuda, or one GPU as in cuda:1{nearest(name, ['auto', 'cpu', 'cuda'])}"

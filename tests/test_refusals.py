@@ -110,7 +110,7 @@ def test_a_word_that_is_no_device_is_refused_by_run(device: str, ablate: Ablate,
     done = ablate("run", str(write_grid()), "--scale", "demo", "--device", device)
 
     assert done.exit_code == 2
-    assert f"error: --device = {device!r}: expected auto, cpu, cuda, or one GPU as in cuda:1" in done.stderr
+    assert f"error: --device {device!r}: expected auto, cpu, cuda, or one GPU as in cuda:1" in done.stderr
     assert not Path("runs").exists()
 
 

@@ -116,7 +116,7 @@ def run(
         if until_decided:
             looking.check(asked, scale, seeds=seeds, limit=limit)
         if problem := device_problem(device):
-            raise UserError([f"--device{problem}"])
+            raise UserError([f"--device {problem}"])
     runtime = RuntimeConfig(
         device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
     )

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ class Disk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def __enter__(self) -> Disk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +57,7 @@ def fill_after(monkeypatch: pytest.MonkeyPatch) -> FillAfter:
 def test_a_checkpoint_that_does_not_fit_leaves_those_before(
     missing: int, tmp_path: Path, fill_after: FillAfter
 ) -> None:
-    """torch swallows the error in the midst of its tensors, and in the last lines of its archive."""
+    """Torch swallows the error in the midst of its tensors, and in the last lines of its archive."""
     for step in range(2):
         checkpoint.save(tmp_path, {"step": step, "weights": torch.zeros(10_000)})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -103,7 +103,7 @@ def test_a_line_that_does_not_fit_is_not_there_in_part(
             def __getattr__(self, name: str) -> Any:
                 return getattr(file, name)
 
-            def __enter__(self) -> Full:
+            def __enter__(self) -> Self:
                 return self
 
             def __exit__(self, *_: object) -> None:
@@ -121,7 +121,7 @@ def test_a_line_that_does_not_fit_is_not_there_in_part(
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(FileExistsError):
         write_json(tmp_path / "file" / "a.json", [])
     with pytest.raises(TypeError, match="it could not be read back"):
         checkpoint.save(tmp_path, {"what": object()})

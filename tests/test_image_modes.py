@@ -176,9 +176,7 @@ def test_gray_of_a_tiff_has_the_range_that_its_tags_say(bits: int, photometric: 
     assert np.array_equal(decode(path).permute(1, 2, 0).numpy(), expected)
 
 
-@settings(
-    deadline=None, max_examples=60, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, max_examples=60, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))),
     suffix=st.sampled_from(["png", "tif", "pgm", "jp2"]),

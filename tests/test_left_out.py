@@ -99,9 +99,7 @@ def test_what_cannot_be_used_is_counted_and_named_where_it_is_skipped(
     assert after.fingerprint == before.fingerprint
 
 
-def test_a_few_are_named_and_the_others_counted(
-    root: Path, load: Load, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_few_are_named_and_the_others_counted(root: Path, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(30):
         (root / "train" / "ant" / f"{number + 10}.jpg").symlink_to("/nowhere")
 
@@ -134,7 +132,13 @@ def test_files_that_are_no_images_are_counted_in_one_note(
     root: Path, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = load().fingerprint
-    for name in ("train/ant/.0.png", "train/ant/Thumbs.db", "train/list.csv", "train/bee/README", "train/bee/x.png.txt"):
+    for name in (
+        "train/ant/.0.png",
+        "train/ant/Thumbs.db",
+        "train/list.csv",
+        "train/bee/README",
+        "train/bee/x.png.txt",
+    ):
         (root / name).write_text("no image")
     (root / "train/.git").mkdir()
     (root / "train/bee/notes").symlink_to("/nowhere")
@@ -144,7 +148,7 @@ def test_files_that_are_no_images_are_counted_in_one_note(
     assert load().fingerprint == before
     assert capsys.readouterr().err == (
         "data.name = 'animals': passed over as no images, by their names: 6 (train/.git, train/ant/.0.png,"
-        " train/ant/Thumbs.db, train/bee/README, train/bee/x.png.txt, train/list.csv)\n"
+        " train/ant/Thumbs.db, train/bee/README, train/bee/x.png.txt, train/l.csv)\n"
     )
 
 
@@ -160,7 +164,14 @@ def test_a_folder_that_may_not_be_looked_into_is_named(root: Path, load: Load, m
     assert problems(load) == [f"{root}/train/bee: Permission denied"]
 
 
-LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}, "PPM": {}, "JPEG2000": {"irreversible": False}}
+LOSSLESS = {
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "BMP": {},
+    "TIFF": {},
+    "PPM": {},
+    "JPEG2000": {"irreversible": False},
+}
 
 
 @READINGS
@@ -169,7 +180,7 @@ def test_every_format_that_pillow_reads_here_is_read(name: str, reading: str, ro
     Image.init()
     if name not in Image.SAVE:
         pytest.skip(f"this Pillow has no {name}")
-    image = Image.open(root / "train/ant/1.png").quantize(8).convert("RGB")
+    image = Image.fromarray(np.tile(np.arange(0, 240, 15, dtype=np.uint8), (SIZE, 1))).convert("RGB")
     suffix = FORMATS[name][0]
     image.save(root / f"train/ant/3{suffix}", name, **LOSSLESS.get(name, {}))
 
@@ -178,7 +189,7 @@ def test_every_format_that_pillow_reads_here_is_read(name: str, reading: str, ro
     (crop,) = dataset.train.crops([(torch.tensor([row]), torch.tensor([[[0, 0, SIZE, SIZE]]]))])
     exact = np.asarray(image).transpose(2, 0, 1).astype(int)
     difference = np.abs(crop[0, 0].numpy().astype(int) - exact)
-    assert difference.max() == 0 if name in (*LOSSLESS, "GIF") else difference.mean() < 25
+    assert difference.max() <= (0 if name in (*LOSSLESS, "GIF") else 20)
 
 
 def test_the_first_frame_of_several_is_read(root: Path, load: Load) -> None:
@@ -221,14 +232,16 @@ def is_possible(folder: Path) -> bool:
 def test_names_that_are_no_utf_8_work(reading: str, root: Path, tmp_path: Path, load: Load) -> None:
     if not is_possible(tmp_path / "x"):
         pytest.skip("this file system takes names in UTF-8 only")
+    rows = torch.arange(6)
     plain = load(reading)
+    (pixels,) = plain.train.whole(rows, 6)
     for split in ("train", "test"):
         os.rename(root / split / "bee", os.fsencode(root / split) + b"/\xe9")  # noqa: PTH104 - names of bytes
     os.rename(root / "train/ant/2.png", os.fsencode(root / "train/ant") + b"/caf\xe9.png")  # noqa: PTH104
     dataset = load(reading)
 
-    rows = torch.arange(6)
-    assert torch.equal(*(next(iter(each.train.whole(rows, 6, num_workers=0))) for each in (plain, dataset)))
+    (found,) = dataset.train.whole(rows, 6)
+    assert torch.equal(found, pixels)
     assert dataset.fingerprint != plain.fingerprint
     names = tmp_path / "names.txt"
     names.write_bytes(b"caf\xe9.png\n\xe9/0.png\n")
@@ -263,5 +276,5 @@ def test_what_a_folder_of_jpeg_and_png_was_told_by_stays(root: Path, load: Load)
         Image.new("RGB", (SIZE, SIZE), (number, 2 * number, 250)).save(path)
         path.write_bytes(path.read_bytes() + bytes(1000 - path.stat().st_size))
 
-    assert load().fingerprint == "FILL_MEMORY"
-    assert load("stream").fingerprint == "FILL_STREAM"
+    assert load().fingerprint == "bb7684baa1120882bdcd4f2439166f8e224674fd829ba13e37305db332e4dd8e"
+    assert load("stream").fingerprint == "2d303e3dd4a6401f50793d6e55b8364509ab14588c40bff11f8945a44d5ae20c"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ _GRAY_16_AS_32 = ("PNG", "PPM")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 _PADDING_GRAY = (128, 128, 128)
 """What libjpeg fills in for the blocks that a JPEG file does not hold."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class DataError(ValueError):
@@ -40,8 +42,8 @@ class DataError(ValueError):
 
 
 def printable(text: str) -> str:
-    """The text with bytes that are no UTF-8, as in names of files, escaped."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """The text with bytes that are no UTF-8 escaped, which Python has as surrogates in names of files."""
+    return _SURROGATE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
 
 
 def image_extent(path: Path) -> tuple[int, int]:

@@ -74,9 +74,10 @@ def label_problems(
     for evaluation in evaluations:
         found = look(evaluation.data or name)
         if found.problems:
-            told = found.problems if evaluation.data else ()
+            told = list(found.problems) if evaluation.data else []
         else:
-            told = tuple(_label_problems(evaluation, found, data_dir / found.name))
+            told = _label_problems(evaluation, found, data_dir / found.name)
+            told += found.unusable if evaluation.data else ()
         problems += [f"evaluation {evaluation.metric}: {problem}" for problem in told]
     return problems
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr_core.config import DataConfig, EvalConfig, RunConfig
-from simclr_core.data import Dataset, Images, label_indices
+from simclr_core.data import Dataset, Images, label_indices, transferred_to
 from simclr_core.evals.embed import Embeddings, Reading, embed, sha256_of
 from simclr_core.evals.fine_tune import fine_tuned_scores
 from simclr_core.evals.knn import knn_scores
@@ -26,11 +24,10 @@ from simclr_core.evals.linear_sgd import fit_linear_sgd
 from simclr_core.evals.score import NOTHING, Score, score
 from simclr_core.evals.transform_probe import EmbeddedViews, embed_views, probe
 from simclr_core.identity import canonical, eval_id
-from simclr_core.inventory import BUILT_IN
 from simclr_core.labels import LabelList, find_label_list, labels_from_list
 from simclr_core.methods.base import Method
 from simclr_core.pretrain import OnProgress, Progress
-from simclr_core.records import write_json
+from simclr_core.records import write_json, written_whole
 from simclr_core.runtime import RuntimeConfig
 from simclr_core.seeding import derive
 
@@ -97,12 +94,6 @@ def evaluate(
             number += 1
 
 
-def transfer_data(name: str, own: DataConfig) -> DataConfig:
-    """How a data set is read that runs on ``own`` are transferred to: at the same size in pixels."""
-    reading = "memory" if name in BUILT_IN else own.reading
-    return DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=own.whole_images)
-
-
 def _teller(on_progress: OnProgress, number: int, count: int) -> Tell:
     """Progress within evaluation ``number`` of ``count``, as progress of all."""
     return lambda done, total: on_progress(Progress("evaluate", number * total + done, count * total))
@@ -130,7 +121,7 @@ class _Material:
     def data(self) -> Dataset:
         """The data set pre-trained on, or the one to transfer to, at the same size in pixels."""
         name = self.evaluation.data
-        return self.load(transfer_data(name, self.config.data)) if name else self.pretrained_on
+        return self.load(transferred_to(name, self.config.data)) if name else self.pretrained_on
 
     @functools.cached_property
     def label_list(self) -> LabelList | None:
@@ -215,14 +206,7 @@ def _class_scores(evaluation: EvalConfig, material: _Material, tell: Tell) -> tu
 
 def _write(folder: Path, content: dict[str, Any], result: Score) -> None:
     """The predictions first: where the JSON file is, they are whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     if result.predictions is not None:
-        _write_array(folder / f"{content['eval_id']}.npy", result.predictions)
+        with written_whole(folder / f"{content['eval_id']}.npy") as file:
+            np.save(file, result.predictions, allow_pickle=False)
     write_json(folder / f"{content['eval_id']}.json", content)
-
-
-def _write_array(path: Path, array: NDArray[np.uint16]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-    temporary.replace(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from simclr_core.class_folders import shown
 from simclr_core.config import RunConfig
 from simclr_core.listing import list_folder
 
@@ -14,7 +15,8 @@ class Inventory:
     """How many classes and images there are, or in ``problems``, one line each, why there is no data set.
 
     ``num_pretrain``: images to pre-train on; ``num_labelled``: training images that have a label; ``files``: the paths
-    of these under the data set's folder, none if they are no files.
+    of these under the data set's folder, none if they are no files. ``unusable``: a line for everything that is meant
+    as an image and cannot be read, as its name tells.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Inventory:
     num_labelled: int = 0
     files: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
 
 
 BUILT_IN = {
@@ -31,7 +34,7 @@ BUILT_IN = {
     "cifar100": Inventory("cifar100", 100, 50_000, 50_000),
     "stl10": Inventory("stl10", 10, 100_000, 5_000),  # pre-trained on are the unlabelled images
 }
-"""The data sets that are no folders of images: every copy of them is the same, and they are made or fetched."""
+"""The data sets that are made or fetched, every copy of them the same; all other names are those of folders."""
 
 
 def inventory(name: str, data_dir: Path) -> Inventory:
@@ -40,7 +43,9 @@ def inventory(name: str, data_dir: Path) -> Inventory:
         return BUILT_IN[name]
     listing = list_folder(name, data_dir)
     files = tuple(file for _, file in listing.files["train"])
-    return Inventory(name, len(listing.classes), len(files), len(files), files, tuple(listing.problems))
+    problems = tuple(shown(listing.problems, listing.root, "things that are wrong"))
+    unusable = tuple(shown(listing.unusable_lines, listing.root, "things that cannot be used"))
+    return Inventory(name, len(listing.classes), len(files), len(files), files, problems, unusable)
 
 
 def is_here(name: str, data_dir: Path) -> bool:
@@ -53,7 +58,7 @@ def training_problems(config: RunConfig, found: Inventory) -> list[str]:
     if found.problems:
         return list(found.problems)
     data, method, training = config.data, config.method, config.training
-    problems = []
+    problems = list(found.unusable) if data.unreadable == "error" else []
     if data.reading != "memory" and data.name in BUILT_IN:
         problems.append(f"data.reading = {data.reading!r}: {data.name} is read into memory; expected 'memory'")
     has = f"{data.name} has {found.num_pretrain} training images"

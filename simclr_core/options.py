@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-LARGEST = {int: 2**31 - 1, float: 1e9}
-"""Of a number whose field gives no bound of its own: what no experiment has, and arithmetic and tables still bear."""
+LARGEST = {int: 2**31 - 1, float: 1e38}
+"""Of a number whose field gives no bound of its own: what float32 and tables hold."""
 LARGEST_SEED = 2**63 - 1
 """What a table's column of integers holds."""
 Scalar = bool | int | float | str

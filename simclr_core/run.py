@@ -13,17 +13,18 @@ import torch
 
 from simclr_core import checkpoint
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.contents import check_content
 from simclr_core.curves import late_mean
-from simclr_core.data import Dataset, load_dataset
+from simclr_core.data import Dataset, load_dataset, transferred_to
 from simclr_core.data_error import DataError
 from simclr_core.distributed import World, agree, from_main, joined
 from simclr_core.eval_checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import Embeddings, embed
 from simclr_core.evals.monitor import knn_monitor
-from simclr_core.evaluate import evaluate, transfer_data
+from simclr_core.evaluate import Load, evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
-from simclr_core.inventory import Inventory, inventory, training_problems
+from simclr_core.inventory import Inventory, inventory, is_here, training_problems
 from simclr_core.memory import keep_freed_memory
 from simclr_core.methods import build_method
 from simclr_core.options import flatten
@@ -65,14 +66,15 @@ def execute(
         missing, finished = from_main(lambda: _look(config, evaluations, run_dir))
         if finished and not missing:
             return
-        from_main(lambda: _check(config, missing, finished, runtime, lambda name: inventory(name, runtime.data_path)))
+        from_main(lambda: _foresee(config, missing, finished, runtime))
         torch.set_num_threads(runtime.num_threads)
         keep_freed_memory()
         on_progress = on_progress if world.is_main else lambda _: None
         on_progress(Progress("load", 0, 1))
+        load = functools.partial(_load_for, run_dir.parent, runtime=runtime)
         # one process alone decodes images into the cache, those of transfer too: they may turn out to be unreadable
-        from_main(lambda: _check(config, missing, finished, runtime, lambda name: _loaded(name, config, runtime)))
-        dataset = _load(config.data, runtime)
+        from_main(lambda: _check(config, missing, finished, runtime, lambda name: _loaded(name, config, load)))
+        dataset = load(config.data)
         from_main(lambda: _claim_spec(config, run_dir))
         kept = checkpoint.read(run_dir / checkpoint.NAME) if finished and world.is_main else None
         training = None
@@ -95,7 +97,6 @@ def execute(
         write_json(run_dir / "result.json", _result(config, training, test, dataset, world, run_dir))
         checkpoint.drop_previous(run_dir)
     outcome = read_json(run_dir / "result.json")["outcome"]
-    load = functools.partial(_load, runtime=runtime)
     evaluate(config, missing, method, outcome, dataset, test, world.device, runtime, run_dir, on_progress, load)
 
 
@@ -135,12 +136,24 @@ def _check(
         raise DataError(problems)
 
 
-def _loaded(name: str, config: RunConfig, runtime: RuntimeConfig) -> Inventory:
+def _foresee(config: RunConfig, missing: list[EvalConfig], finished: bool, runtime: RuntimeConfig) -> None:
+    """Check what the names of files tell at once, where decoding may take an hour; a missing folder is told by it."""
+    if is_here(config.data.name, runtime.data_path):
+        _check(config, missing, finished, runtime, lambda name: inventory(name, runtime.data_path))
+
+
+def _loaded(name: str, config: RunConfig, load: Load) -> Inventory:
     """What a data set turns out to hold once it is read, or its headers are: without what is skipped."""
-    is_own = name == config.data.name
-    dataset = _load(config.data if is_own else transfer_data(name, config.data), runtime)
+    dataset = load(config.data if name == config.data.name else transferred_to(name, config.data))
     num_pretrain, num_labelled = len(dataset.pretrain.labels), len(dataset.train.labels)
     return Inventory(name, len(dataset.classes), num_pretrain, num_labelled, dataset.train_files)
+
+
+def _load_for(store: Path, data: DataConfig, runtime: RuntimeConfig) -> Dataset:
+    """The data set, of the content that the runs of ``store`` rest on."""
+    dataset = _load(data, runtime)
+    check_content(store, runtime.data_path / data.name, data, dataset.fingerprint)
+    return dataset
 
 
 def _load(data: DataConfig, runtime: RuntimeConfig) -> Dataset:
@@ -150,7 +163,7 @@ def _load(data: DataConfig, runtime: RuntimeConfig) -> Dataset:
 
 
 @functools.lru_cache(maxsize=2)  # what is pre-trained on, and what is transferred to
-def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path) -> Dataset:
+def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path | None) -> Dataset:
     return load_dataset(DataConfig(*data), data_dir, cache_dir)
 
 

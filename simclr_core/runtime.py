@@ -33,11 +33,15 @@ class RuntimeConfig:
         return Path(self.data_dir).expanduser()
 
     @property
-    def cache_path(self) -> Path:
-        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    def cache_path(self) -> Path | None:
+        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``; None without a home."""
         if self.cache_dir:
             return Path(self.cache_dir).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simclr-ablations"
+        try:
+            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        except RuntimeError:  # neither HOME nor an entry for the user's id, as in many containers
+            return None
+        return caches / "simclr-ablations"
 
 
 def problems_of_runtime(runtime: RuntimeConfig) -> list[str]:

@@ -50,7 +50,7 @@ def test_what_is_wrong_with_a_folder_is_told_whole(tmp_path: Path) -> None:
 
     assert [problem.rpartition("toy/")[2] for problem in inventory("toy", tmp_path).problems] == [
         "train: no class folder cat, which test has",
-        "test/cat: no image (.jpg, .jpeg, .png)",
+        "test/cat: no image; expected JPEG, PNG, WEBP, GIF, BMP, TIFF, PPM, JPEG2000, AVIF",
     ]
     assert "no folder" in inventory("toi", tmp_path).problems[0]
     assert "did you mean 'toy'" in inventory("toi", tmp_path).problems[0]
@@ -148,3 +148,17 @@ def test_a_probe_asks_for_images_and_not_for_classes(tmp_path: Path) -> None:
     assert [problem.rpartition(": ")[2] for problem in told(label_list="single.txt")] == [
         "names one image; expected at least 2"
     ]
+
+
+def test_what_should_be_an_image_is_told_unless_it_may_be_skipped(tmp_path: Path) -> None:
+    write_folder(tmp_path / "toy", ("ant", "bee"))
+    (tmp_path / "toy" / "train" / "ant" / "gone.png").symlink_to("nowhere.png")
+    found = inventory("toy", tmp_path)
+    config = override(RunConfig(), {"data.name": "toy", "training.global_batch_size": 2})
+
+    assert [line.partition("toy/")[2] for line in training_problems(config, found)] == [
+        "train/ant/gone.png: a link to nowhere.png, which is not there"
+    ]
+    assert training_problems(override(config, {"data.unreadable": "skip"}), found) == []
+    transfer = [EvalConfig(data="toy")]
+    assert len(label_problems(transfer, "photos", lambda name: inventory(name, tmp_path), tmp_path)) == 1

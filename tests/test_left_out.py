@@ -141,8 +141,6 @@ def test_files_that_are_no_images_are_counted_in_one_note(
     ):
         (root / name).write_text("no image")
     (root / "train/.git").mkdir()
-    (root / "train/bee/notes").symlink_to("/nowhere")
-    (root / "train/bee/notes").unlink()
     capsys.readouterr()
 
     assert load().fingerprint == before

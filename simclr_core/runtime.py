@@ -6,6 +6,27 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from simclr_core.options import ConfigError
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that may begin with ``~``; raises ConfigError where that home directory is not known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError([f"{text}: that home directory is not known here; expected a path without ~"]) from None
+
+
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """This project's folder in ``$variable``, or else in a folder of the user's home; None for a user without a home.
+
+    A user may be without one in a container: there is no ``HOME``, and no entry for the user's id.
+    """
+    try:
+        return Path(os.environ.get(variable) or Path.home() / below_home) / "simclr-ablations"
+    except RuntimeError:
+        return None
+
 
 class TrainingStopped(Exception):  # noqa: N818 - it is no error
     """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
@@ -27,7 +48,7 @@ class RuntimeConfig:
     @property
     def data_path(self) -> Path:
         """Where the image folders lie."""
-        return Path(self.data_dir).expanduser()
+        return user_path(self.data_dir)
 
     @property
     def cache_path(self) -> Path:

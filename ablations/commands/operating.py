@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
+from ablations.commands.asked import CacheDir, MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, told
 from ablations.demand import Demand, demand
@@ -74,6 +74,7 @@ def retry(
     stale: Annotated[bool, typer.Option("--stale", help="Only runs whose process or job went away.")] = False,
     profile: Annotated[str | None, typer.Option(help="Submit these runs at once, with this profile.")] = None,
     data_dir: DataDir = Path("data"),
+    cache_dir: CacheDir = None,
     allow_dirty: AllowDirty = False,
 ) -> None:
     """Clear failed and stale runs, so that the next ablate run or submit takes them; checkpoints stay.
@@ -104,7 +105,14 @@ def retry(
             for of_scale in dict.fromkeys(run.spec.scale for run in cleared.runs):
                 of_grids = [(grid, Demand(specs)) for grid, at, specs in asked if at == of_scale]
                 with told():
-                    order = order_of(of_grids, of_scale, profile, data_dir=data_dir, allow_dirty=allow_dirty)
+                    order = order_of(
+                        of_grids,
+                        of_scale,
+                        profile,
+                        data_dir=data_dir,
+                        cache_dir=cache_dir,
+                        allow_dirty=allow_dirty,
+                    )
                 start(of_grids, order, store, only=only)
         else:
             _advise(cleared.runs, store)

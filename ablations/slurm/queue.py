@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 
 from ablations import queued
 from ablations.queued import RECORD
+from ablations.slurm.place import user_name
 from ablations.slurm.scheduler import Answer, ask
 from simclr_core.records import read_json, write_json
 
@@ -40,7 +40,7 @@ def enqueue(run_dir: Path, submission: str, profile: str, partition: str | None)
         "array_index": None,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "user": getpass.getuser(),
+        "user": user_name(),
         "time": time.time(),
         "profile": profile,
         "partition": partition,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def user_folder(variable: str, below_home: str) -> Path | None:
         return None
 
 
+def slurm_gave_gpus(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process belongs to a job to which SLURM gave GPUs on this node, asked for in whatever words."""
+    listed = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS")  # "0" is the first of them
+    return bool(listed) or environ.get("SLURM_GPUS_ON_NODE", "") not in ("", "0")
+
+
 class TrainingStopped(Exception):  # noqa: N818 - it is no error
     """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
 
@@ -36,7 +43,7 @@ class TrainingStopped(Exception):  # noqa: N818 - it is no error
 class RuntimeConfig:
     """Device, threads and folders."""
 
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU that there is or that SLURM gave
     num_threads: int = 1  # CPU threads of one run
     num_workers: int = 2  # processes that decode images read as a stream
     checkpoint_every_s: float = 120.0  # between checkpoints of a run in training

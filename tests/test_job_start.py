@@ -24,6 +24,7 @@ from ablations.slurm.task import Task
 from ablations.slurm.variables import as_a_user_means_them
 from ablations.spec import RunSpec
 from ablations.store import Store
+from simclr_core.distributed import device_of
 from simclr_core.options import ConfigError
 from simclr_core.records import read_json
 from simclr_core.runtime import RuntimeConfig, user_path
@@ -148,12 +149,23 @@ def test_gpus_are_seen_in_whatever_words_ask_for_them(profile: dict[str, object]
         ({"SLURM_GPUS_ON_NODE": "1"}, True),
         ({"SLURM_JOB_GPUS": "0"}, True),  # the first
         ({"SLURM_STEP_GPUS": "1,2"}, True),
-        ({"SLURM_JOB_GPUS": ""}, False),
+        ({"SLURM_JOB_GPUS": "", "SLURM_GPUS_ON_NODE": ""}, False),
     ],
     ids=str,
 )
-def test_what_slurm_gave_is_in_its_variables(variables: dict[str, str], given: bool) -> None:
-    assert gpus.were_given(variables) is given
+def test_a_gpu_that_slurm_gave_is_used_or_missed_aloud(
+    variables: dict[str, str], given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    if given:
+        with pytest.raises(ConfigError, match=r"runtime\.device = 'cuda': torch sees no GPU; torch .* (driver|CUDA)"):
+            device_of("auto")
+    else:
+        assert device_of("auto").type == "cpu"
 
 
 @pytest.mark.parametrize("name", ["50%", "%j", "back\\slash", "two\nlines"])
@@ -217,10 +229,10 @@ def test_starts_that_come_to_nothing_are_bounded_and_told(
     runtime = RuntimeConfig(store=str(tmp_path))
     task = Task(str(tmp_path / "s"), (spec.run_id,), runtime, 1, 3, "fake_trainer:quick")
 
-    for _ in range(2):
+    for _ in range(4):
         task = task.checkpoint().function
         assert (store.run_dir(spec.run_id) / "queued").exists()
     assert task.checkpoint() is None
     error = (store.run_dir(spec.run_id) / "error.txt").read_text(encoding="utf-8")
-    assert error.startswith("given up after 3 starts, each told to stop before a run had begun: the time limit, or")
+    assert error.startswith("given up after 5 starts, each told to stop before a run had begun: the time limit, or")
     assert not (store.run_dir(spec.run_id) / "queued").exists()

@@ -1,10 +1,8 @@
-"""GPUs of a job: how many a profile asks for, in whichever words, and whether a job was given one."""
+"""How many GPUs a profile asks for, in whichever words."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 
 from ablations.slurm.profiles import Profile
 
@@ -41,9 +39,3 @@ def _listed(entry: str) -> int:
         return 0
     number = re.split("[:=]", match["rest"] or "")[-1]
     return int(number) if match["name"] == "gpu" and number.isdecimal() else 1
-
-
-def were_given(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether SLURM gave this job GPUs on this node, as it may without being asked by a profile."""
-    listed = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS")  # "0" is the first of them
-    return bool(listed) or environ.get("SLURM_GPUS_ON_NODE", "0") != "0"

@@ -24,20 +24,23 @@ from ablations.display import Display
 from ablations.errors import UserError
 from ablations.job import JobReport, Update
 from ablations.launch import launch
-from ablations.slurm import additions, gpus, orders, ranks
+from ablations.slurm import additions, orders, ranks
 from ablations.slurm.place import SUBMISSION, Place, slurm_place
 from ablations.slurm.queue import dequeue, name_job
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from ablations.worker import Stop
 from simclr_core.records import write_text
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, slurm_gave_gpus
 
 STOP_WITHIN_S = 60.0
 """How long the handler waits for a checkpoint; SLURM sends its signal earlier than that before it kills."""
 
 KILLED_WITHIN_S = 1800.0
 """A job that was told to end and is not killed for so long goes on."""
+
+BARREN_STARTS = 5
+"""A job that was told to stop so often in a row before any run had got to work is not put back into the queue."""
 
 LOOK_EVERY_S = 2.0
 
@@ -62,7 +65,7 @@ class Task:
     def __call__(self) -> list[str]:
         """Bring all runs to their end; what became of each, for the log. Raises RunsFailedError."""
         os.environ[SUBMISSION] = Path(self.folder).name
-        if gpus.were_given():
+        if slurm_gave_gpus():
             self.runtime.device = "cuda"
         # submitit listens by now: a signal that came while Python started is delivered here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
@@ -83,14 +86,14 @@ class Task:
     def checkpoint(self) -> Any:
         """Called in submitit's signal handler: stop, and say what to do when the job is back.
 
-        None, which ends the job, once ``max_attempts`` starts in a row have come to nothing.
+        None, which ends the job, once ``BARREN_STARTS`` in a row have come to nothing.
         """
         from submitit.helpers import DelayedSubmission
 
         session = self._session or self._new_session()
         session.stop_now()
         num_barren = 0 if session.has_begun else self.num_barren + 1
-        if num_barren == self.max_attempts:
+        if num_barren == BARREN_STARTS:
             session.give_up(
                 f"given up after {num_barren} starts, each told to stop before a run had begun: the time limit, or"
                 " what the partition grants before a preemption, is too short for the start; raise time_min"

@@ -181,6 +181,16 @@ def test_a_store_whose_path_slurm_would_change_is_refused(
     assert not (tmp_path / name).exists()
 
 
+def test_retry_clears_nothing_for_a_submission_that_is_refused(ablate: Ablate, spec: RunSpec, tmp_path: Path) -> None:
+    error = tmp_path / "runs" / spec.run_id / "error.txt"
+    error.parent.mkdir(parents=True)
+    error.write_text("ZeroDivisionError: why\n", encoding="utf-8")
+    done = ablate("retry", "little.yaml", "--scale", "demo", "--profile", "nothing-of-this-name")
+    assert done.exit_code == 2
+    assert "--profile 'nothing-of-this-name': no such profile" in done.output
+    assert error.exists()
+
+
 @pytest.fixture
 def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a name and a home, as in a container that is run with a user's id."""

@@ -162,6 +162,7 @@ def test_what_goes_to_the_shell_or_to_sbatch_is_the_text_that_stands_in_the_file
         (r"extra: {comment: a\b}", r"extra.comment = a\b: expected a text without backslashes and control characters"),
         ('extra: {comment: "a\\nb"}', r"extra.comment = 'a\nb': expected a text without backslashes and control"),
         ("extra: {--hold: true}", "extra.--hold: no option of sbatch; expected its long name without dashes before it"),
+        ("env: {1: a, '1': b}", "line 1: the key '1' stands twice"),
         ("extra: {parsable: true}", "extra.parsable: is set by every submission"),
         ("container: |\n  a\n  b", r"container = 'a\nb': expected words for a shell, in one line"),
     ],

@@ -20,7 +20,9 @@ from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
+from ablations.slurm.code import find_code
 from ablations.slurm.status import RunStatus, survey
+from ablations.slurm.submit import check
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 
@@ -84,8 +86,11 @@ def retry(
     states = {state for state, chosen in ((State.FAILED, failed), (State.STALE, stale)) if chosen}
     states = states or {State.FAILED, State.STALE}
     of_store = Store(store)
+    choices = {"data_dir": data_dir, "cache_dir": cache_dir, "allow_dirty": allow_dirty}
     with told():
         asked = runs_of_store(grids, scale, store, None)
+        if profile:  # what forbids the submission is told before anything is cleared
+            check(order_of([], "", profile, **choices), of_store, find_code())
     specs = [spec for _, _, of_grid in asked for spec in of_grid]
     found = survey(specs, of_store, time.time())
     runs = [run for run in found.runs if run.state in states]
@@ -105,14 +110,7 @@ def retry(
             for of_scale in dict.fromkeys(run.spec.scale for run in cleared.runs):
                 of_grids = [(grid, Demand(specs)) for grid, at, specs in asked if at == of_scale]
                 with told():
-                    order = order_of(
-                        of_grids,
-                        of_scale,
-                        profile,
-                        data_dir=data_dir,
-                        cache_dir=cache_dir,
-                        allow_dirty=allow_dirty,
-                    )
+                    order = order_of(of_grids, of_scale, profile, **choices)
                 start(of_grids, order, store, only=only)
         else:
             _advise(cleared.runs, store)

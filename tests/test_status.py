@@ -205,6 +205,34 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <modu
             "ZeroDivisionError",
             "ZeroDivisionError: seed 1",
         ),
+        # recorded: what srun and slurmstepd say of the end comes after what went wrong
+        (
+            Job("FAILED", "1:0"),
+            "",
+            "python: command not found\nsrun: error: n1: task 0: Exited with exit code 1\n"
+            "srun: Terminating StepId=29.0\n",
+            "unknown",
+            "python: command not found",
+        ),
+        (
+            Job("FAILED", "1:0"),
+            "",
+            "data.name = 'stl10': no folder data/stl10; put it into data\n"
+            "srun: error: n[1-2]: tasks 0-1: Exited with exit code 1\n"
+            "srun: launch/slurm: _step_signal: Terminating StepId=29.0\n"
+            "slurmstepd: error: *** STEP 29.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***\n"
+            "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n",
+            "data missing",
+            "data.name = 'stl10': no folder data/stl10; put it into data",
+        ),
+        (Job("FAILED", "1:0"), "", "epoch 3\nsrun: error: n1: task 0: Segmentation fault\n", "unknown", None),
+        (
+            Job("FAILED", "1:0"),
+            "",
+            "srun: error: n1: task 0: Exited with exit code 1\n",
+            "unknown",
+            "srun: error: n1: task 0: Exited with exit code 1",
+        ),
         (Job("COMPLETED", "0:0"), "", "", "no result", ""),
         (Job("FAILED", "3:0"), "", "", "unknown", "FAILED, exit code 3:0"),
         (None, "", "", "unknown", ""),

@@ -93,7 +93,9 @@ def concerning(answer: Answer, job: str, submission: str, made: Submission | Non
     if not found or not found.name or found.name.rpartition(".")[2] == submission:
         return answer
     of_user = f" of user {_user(found.user_id)}" if found.user_id else ""
-    return replace(answer, jobs={}, not_ours=f"job {job} is {found.name!r}{of_user}, none of submission {submission}")
+    others = {name: other for name, other in answer.jobs.items() if other is not found}
+    why = f"job {job} is {found.name!r}{of_user}, none of submission {submission}"
+    return replace(answer, jobs=others, not_ours=why)
 
 
 def _user(user_id: str) -> str:

@@ -66,13 +66,16 @@ def usage(asked: Collection[GridAtScale], store: Store, client: Client = run_cli
     here = cluster_in(settings(client))
     grids: dict[str, Counter[GridAtScale]] = {}  # task -> its runs by grid
     submission_of: dict[str, str] = {}
+    elsewhere: set[str] = set()
     for submission in read_all(store):
         tasks = {name: counted for name, counted in _tasks(submission) if counted.keys() & set(asked)}
         if tasks and here and submission.cluster not in ("", here):
-            found.silence.append(f"jobs of cluster {submission.cluster} are not counted, as this is {here}")
+            elsewhere.add(submission.cluster)
             continue
         grids |= tasks
         submission_of |= dict.fromkeys(tasks, submission.folder.name)
+    if elsewhere:
+        found.silence.append(f"jobs of cluster {', '.join(sorted(elsewhere))} are not counted, as this is {here}")
     if not grids:
         return found
     lines, problem = rows(_COMMAND, sorted({task.partition("_")[0] for task in grids}), client)

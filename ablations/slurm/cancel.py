@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations import queued
-from ablations.slurm.scheduler import Answer, Client, ask, run_client
+from ablations.slurm.scheduler import Answer, Client, ask, cannot_run, run_client
 from ablations.slurm.status import RunStatus
 from ablations.slurm.submissions import concerning, read, wanted, withdraw
 from ablations.store import State, Store
@@ -157,8 +157,8 @@ def _scancel(names: Sequence[str], client: Client) -> str:
         printed = client(["scancel", *words])
     except subprocess.TimeoutExpired:
         return "scancel did not answer"
-    except OSError:
-        return "there is no scancel here"
+    except OSError as error:
+        return cannot_run("scancel", error)
     if not printed.code or "Invalid job id" in printed.err:  # that one has ended by itself
         return ""
     return f"scancel failed: {(printed.err.strip().splitlines() or [f'exit code {printed.code}'])[-1]}"

@@ -556,6 +556,25 @@ def test_status_of_a_grid_on_a_cluster(
     assert "to try again: ablate retry little --scale demo" in lines
 
 
+def test_ids_stay_whole_in_a_narrow_terminal(
+    ablate: Ablate, specs: list[RunSpec], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 80)
+    failed, running, silent = specs[:3]
+    store.run_dir(failed.run_id).mkdir(parents=True)
+    (store.run_dir(failed.run_id) / "error.txt").write_text(f"ZeroDivisionError: {'why ' * 20}\n", encoding="utf-8")
+    claim_as(store, running, "", age_s=2)
+    beat = {"time": time.time(), "phase": "pretrain", "step": 172, "num_steps": 300, "images_per_s": 1234.5}
+    write_json(store.run_dir(running.run_id) / "heartbeat.json", beat)
+    claim_as(store, silent, "", age_s=STALE_AFTER_S + 60)
+    shown = ablate("status", "little.yaml", "--scale", "demo").stdout.splitlines()
+
+    assert [sum(spec.run_id in line for line in shown) for spec in (failed, running, silent)] == [2, 1, 1]
+    assert not [line for line in shown if len(line) > 80]
+    (heading,) = [line for line in shown if line.startswith("running")]
+    assert heading.split() == ["running", "cell", "seed", "step", "images/s", "left"]  # the others say nothing
+
+
 def test_status_as_json_and_without_grids(ablate: Ablate, tmp_path: Path, write_grid: WriteGrid) -> None:
     import json
 

@@ -118,11 +118,16 @@ def _under_way(runs: list[RunStatus]) -> Iterator[RenderableType]:
         yield Text(f"... and {len(runs) - MOST_ROWS} more that run; --json has all")
 
 
+_IDS = ("running", "stale", "such as")
+"""Columns of run ids."""
+
+
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
     """Without columns that say nothing, and with ids in one piece, which are there to be copied."""
     kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
     made = table(*(f"\n{columns[index]}" for index in kept))
-    made.columns[0].no_wrap = True
+    for column, index in zip(made.columns, kept, strict=True):
+        column.no_wrap = columns[index] in _IDS
     for row in rows:
         made.add_row(*(row[index] for index in kept))
     return made
@@ -158,7 +163,7 @@ def _stale(runs: list[RunStatus]) -> Iterator[RenderableType]:
 def _failed(runs: list[RunStatus]) -> Iterator[RenderableType]:
     if not runs:
         return
-    rows = table("\nfailed", "\nruns", "\nsuch as", "\ncell", "\nseed", "\nsays")
+    rows: list[Sequence[str]] = []
     groups: dict[str, list[RunStatus]] = {}
     for run in runs:
         groups.setdefault(run.cause.kind if run.cause else "unknown", []).append(run)
@@ -166,10 +171,9 @@ def _failed(runs: list[RunStatus]) -> Iterator[RenderableType]:
         first = group[0]
         line = first.cause.line if first.cause else ""
         shown = line if len(line) <= 100 else f"{line[:97]}..."
-        rows.add_row(
-            kind, str(len(group)), first.spec.run_id, first.spec.label, str(first.spec.seed), shown or first.why
-        )
-    yield rows
+        seen = (first.spec.run_id, first.spec.label, str(first.spec.seed))
+        rows.append((kind, str(len(group)), *seen, shown or first.why))
+    yield _table(("failed", "runs", "such as", "cell", "seed", "says"), rows)
 
 
 def _advice(odd: list[RunStatus], store: Path) -> Iterator[RenderableType]:

@@ -91,7 +91,7 @@ def cancel(
     left = dict(cancelling.jobs)
     answer = ask(left, client)
     for name in list(left):
-        if why := _refusal(name, left[name][0], answer, store):
+        if why := _refusal(name, left[name], answer, store):
             done.lingering |= dict.fromkeys(left.pop(name), why)
     if not done.lingering:
         withdraw(cancelling.grids, cancelling.scale, store)
@@ -112,11 +112,12 @@ def cancel(
     return done
 
 
-def _refusal(name: str, run_id: str, answer: Answer, store: Store) -> str:
-    """Why the job of a run is not to be cancelled: it may be somebody else's; "" if it is ours, or gone."""
-    record = queued.read(store.run_dir(run_id))
-    if record is None or record.job_name != name:
-        return "it has been submitted again meanwhile"
+def _refusal(name: str, run_ids: Sequence[str], answer: Answer, store: Store) -> str:
+    """Why the job of runs is not to be cancelled: it may be somebody else's; "" if it is ours, or gone."""
+    records = [record for run_id in run_ids if (record := queued.read(store.run_dir(run_id)))]
+    record = next((record for record in records if record.job_name == name), None)
+    if record is None:
+        return "it has left the queue, or was submitted again, just now"
     made = read(store, record.submission)
     found = concerning(answer, name, record.submission, made)
     if found.not_ours:

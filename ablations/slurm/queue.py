@@ -14,8 +14,10 @@ from typing import Any
 
 from ablations import queued
 from ablations.queued import RECORD
+from ablations.slurm import submissions
 from ablations.slurm.place import user_name
 from ablations.slurm.scheduler import Answer, ask
+from ablations.store import Store
 from simclr_core.records import read_json, write_json
 
 SUBMITTING_S = 60.0
@@ -91,7 +93,7 @@ def sift(
     gone = [
         run_dir
         for run_dir, claim in claims.items()
-        if (_is_abandoned(claim) if claim["job_id"] is None else _is_gone(claim, answer))
+        if (_is_abandoned(claim) if claim["job_id"] is None else _is_gone(run_dir, claim, answer))
     ]
     return [run_dir for run_dir in claims if run_dir not in gone], gone
 
@@ -113,12 +115,14 @@ def _with_job(run_dir: Path, jobs_of: Callable[[str], Jobs]) -> dict[str, Any] |
     return claim
 
 
-def _is_gone(claim: Mapping[str, Any], answer: Answer) -> bool:
+def _is_gone(run_dir: Path, claim: Mapping[str, Any], answer: Answer) -> bool:
     """The scheduler says that the job has ended, or knows it no more."""
+    index, submission = claim["array_index"], claim["submission"]
+    name = claim["job_id"] if index is None else f"{claim['job_id']}_{index}"
+    answer = submissions.concerning(answer, name, submission, submissions.read(Store(run_dir.parent), submission))
     if not answer.queue:
         return False
-    index = claim["array_index"]
-    job = answer.job(claim["job_id"] if index is None else f"{claim['job_id']}_{index}")
+    job = answer.job(name)
     return job is None or (job.ended and not answer.may_come_back(job, time.time()))
 
 

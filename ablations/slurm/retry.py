@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ablations import queued
-from ablations.slurm.scheduler import Answer
 from ablations.slurm.status import RunStatus
 from ablations.store import Store
 
@@ -19,21 +18,18 @@ class Cleared:
     kept: dict[str, str] = field(default_factory=dict)  # run id -> reason
 
 
-def clear(runs: Iterable[RunStatus], answer: Answer, store: Store) -> Cleared:
-    """Remove error.txt, the claim and the queue record of each run, unless somebody may still work on it.
-
-    ``answer`` is what the scheduler said when the runs were surveyed.
-    """
+def clear(runs: Iterable[RunStatus], store: Store) -> Cleared:
+    """Remove error.txt, the claim and the queue record of each run, unless somebody may still work on it."""
     cleared = Cleared()
     for run in {run.spec.run_id: run for run in runs}.values():
-        if reason := _held(run, answer) or _clear(run, store):
+        if reason := _held(run) or _clear(run, store):
             cleared.kept[run.spec.run_id] = reason
         else:
             cleared.runs.append(run)
     return cleared
 
 
-def _held(run: RunStatus, answer: Answer) -> str:
+def _held(run: RunStatus) -> str:
     """Who, by the survey, may still work on a run; "" if nobody does."""
     record = run.files.record
     if run.cause and run.cause.kind == "another run's folder":
@@ -42,7 +38,9 @@ def _held(run: RunStatus, answer: Answer) -> str:
         return ""
     if run.job:
         return f"job {record.job_name} is still {run.job.state}; ablate cancel ends it"
-    return "" if answer.queue else f"SLURM does not answer, and may still run job {record.job_name}"
+    if run.answer.queue:
+        return ""
+    return run.answer.not_ours or f"SLURM does not answer, and may still run job {record.job_name}"
 
 
 def _clear(run: RunStatus, store: Store) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import socket
@@ -16,6 +15,7 @@ from typing import Any
 from ablations import queued
 from ablations.queued import RECORD
 from ablations.slurm import submissions
+from ablations.slurm.place import user_name
 from ablations.slurm.scheduler import Answer, ask
 from ablations.store import Store
 from simclr_core.records import read_json, write_json
@@ -42,7 +42,7 @@ def enqueue(run_dir: Path, submission: str, profile: str, partition: str | None)
         "array_index": None,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "user": getpass.getuser(),
+        "user": user_name(),
         "time": time.time(),
         "profile": profile,
         "partition": partition,

@@ -25,7 +25,7 @@ from simclr_core.identity import run_id
 from simclr_core.launched import Launched
 from simclr_core.options import ConfigError, flatten, nearest, override
 from simclr_core.recipes import RECIPES, recipe
-from simclr_core.records import read_json
+from simclr_core.records import NoSpaceError, read_json
 from simclr_core.runtime import RuntimeConfig, user_path
 
 _HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
@@ -136,7 +136,7 @@ def _run(composed: DictConfig) -> None:
             execute(config, evaluations, runtime, run_dir, show)
     except (ConfigError, DataError) as error:
         _exit(error.problems)
-    except SpecMismatchError as error:
+    except (SpecMismatchError, NoSpaceError) as error:
         _exit([str(error)])
     if launched.rank == 0:
         _print_results(run_dir)

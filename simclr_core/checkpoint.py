@@ -5,15 +5,15 @@ A checkpoint is a dictionary of plain numbers, words and tensors, and is read wi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from simclr_core.records import written_whole
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -24,19 +24,12 @@ State = dict[str, Any]
 
 
 def save(run_dir: Path, state: State) -> None:
-    """Write ``state`` as the newest checkpoint; what was the newest becomes the previous one."""
-    path = run_dir / NAME
-    temporary = path.with_name(f".{NAME}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(state | {"sha256": checksum(state)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            path.replace(run_dir / PREVIOUS)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write ``state`` as the newest checkpoint; what was the newest becomes the previous one.
+
+    Raises NoSpaceError where the disk is full, and leaves both as they were.
+    """
+    with written_whole(run_dir / NAME, previous=run_dir / PREVIOUS) as file:
+        torch.save(state | {"sha256": checksum(state)}, file)
 
 
 def load(run_dir: Path) -> State | None:
@@ -53,9 +46,10 @@ def read(path: Path) -> State | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
         return None
-    if not isinstance(state, dict) or state.pop("sha256", None) != checksum(state):
+    try:
+        return state if isinstance(state, dict) and state.pop("sha256", None) == checksum(state) else None
+    except TypeError:  # something that we never write
         return None
-    return state
 
 
 def drop_previous(run_dir: Path) -> None:

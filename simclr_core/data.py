@@ -6,25 +6,28 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import torch
 from torch import Tensor
 
 from simclr_core import image_folder, photos, torchvision_sets
-from simclr_core.caching import cached_array, check_fingerprint
+from simclr_core.caching import cached_array
+from simclr_core.class_folders import SHOWN_PROBLEMS
 from simclr_core.config import DataConfig
-from simclr_core.decoding import DataError
+from simclr_core.decoding import DataError, printable
 from simclr_core.image_folder import SPLITS, ImageFolder
 from simclr_core.images import Images, ImageSet
 from simclr_core.seeding import generator
 from simclr_core.streaming import StreamedImages
 
 __all__ = [
+    "BUILT_IN",
     "DataError",
     "Dataset",
     "ImageSet",
@@ -34,8 +37,11 @@ __all__ = [
     "normalise",
     "pretrain_indices",
     "to_float",
+    "transferred_to",
 ]
 
+BUILT_IN = (photos.NAME, *torchvision_sets.SETS)
+"""All other names are those of folders."""
 NORMALIZATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -50,7 +56,8 @@ class Dataset:
     ``pretrain`` is what is pre-trained on: stl10's unlabelled images, of any other data set the object ``train``.
     ``fingerprint``: SHA-256 of the classes, images and labels; where images are read as a stream, of the names and
     lengths of their files in place of pixels. ``train_files``: the training images' paths under <data_dir>/<name>,
-    empty if they are no files. ``num_skipped``: unreadable images left out, by split.
+    empty if they are no files. ``num_skipped``: unreadable images left out, by split, with links to nothing and folders
+    that lie among images.
     """
 
     name: str
@@ -63,88 +70,107 @@ class Dataset:
     num_skipped: Mapping[str, int] = field(default_factory=lambda: {"train": 0, "test": 0})
 
 
-def load_dataset(config: DataConfig, data_dir: Path, cache_dir: Path, *, progress: bool = True) -> Dataset:
+def load_dataset(config: DataConfig, data_dir: Path, cache_dir: Path | None, *, progress: bool = True) -> Dataset:
     """The data set ``config.name``: ``photos``, one of torchvision's, or a folder of images.
 
     A folder is <data_dir>/<name>/{train,test}/<class>/*, with ``val`` where there is no ``test``. Read into memory,
-    its images have ``config.image_size``; pixels are decoded once and then come from ``cache_dir``. Read as a
-    stream, they have any size, and headers alone are read here, once. With ``unreadable: skip`` every image is
-    decoded once to find those that cannot be; they are named on stderr and left out. With ``error``, those that
-    are found are named in a DataError: all of them here, or for a stream the first when it is come to.
+    its images have ``config.image_size``; pixels are decoded once and then come from ``cache_dir``, if there is one.
+    Read as a stream, they have any size, and headers alone are read here, once. With ``unreadable: skip`` every image
+    is decoded once to find those that cannot be; they are named on stderr and left out. With ``error``, those that
+    are found are named in a DataError: all of them here, or for a stream the first when it is come to. Files that are
+    no images by their names are passed over, and counted on stderr.
 
     Raises DataError with everything that is wrong: a missing folder, unreadable images, sizes other than
-    ``config.image_size``, classes that differ between train and test, content that is not what this name and
-    version stood for at first use in ``cache_dir``, a cache that cannot be written.
+    ``config.image_size``, classes that differ between train and test.
     """
-    built_in = (photos.NAME, *torchvision_sets.SETS)
-    if config.name in built_in and config.reading != "memory":
+    if config.name in BUILT_IN and config.reading != "memory":
         problem = f"data.reading = {config.reading!r}: {config.name} is read into memory; expected 'memory'"
         raise DataError([problem])
     if config.name in torchvision_sets.SETS:
         classes, splits = torchvision_sets.load(config.name, data_dir, config.image_size)
-        dataset = _in_memory(config.name, classes, splits)
-    elif config.name == photos.NAME:
+        return _in_memory(config.name, classes, splits)
+    if config.name == photos.NAME:
         source = photos.Photos(config.image_size)
-        dataset = _in_memory(config.name, source.classes, _pixels(config.name, source, cache_dir))
-    else:
-        dataset = _from_folder(config, data_dir, cache_dir, progress=progress)
-    key, what = f"{config.name} version {config.version} at {config.image_size} px", "the images or labels"
-    if config.reading == "stream":
-        listed = "all files" if config.unreadable == "error" else "readable files"
-        key, what = (
-            f"{config.name} version {config.version} as a stream, {listed}",
-            "names, lengths or classes of files",
-        )
-    what = f"data.name = {config.name!r}, data.version = {config.version}: {what}"
-    check_fingerprint(cache_dir / "fingerprints.json", key, what, dataset.fingerprint)
-    return dataset
+        return _in_memory(config.name, source.classes, _pixels(config.name, source, source.key, cache_dir))
+    return _from_folder(config, data_dir, cache_dir, progress=progress)
 
 
-def _from_folder(config: DataConfig, data_dir: Path, cache_dir: Path, *, progress: bool) -> Dataset:
-    folder = image_folder.scan(config.name, data_dir, config.image_size, progress=progress)
+def transferred_to(name: str, own: DataConfig) -> DataConfig:
+    """The data set ``name`` as an evaluation reads it of a network that was pre-trained on ``own``."""
+    reading = "memory" if name in BUILT_IN else own.reading
+    return DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=own.whole_images)
+
+
+def _from_folder(config: DataConfig, data_dir: Path, cache_dir: Path | None, *, progress: bool) -> Dataset:
+    skip = config.unreadable == "skip"
+    folder = image_folder.scan(config.name, data_dir, config.image_size, progress=progress, skip=skip)
+    _note_others(folder)
     num_skipped = dict.fromkeys(SPLITS, 0)
     extents: dict[str, npt.NDArray[np.int32]] = {}
-    if config.reading == "stream" or config.unreadable == "skip":
-        skip = config.unreadable == "skip"
+    if config.reading == "stream" or skip:
         for split in SPLITS:
-            path = (
-                cache_dir / f"{config.name}-{split}-{folder.listing_key(split)}-{'readable' if skip else 'sizes'}.npy"
-            )
+            name = f"{config.name}-{split}-{folder.listing_key(split)}-{'readable' if skip else 'sizes'}.npy"
             build = functools.partial(folder.readable_extents if skip else folder.extents, split)
-            extents[split] = cached_array(path, (len(folder.files[split]), 2), np.int32, build)
+            extents[split] = cached_array(cache_dir, name, (len(folder.files[split]), 2), np.int32, build)
         unreadable = {split: np.flatnonzero(extents[split][:, 0] == 0).tolist() for split in SPLITS}
-        num_skipped = {split: len(rows) for split, rows in unreadable.items()}
+        num_skipped = {split: len(rows) + len(folder.unusable[split]) for split, rows in unreadable.items()}
         _warn(folder, unreadable)
         folder = folder.without(unreadable)
         extents = {split: found[found[:, 0] > 0] for split, found in extents.items()}
     files = tuple(name for _, name in folder.files["train"])
     if config.reading == "memory":
-        splits = _pixels(config.name, folder, cache_dir)
-        dataset = _in_memory(config.name, folder.classes, splits)
+        key = functools.partial(_content_key, config.name, folder, cache_dir)
+        dataset = _in_memory(config.name, folder.classes, _pixels(config.name, folder, key, cache_dir))
         return replace(dataset, train_files=files, num_skipped=num_skipped)
     train, test = (StreamedImages.of(folder, split, extents[split], config.whole_images) for split in SPLITS)
     return Dataset(config.name, folder.classes, train, train, test, folder.fingerprint, files, num_skipped)
 
 
+def _note_others(folder: ImageFolder) -> None:
+    """One line on stderr if there are files that are no images by their names."""
+    if folder.others:
+        shown = ", ".join(str(Path(path).relative_to(folder.root)) for path in folder.others[:SHOWN_PROBLEMS])
+        more = ", ..." if len(folder.others) > SHOWN_PROBLEMS else ""
+        count = f"passed over as no images, by their names: {len(folder.others)}"
+        sys.stderr.write(printable(f"data.name = {folder.root.name!r}: {count} ({shown}{more})\n"))
+
+
 def _warn(folder: ImageFolder, unreadable: Mapping[str, Sequence[int]]) -> None:
     """One line on stderr for each split with images that are skipped."""
     for split, rows in unreadable.items():
-        if rows:
-            named = "; ".join(folder.problem(split, row) for row in rows[: image_folder.SHOWN_PROBLEMS])
-            more = "; ..." if len(rows) > image_folder.SHOWN_PROBLEMS else ""
-            count = f"{len(rows)} of {len(folder.files[split])} {split} images are unreadable and skipped"
-            sys.stderr.write(f"data.name = {folder.root.name!r}: {count}: {named}{more}\n")
+        unusable = folder.unusable[split]
+        if num_skipped := len(rows) + len(unusable):
+            read = (folder.problem(split, row) for row in rows[:SHOWN_PROBLEMS])
+            named = "; ".join([*read, *unusable][:SHOWN_PROBLEMS])
+            more = "; ..." if num_skipped > SHOWN_PROBLEMS else ""
+            num_images = len(folder.files[split]) + len(unusable)
+            count = f"{num_skipped} of {num_images} {split} images are unreadable and skipped"
+            sys.stderr.write(printable(f"data.name = {folder.root.name!r}: {count}: {named}{more}\n"))
 
 
-def _pixels(name: str, source: photos.Photos | ImageFolder, cache_dir: Path) -> dict[str, ImageSet]:
+def _content_key(name: str, folder: ImageFolder, cache_dir: Path | None, split: str) -> str:
+    """Of the pixels of a split: by what its files hold, not by where they lie, and by what decodes them."""
+    if cache_dir is None:
+        return ""
+    listing = f"{name}-{split}-{folder.listing_key(split)}-contents.npy"
+    shape = (len(folder.files[split]), hashlib.sha256().digest_size)
+    contents = cached_array(cache_dir, listing, shape, np.uint8, functools.partial(folder.contents, split))
+    digest = hashlib.sha256(f"{image_folder.DECODING} {PIL.__version__} {folder.image_size}".encode())
+    digest.update(contents.data)
+    return digest.hexdigest()[:16]
+
+
+def _pixels(
+    name: str, source: photos.Photos | ImageFolder, key: Callable[[str], str], cache_dir: Path | None
+) -> dict[str, ImageSet]:
     splits: dict[str, ImageSet] = {}
     problems: list[str] = []
     for split in SPLITS:
         labels = torch.tensor(source.labels(split))
         shape = (len(labels), 3, source.image_size, source.image_size)
-        path = cache_dir / f"{name}-{split}-{source.key(split)}.npy"
         try:
-            pixels = cached_array(path, shape, np.uint8, functools.partial(source.pixels, split))
+            file = f"{name}-{split}-{key(split)}.npy"
+            pixels = cached_array(cache_dir, file, shape, np.uint8, functools.partial(source.pixels, split))
         except DataError as error:
             problems += error.problems
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from simclr_core import photos, torchvision_sets
 from simclr_core.config import DataConfig, EvalConfig, RunConfig
-from simclr_core.data import Dataset, Images, label_indices
+from simclr_core.data import Dataset, Images, label_indices, transferred_to
 from simclr_core.evals.embed import Embeddings, Reading, embed, sha256_of
 from simclr_core.evals.fine_tune import fine_tuned_scores
 from simclr_core.evals.knn import knn_scores
@@ -30,7 +27,7 @@ from simclr_core.identity import canonical, eval_id
 from simclr_core.labels import LabelList, find_label_list, labels_from_list
 from simclr_core.methods.base import Method
 from simclr_core.pretrain import OnProgress, Progress
-from simclr_core.records import write_json
+from simclr_core.records import write_json, written_whole
 from simclr_core.runtime import RuntimeConfig
 from simclr_core.seeding import derive
 
@@ -123,12 +120,8 @@ class _Material:
     @functools.cached_property
     def data(self) -> Dataset:
         """The data set pre-trained on, or the one to transfer to, at the same size in pixels."""
-        name, own = self.evaluation.data, self.config.data
-        if not name:
-            return self.pretrained_on
-        reading = "memory" if name in (photos.NAME, *torchvision_sets.SETS) else own.reading
-        whole_images = own.whole_images
-        return self.load(DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=whole_images))
+        name = self.evaluation.data
+        return self.load(transferred_to(name, self.config.data)) if name else self.pretrained_on
 
     @functools.cached_property
     def label_list(self) -> LabelList | None:
@@ -213,14 +206,7 @@ def _class_scores(evaluation: EvalConfig, material: _Material, tell: Tell) -> tu
 
 def _write(folder: Path, content: dict[str, Any], result: Score) -> None:
     """The predictions first: where the JSON file is, they are whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     if result.predictions is not None:
-        _write_array(folder / f"{content['eval_id']}.npy", result.predictions)
+        with written_whole(folder / f"{content['eval_id']}.npy") as file:
+            np.save(file, result.predictions, allow_pickle=False)
     write_json(folder / f"{content['eval_id']}.json", content)
-
-
-def _write_array(path: Path, array: NDArray[np.uint16]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-    temporary.replace(path)

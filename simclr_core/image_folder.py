@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from simclr_core.class_folders import FORMATS, list_split, named, shown
 from simclr_core.decoding import DataError, decode, image_extent
 from simclr_core.options import nearest
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 SPLITS = ("train", "test")
-SHOWN_PROBLEMS = 10
+DECODING = 1
+"""Raised when the same files would give other pixels."""
 GIVE_UP = 1000
 """Unusable images after which no more are looked at: this is not the folder that was meant."""
 CHUNK = 100
@@ -31,11 +33,17 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of both splits; ``files`` holds (class number, path under ``root``), by class, then by name."""
+    """The images of both splits; ``files`` holds (class number, path under ``root``), by class, then by name.
+
+    ``unusable``: by split, a line for everything that is meant as an image, or holds some, and is not in ``files``.
+    ``others``: paths of files that are no images by their names.
+    """
 
     root: Path
     classes: tuple[str, ...]
     files: dict[str, list[tuple[int, str]]]
+    unusable: dict[str, list[str]]
+    others: list[str]
     image_size: int
     progress: bool
 
@@ -43,13 +51,25 @@ class ImageFolder:
         """The class number of every image."""
         return [label for label, _ in self.files[split]]
 
-    def key(self, split: str) -> str:
-        """16 hexadecimal digits that change when a file is added, removed, renamed or written, and with the size."""
-        return self._digest(split, str(self.image_size))
-
     def listing_key(self, split: str) -> str:
-        """As ``key``, and the same at every image size."""
-        return self._digest(split, "listing")
+        """16 hexadecimal digits that change when a file is added, removed, renamed, moved or written."""
+        digest = hashlib.sha256(os.fsencode(self.root.resolve()))
+        for (_, name), stats in zip(self.files[split], self._stats[split], strict=True):
+            digest.update(os.fsencode(name) + b"\0%d\0%d\0%d\n" % stats)
+        return digest.hexdigest()[:16]
+
+    def contents(self, split: str) -> npt.NDArray[np.uint8]:
+        """SHA-256 (N, 32) of every file; DataError naming those that cannot be read."""
+        out = np.zeros((len(self.files[split]), 32), dtype=np.uint8)
+
+        def keep(row: int, path: Path) -> None:
+            try:
+                out[row] = np.frombuffer(hashlib.sha256(path.read_bytes()).digest(), dtype=np.uint8)
+            except OSError as error:
+                raise DataError([f"{path}: not a readable image ({error.strerror or error})"]) from None
+
+        self._raise(split, self._look(split, f"reading {self.root.name}/{split}", keep, GIVE_UP))
+        return out
 
     @cached_property
     def fingerprint(self) -> str:
@@ -57,8 +77,8 @@ class ImageFolder:
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for split in SPLITS:
             digest.update(f"{split}\n".encode())
-            for (label, name), (length, _) in zip(self.files[split], self._stats[split], strict=True):
-                digest.update(f"{name.partition('/')[2]}\0{length}\0{label}\n".encode())
+            for (label, name), (length, *_) in zip(self.files[split], self._stats[split], strict=True):
+                digest.update(os.fsencode(f"{name.partition('/')[2]}\0{length}\0{label}\n"))
         return digest.hexdigest()
 
     def pixels(self, split: str) -> npt.NDArray[np.uint8]:
@@ -113,26 +133,24 @@ class ImageFolder:
         for split, rows in unreadable.items():
             left_out = set(rows)
             files[split] = [file for row, file in enumerate(self.files[split]) if row not in left_out]
-        problems = [
-            f"{self.root / split}: no readable image of class {self.classes[label]}"
-            for split in SPLITS
-            for label in sorted(set(self.labels(split)) - {label for label, _ in files[split]})
-        ]
+        problems = []
+        for split in SPLITS:
+            left = {label for label, _ in files[split]}
+            if empty := [each for label, each in enumerate(self.classes) if label not in left]:
+                problems.append(f"{self.root / split}: no readable image of {named('class', empty, 'classes')}")
         if problems:
             raise DataError(problems)
         return replace(self, files=files)
 
     @cached_property
-    def _stats(self) -> dict[str, list[tuple[int, int]]]:
-        """Length in bytes and time of writing, in nanoseconds, of every file."""
-        found = {split: [(self.root / name).stat() for _, name in self.files[split]] for split in SPLITS}
-        return {split: [(stat.st_size, stat.st_mtime_ns) for stat in stats] for split, stats in found.items()}
+    def _stats(self) -> dict[str, list[tuple[int, int, int]]]:
+        """Length in bytes and times of writing and of change, in nanoseconds, of every file.
 
-    def _digest(self, split: str, head: str) -> str:
-        digest = hashlib.sha256(head.encode())
-        for (_, name), (length, written) in zip(self.files[split], self._stats[split], strict=True):
-            digest.update(f"{name}\0{length}\0{written}\n".encode())
-        return digest.hexdigest()[:16]
+        A copy can keep the time of writing of what it replaces; its time of change is its own.
+        """
+        with _told():
+            found = {split: [(self.root / name).stat() for _, name in self.files[split]] for split in SPLITS}
+        return {split: [(s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats] for split, stats in found.items()}
 
     def _look(self, split: str, label: str, look: Callable[[int, Path], None], give_up: float = math.inf) -> list[str]:
         """Calls ``look`` with every row and path, in threads; what it raised as DataError, in the order of the rows."""
@@ -164,60 +182,72 @@ class ImageFolder:
 
     def _raise(self, split: str, problems: list[str]) -> None:
         if problems:
-            rest = len(problems) - SHOWN_PROBLEMS
-            count = f"at least {rest}" if len(problems) >= GIVE_UP else str(rest)
-            more = [f"{self.root / split}: {count} more unusable images"] if rest > 0 else []
-            raise DataError(problems[:SHOWN_PROBLEMS] + more)
+            what = "unusable images, and then no more were looked at" if len(problems) >= GIVE_UP else "unusable images"
+            raise DataError(shown(problems, self.root / split, what))
 
 
-def scan(name: str, data_dir: Path, image_size: int, *, progress: bool) -> ImageFolder:
+def scan(name: str, data_dir: Path, image_size: int, *, progress: bool, skip: bool = False) -> ImageFolder:
     """Lists the images of <data_dir>/<name>; DataError if the folder is missing or is not laid out as expected.
 
     Where ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
+    What is meant as an image, or holds some, and cannot be read is an error unless ``skip``.
     """
     root = data_dir / name
-    if not root.is_dir():
-        there = sorted(path.name for path in data_dir.iterdir() if path.is_dir()) if data_dir.is_dir() else []
-        raise DataError([f"data.name = {name!r}: no folder {root}{nearest(name, ['photos', *there])}; {_layout(root)}"])
-    folders = {"train": "train", "test": "test"}
-    if not _class_names(root / "test") and _class_names(root / "val"):
-        folders["test"] = "val"
-    names = {split: _class_names(root / folders[split]) for split in SPLITS}
-    problems = [f"{root / split}: no class folders; {_layout(root)}" for split in SPLITS if not names[split]]
+    with _told():
+        if not root.is_dir():
+            there = sorted(path.name for path in data_dir.iterdir() if path.is_dir()) if data_dir.is_dir() else []
+            problem = f"data.name = {name!r}: no folder {root}{nearest(name, ['photos', *there])}"
+            raise DataError([f"{problem}; {_layout(root)}"])
+        folders = {"train": "train", "test": "test"}
+        found = {split: list_split(root / folders[split]) for split in SPLITS}
+        if not found["test"].classes and (validation := list_split(root / "val")).classes:
+            folders["test"], found["test"] = "val", validation
+    classes = {split: list(found[split].classes) for split in SPLITS}
+    problems = [f"{root / split}: no class folders; {_layout(root)}" for split in SPLITS if not classes[split]]
     if not problems:
         problems = [
-            f"{root / folders[split]}: no class folder {missing}, which {folders[other]} has"
+            f"{root / folders[split]}: no {named('class folder', missing)}, which {folders[other]} has"
             for split, other in (("train", "test"), ("test", "train"))
-            for missing in sorted(set(names[other]) - set(names[split]))
+            if (missing := sorted(set(classes[other]) - set(classes[split])))
         ]
-    files: dict[str, list[tuple[int, str]]] = {split: [] for split in SPLITS}
     for split in SPLITS:
-        for label, class_name in enumerate(names[split]):
-            folder = f"{folders[split]}/{class_name}"
-            found = _image_names(root / folder)
-            files[split] += [(label, f"{folder}/{file}") for file in found]
-            if not found:
-                problems.append(f"{root / folder}: no image ({', '.join(SUFFIXES)})")
+        if empty := [each for each, images in found[split].classes.items() if not images]:
+            problems.append(_no_image(root / folders[split], empty))
+    unusable = {split: found[split].unusable for split in SPLITS}
+    if not skip:
+        problems += [problem for split in SPLITS for problem in unusable[split]]
     if problems:
-        raise DataError(problems)
-    return ImageFolder(root, tuple(names["train"]), files, image_size, progress)
+        raise DataError(shown(problems, root, "things that cannot be used"))
+    files = {
+        split: [
+            (label, f"{folders[split]}/{each}/{image}")
+            for label, (each, images) in enumerate(found[split].classes.items())
+            for image in images
+        ]
+        for split in SPLITS
+    }
+    others = [path for split in SPLITS for path in found[split].others]
+    return ImageFolder(root, tuple(classes["train"]), files, unusable, others, image_size, progress)
 
 
 def _layout(root: Path) -> str:
-    images = f"with images ({', '.join(SUFFIXES)})"
-    return f"expected {root}/train/<class>/ and {root}/test/<class>/ (or val in place of test) {images}"
+    return (
+        f"expected {root}/train/<class>/ and {root}/test/<class>/ (or val in place of test) with images"
+        f" ({', '.join(FORMATS)})"
+    )
 
 
-def _class_names(split: Path) -> list[str]:
-    if not split.is_dir():
-        return []
-    return sorted(path.name for path in split.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _no_image(split: Path, classes: list[str]) -> str:
+    expected = f"expected {', '.join(FORMATS)}"
+    if len(classes) == 1:
+        return f"{split / classes[0]}: no image; {expected}"
+    return f"{split}: no image in the {named('class folder', classes)}; {expected}"
 
 
-def _image_names(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
-        )
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the system says of a file or folder, as a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError([f"{error.filename}: {error.strerror or error}"]) from None

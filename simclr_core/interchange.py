@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from simclr_core.backbones import ResNet
 from simclr_core.config import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.contents import check_content
 from simclr_core.data import Dataset, load_dataset
 from simclr_core.distributed import device_of
 from simclr_core.eval_checks import validate_evaluations
@@ -26,7 +25,7 @@ from simclr_core.identity import canonical, eval_id
 from simclr_core.methods import build_method
 from simclr_core.options import ConfigError
 from simclr_core.pretrain import OnProgress
-from simclr_core.records import read_json, write_json
+from simclr_core.records import NoSpaceError, read_json, write_json, written_whole
 from simclr_core.runtime import RuntimeConfig
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)
@@ -59,18 +58,20 @@ def export_torchvision(run_dir: Path, out: Path) -> None:
         problems.append(f"{checkpoint}: no such file; the run has to be trained again")
     if problems:
         raise CheckpointError(problems)
-    state = _loaded(checkpoint)["method"]
+    state = _loaded(checkpoint).get("method")
     prefix = "backbone."
     tensors = {
-        name.removeprefix(prefix): tensor.contiguous() for name, tensor in state.items() if name.startswith(prefix)
+        name.removeprefix(prefix): tensor.contiguous()
+        for name, tensor in _tensors(checkpoint, state).items()
+        if name.startswith(prefix)
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        torch.save(tensors, temporary)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with written_whole(out) as file:
+            torch.save(tensors, file)
+    except NoSpaceError as error:
+        raise CheckpointError([str(error)]) from None
+    except OSError as error:
+        raise CheckpointError([f"{out}: cannot be written ({error.strerror or error})"]) from None
 
 
 def _record(run_dir: Path, name: str) -> dict[str, Any]:
@@ -78,6 +79,8 @@ def _record(run_dir: Path, name: str) -> dict[str, Any]:
         content: dict[str, Any] = read_json(run_dir / name)
     except FileNotFoundError:
         raise CheckpointError([f"{run_dir / name}: no such file; the run is not finished"]) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError([f"{run_dir / name}: cannot be read ({error})"]) from None
     return content
 
 
@@ -108,24 +111,23 @@ def load_backbone(path: Path, backbone: ResNet, config: BackboneConfig) -> dict[
 
     Two layouts: SimSiam's (``main_simsiam.py``: a ``state_dict`` whose ``module.encoder.*`` are the backbone and,
     under ``fc``, the projector), and a plain state dict with torchvision's names, such as an export; ``fc`` is passed
-    over. Raises CheckpointError with all tensors that are missing, not known, or of another shape.
+    over. BN's ``num_batches_tracked``, which files from before torch 0.4.1 lack, may be missing: nothing here depends
+    on it. Raises CheckpointError with all tensors that are missing, not known, of another shape or type, or not finite.
     """
     content = _loaded(path)
-    state = content.get("state_dict", content)
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)} if state else {}
+    tensors = _tensors(path, content.get("state_dict", content))
     prefix = SIMSIAM_PREFIX if any(key.startswith(SIMSIAM_PREFIX) for key in tensors) else ""
     found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     found = {key: value for key, value in found.items() if not key.startswith("fc.")}
     own = backbone.state_dict()
-    shapes = [
-        f"{key} {tuple(found[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in found and found[key].shape != own[key].shape
-    ]
+    found = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | found
+    both = [(key, found[key], own[key]) for key in own if key in found]
     lists = {
         "missing": [key for key in own if key not in found],
         "not known": [key for key in found if key not in own],
-        "of another shape": shapes,
+        "of another shape": [f"{k} {tuple(f.shape)}, not {tuple(o.shape)}" for k, f, o in both if f.shape != o.shape],
+        "of another type": [f"{k} {_kind(f)}, not {_kind(o)}" for k, f, o in both if not _is_of_type(f, o)],
+        "not finite (NaN or infinite)": [k for k, f, o in both if _is_of_type(f, o) and not f.isfinite().all()],
     }
     if problems := [f"{path}: {_some(names)} {what}" for what, names in lists.items() if names]:
         raise CheckpointError([*problems, f"expected: {_described(config)}, as {SIMSIAM_PREFIX}* or without a prefix"])
@@ -165,7 +167,9 @@ def evaluate_checkpoint(
     device = device_of(runtime.device)
 
     def load(data: DataConfig) -> Dataset:
-        return load_dataset(data, runtime.data_path, runtime.cache_path)
+        dataset = load_dataset(data, runtime.data_path, runtime.cache_path)
+        check_content(out_dir, runtime.data_path / data.name, data, dataset.fingerprint)
+        return dataset
 
     dataset = load(config.data)
     test = embed(method.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
@@ -188,12 +192,30 @@ def _described(config: BackboneConfig) -> str:
     return f"the backbone of {', '.join(f'{key} {value}' for key, value in canonical(config).items())}"
 
 
+def _tensors(path: Path, state: Any) -> dict[str, Tensor]:
+    """The tensors of a state dict by name; CheckpointError for what is none."""
+    if not isinstance(state, Mapping):
+        raise CheckpointError([f"{path}: its state is a {type(state).__name__}; expected a dict of tensors by name"])
+    if wrong := [key for key in state if not isinstance(key, str)]:
+        raise CheckpointError([f"{path}: has {wrong[0]!r} as a key; expected names, such as conv1.weight"])
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _is_of_type(found: Tensor, own: Tensor) -> bool:
+    return found.layout == own.layout and not found.is_meta and found.is_floating_point() == own.is_floating_point()
+
+
+def _kind(tensor: Tensor) -> str:
+    place = " without values" if tensor.is_meta else ""
+    return f"{tensor.layout} of {tensor.dtype}{place}".replace("torch.", "")
+
+
 def _loaded(path: Path) -> Mapping[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError([f"{path}: {error.strerror or error}"]) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001  a file that is none, or damaged, makes the unpickler raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError([f"{path}: not a file of tensors that torch can load: {reason}"]) from None
     if not isinstance(content, Mapping):

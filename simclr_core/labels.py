@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -41,9 +42,13 @@ def labels_from_list(path: Path, files: Sequence[str]) -> LabelList:
     """
     try:
         content = path.read_bytes()
-        names = [name for line in content.decode().splitlines() if (name := line.strip())]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError([f"{path}: not a list of image names ({error})"]) from None
+    except OSError as error:
+        raise DataError([f"{path}: not a list of image names ({error.strerror or error})"]) from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        raise DataError([f"{path}: not a list of image names in UTF-8 (UTF-16 or binary); save it as UTF-8"])
+    # names of files are bytes: those that are no UTF-8 are written in the same bytes here
+    lines = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").splitlines()
+    names = [name for line in lines if (name := line.strip())]
     rows: dict[str, list[int]] = {name: [] for name in names}
     for row, file in enumerate(files):
         *_, class_name, name = file.split("/")

@@ -12,6 +12,7 @@ import torch
 
 from simclr_core import checkpoint
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.contents import check_content
 from simclr_core.curves import late_mean
 from simclr_core.data import Dataset, load_dataset
 from simclr_core.distributed import World, agree, from_main, joined
@@ -65,8 +66,9 @@ def execute(
         keep_freed_memory()
         on_progress = on_progress if world.is_main else lambda _: None
         on_progress(Progress("load", 0, 1))
-        from_main(lambda: bool(_load(config.data, runtime)))  # one process alone decodes images into the cache
-        dataset = _load(config.data, runtime)
+        load = functools.partial(_load_for, run_dir.parent, runtime=runtime)
+        from_main(lambda: bool(load(config.data)))  # one process alone decodes images into the cache
+        dataset = load(config.data)
         _check_labels(config, dataset)
         kept = checkpoint.read(run_dir / checkpoint.NAME) if finished and world.is_main else None
         training = None
@@ -89,7 +91,6 @@ def execute(
         write_json(run_dir / "result.json", _result(config, training, test, dataset, world, run_dir))
         checkpoint.drop_previous(run_dir)
     outcome = read_json(run_dir / "result.json")["outcome"]
-    load = functools.partial(_load, runtime=runtime)
     evaluate(config, missing, method, outcome, dataset, test, world.device, runtime, run_dir, on_progress, load)
 
 
@@ -110,6 +111,13 @@ def _claim_spec(config: RunConfig, run_dir: Path) -> None:
         raise SpecMismatchError(f"{path}: holds another configuration than {spec['run_id']}; move the folder away")
 
 
+def _load_for(store: Path, data: DataConfig, runtime: RuntimeConfig) -> Dataset:
+    """The data set, of the content that the runs of ``store`` rest on."""
+    dataset = _load(data, runtime)
+    check_content(store, runtime.data_path / data.name, data, dataset.fingerprint)
+    return dataset
+
+
 def _load(data: DataConfig, runtime: RuntimeConfig) -> Dataset:
     """A worker that runs one configuration after the other reads its data once."""
     whole = replace(data, train_images=0, subset_seed=0, normalization="none")  # these choose from it
@@ -117,7 +125,7 @@ def _load(data: DataConfig, runtime: RuntimeConfig) -> Dataset:
 
 
 @functools.lru_cache(maxsize=2)  # what is pre-trained on, and what is transferred to
-def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path) -> Dataset:
+def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path | None) -> Dataset:
     return load_dataset(DataConfig(*data), data_dir, cache_dir)
 
 

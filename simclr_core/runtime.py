@@ -58,8 +58,6 @@ class RuntimeConfig:
         return user_path(self.data_dir)
 
     @property
-    def cache_path(self) -> Path:
-        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-        if self.cache_dir:
-            return Path(self.cache_dir).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simclr-ablations"
+    def cache_path(self) -> Path | None:
+        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``; None without a home."""
+        return user_path(self.cache_dir) if self.cache_dir else user_folder("XDG_CACHE_HOME", ".cache")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import signal
 import warnings
 from collections import deque
@@ -54,7 +55,7 @@ class StreamedImages:
     @classmethod
     def of(cls, folder: ImageFolder, split: str, extents: npt.NDArray[np.int32], whole_images: str) -> StreamedImages:
         """The images of a split; ``extents``: their heights and widths (N, 2)."""
-        files = np.array([name.encode() for _, name in folder.files[split]])
+        files = np.array([os.fsencode(name) for _, name in folder.files[split]])
         labels = torch.tensor(folder.labels(split))
         return cls(folder.root, files, labels, torch.from_numpy(extents).long(), folder.image_size, whole_images)
 
@@ -81,7 +82,7 @@ class StreamedImages:
 
     def read(self, row: int) -> Tensor:
         """The decoded image, uint8 (3, H, W)."""
-        path = self.root / self.files[row].decode()
+        path = self.root / os.fsdecode(self.files[row])
         image = decode(path)
         expected = self.sizes[row].tolist()
         if list(image.shape[1:]) != expected:

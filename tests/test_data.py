@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -107,27 +106,11 @@ def test_the_fingerprint_is_of_the_content_not_of_the_files(root: Path, load: Ca
     assert load().fingerprint == first.fingerprint
 
 
-def test_other_content_under_the_same_name_and_version_is_an_error(
-    tmp_path: Path, root: Path, load: Callable[..., Dataset]
-) -> None:
-    before = load().fingerprint
-    write_image(root / "train" / "ant" / "2.png", seed=7)
-    (problem,) = problems(load)
-
-    assert "data.name = 'animals', data.version = 1" in problem
-    assert "raise data.version" in problem
-    assert load(DataConfig(name="animals", version=2, image_size=SIZE)).fingerprint != before
-    recorded = json.loads((tmp_path / "cache" / "fingerprints.json").read_text())
-    assert recorded["animals version 1 at 16 px"] == before
-    assert len(recorded) == 2
-
-
 def test_moving_an_image_to_another_class_changes_the_fingerprint(root: Path, load: Callable[..., Dataset]) -> None:
     before = load().fingerprint
     (root / "train" / "ant" / "3.JPG").rename(root / "train" / "bee" / "-1.jpg")
 
-    assert "changed" in problems(load)[0]
-    assert load(DataConfig(name="animals", version=2, image_size=SIZE)).fingerprint != before
+    assert load().fingerprint != before
 
 
 def test_a_missing_folder_is_named_with_the_layout_and_the_nearest_names(
@@ -181,8 +164,8 @@ def test_unreadable_images_of_both_splits_are_named_and_nothing_is_kept(
     found = problems(load)
     assert [line.split(": ")[0] for line in found] == [str(truncated), str(text), str(empty)]
     assert "truncated" in found[0]
-    assert found[1] == f"{text}: neither a JPEG nor a PNG image"
-    assert not list((tmp_path / "cache").glob("*"))
+    assert found[1].startswith(f"{text}: no image that can be read here (JPEG, PNG, WEBP, GIF, BMP, TIFF, ")
+    assert [path.name for path in (tmp_path / "cache").glob("*") if not path.stem.endswith("-contents")] == []
 
 
 def test_of_many_unreadable_images_ten_are_named_and_the_rest_counted(
@@ -195,7 +178,7 @@ def test_of_many_unreadable_images_ten_are_named_and_the_rest_counted(
     assert len(found) == 11
     assert found[-1] == f"{root / 'train'}: 2 more unusable images"
     monkeypatch.setattr(image_folder, "GIVE_UP", 12)
-    assert problems(load)[-1] == f"{root / 'train'}: at least 2 more unusable images"
+    assert problems(load)[-1] == f"{root / 'train'}: 2 more unusable images, and then no more were looked at"
 
 
 def test_images_of_another_size_are_named_with_the_size_expected(root: Path, load: Callable[..., Dataset]) -> None:

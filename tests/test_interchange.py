@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,7 +238,7 @@ def test_files_that_are_no_checkpoints_are_told_and_run_nothing(
         "empty.pt": "not a file of tensors that torch can load",
         "code.pt": "not a file of tensors that torch can load",
         "list.pt": "holds a list; expected a state dict",
-        "nothing.pt": "conv1.weight, bn1.weight, bn1.bias and 69 more: missing",
+        "nothing.pt": "conv1.weight, bn1.weight, bn1.bias and 57 more: missing",
     }
 
     for name, message in expected.items():
@@ -245,6 +246,42 @@ def test_files_that_are_no_checkpoints_are_told_and_run_nothing(
             load_backbone(tmp_path / name, backbone, config)
         assert caught.value.problems[0].startswith(f"{tmp_path / name}: {message}"), name
     assert capsys.readouterr().out == ""
+
+
+def test_a_checkpoint_from_before_batches_were_counted_is_loaded(tmp_path: Path) -> None:
+    config = BackboneConfig(depth=10)
+    torch.manual_seed(0)
+    full = ResNet(config).state_dict()
+    torch.save({name: tensor for name, tensor in full.items() if "num_batches" not in name}, tmp_path / "old.pth")
+    backbone = ResNet(config)
+    load_backbone(tmp_path / "old.pth", backbone, config)
+
+    assert all(torch.equal(tensor, full[name]) for name, tensor in backbone.state_dict().items())
+
+
+WRONG_STATES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "NaN": (lambda s: s | {"conv1.weight": s["conv1.weight"] * math.nan}, "conv1.weight: not finite (NaN or infinite)"),
+    "infinity": (lambda s: s | {"bn1.bias": s["bn1.bias"] + math.inf}, "bn1.bias: not finite (NaN or infinite)"),
+    "a list": (lambda s: {"state_dict": list(s)}, "its state is a list; expected a dict of tensors by name"),
+    "a tensor": (lambda _: {"state_dict": torch.zeros(3)}, "its state is a Tensor; expected a dict of tensors by name"),
+    "integer keys": (lambda s: s | {0: torch.zeros(1)}, "has 0 as a key; expected names, such as conv1.weight"),
+    "integers": (lambda s: s | {"bn1.bias": s["bn1.bias"].int()}, "bn1.bias strided of int32, not strided of float32"),
+    "complex": (lambda s: s | {"bn1.bias": s["bn1.bias"] + 0j}, "bn1.bias strided of complex64, not strided of float"),
+    "no values": (lambda s: s | {"bn1.bias": s["bn1.bias"].to("meta")}, "bn1.bias strided of float32 without values"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_STATES)
+def test_a_state_that_no_network_can_have_is_one_message(name: str, ablate: Ablate, tmp_path: Path) -> None:
+    change, expected = WRONG_STATES[name]
+    path = tmp_path / "wrong.pth"
+    torch.save(change(small_method(small_config()).backbone.state_dict()), path)
+    narrow = ["--recipe", "simclr_mini", "backbone.width_multiplier=0.125"]
+    done = ablate("evaluate-checkpoint", path, *narrow, "--out", "scored", "--device", "cpu")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"{path}: {expected}" in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "scored").exists()
 
 
 @pytest.fixture

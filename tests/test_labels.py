@@ -56,6 +56,17 @@ def test_a_file_that_is_no_list_is_told(content: bytes, said: str, tmp_path: Pat
         labels_from_list(path, FILES)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name_and_utf_16_is_refused_by_name(tmp_path: Path) -> None:
+    files = ["train/ant/a.png", "train/ant/b.png"]
+    path = tmp_path / "list.txt"
+    path.write_text("b.png\n", encoding="utf-8-sig")
+    assert labels_from_list(path, files).rows.tolist() == [1]
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        path.write_text("b.png\n", encoding=encoding)
+        with pytest.raises(DataError, match=r"not a list of image names in UTF-8 \(UTF-16 or binary\); save it as"):
+            labels_from_list(path, files)
+
+
 def test_a_list_is_looked_up_with_the_data_then_as_a_path(tmp_path: Path) -> None:
     elsewhere, folder = tmp_path / "list.txt", tmp_path / "imagenet"
     elsewhere.write_text("a")

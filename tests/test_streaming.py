@@ -255,13 +255,11 @@ def test_the_fingerprint_is_of_names_lengths_and_labels(own: Path, load: Callabl
     assert load(image_size=32).fingerprint == first
 
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(DataError, match=r"names, lengths or classes of files have changed since .* raise data.version"):
-        load()
-    longer = load(version=2).fingerprint
+    longer = load().fingerprint
     path.rename(path.with_name("n01_0.JPEG"))
-    renamed = load(version=3).fingerprint
+    renamed = load().fingerprint
     path.with_name("n01_0.JPEG").rename(own / "pictures/train/n02/n01_0.JPEG")
-    assert len({first, longer, renamed, load(version=4).fingerprint}) == 4
+    assert len({first, longer, renamed, load().fingerprint}) == 4
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -283,7 +281,7 @@ def test_a_header_that_cannot_be_read_is_told_at_once(own: Path, load: Callable[
     path = own / "pictures/val/n01/n01_00.JPEG"
     path.write_bytes(b"no image")
 
-    with pytest.raises(DataError, match=r"n01_00.JPEG: neither a JPEG nor a PNG image"):
+    with pytest.raises(DataError, match=r"n01_00.JPEG: no image that can be read here"):
         load()
 
 

@@ -135,13 +135,12 @@ def test_the_unlabelled_images_are_in_the_fingerprint(
     write: Write, load: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(STL10)
-    load("stl10", 96)
+    before = load("stl10", 96).fingerprint
     (folder / "unlabeled_X.bin").write_bytes(pixels(5, 96, 99).tobytes())
     files = [[name, md5(folder / name)] for name, _ in STL10.train_list]
     monkeypatch.setattr(STL10, "train_list", files)
 
-    with pytest.raises(DataError, match="the images or labels have changed"):
-        load("stl10", 96)
+    assert load("stl10", 96).fingerprint != before
 
 
 def test_another_size_is_resized_with_antialiasing(write: Write, load: Callable[..., Dataset]) -> None:

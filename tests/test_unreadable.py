@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from simclr_core import caching, image_folder
-from simclr_core.caching import cached_array, check_fingerprint
+from simclr_core.caching import cached_array
 from simclr_core.config import DataConfig
 from simclr_core.data import DataError, Dataset, load_dataset
 from simclr_core.decoding import decode
+from simclr_core.runtime import RuntimeConfig
 
 SIZE = 24
 READINGS = pytest.mark.parametrize("reading", ["memory", "stream"])
@@ -48,6 +49,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Dataset]:
+    caching._tell.cache_clear()
+
     def load(reading: str = "memory", unreadable: str = "skip", **settings: Any) -> Dataset:
         config = DataConfig("animals", image_size=SIZE, reading=reading, unreadable=unreadable, **settings)
         return load_dataset(config, tmp_path / "data", tmp_path / "cache", progress=False)
@@ -124,7 +127,7 @@ def test_ten_are_named(root: Path, load: Callable[..., Dataset], capsys: pytest.
 
     (line,) = capsys.readouterr().err.splitlines()
     assert "12 of 22 train images" in line
-    assert line.count("neither a JPEG nor a PNG image") == 10
+    assert line.count("no image that can be read here") == 10
     assert line.endswith("; ...")
 
 
@@ -168,18 +171,53 @@ def test_a_jpeg_closed_too_early_is_unreadable_and_a_gray_one_is_not(options: di
     assert (decode(corner)[:, -1, -1] == 128).all()
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(
-    root: Path, tmp_path: Path, load: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+def test_a_cache_that_is_full_fails_no_run_and_is_told_once(
+    root: Path,
+    tmp_path: Path,
+    load: Callable[..., Dataset],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def write_half(file: Any, array: np.ndarray, **_: Any) -> None:
         file.write(array.tobytes()[:100])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(caching.np, "save", write_half)
-    with pytest.raises(DataError, match=r"cannot be written \(No space left on device\); free some space, or set"):
-        load(unreadable="error")
+    dataset = load(unreadable="error")
+    assert capsys.readouterr().err == (
+        f"decoded images cannot be kept in {tmp_path / 'cache'} (No space left on device); every process decodes them"
+        " anew; set runtime.cache_dir (ablate: --cache-dir) to a folder that can be written\n"
+    )
+    first = np.asarray(Image.open(root / dataset.train_files[0])).transpose(2, 0, 1)
+    assert np.array_equal(dataset.train.images[0], first)
     assert list((tmp_path / "cache").iterdir()) == []
-    assert root.is_dir()
+
+
+@READINGS
+def test_neither_a_file_in_place_of_the_cache_nor_its_want_fails_a_run(
+    reading: str,
+    root: Path,
+    tmp_path: Path,
+    load: Callable[..., Dataset],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fingerprint = load(reading, "error").fingerprint
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    in_a_file = RuntimeConfig().cache_path
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError))
+    config = DataConfig("animals", image_size=SIZE, reading=reading)
+
+    for cache in (in_a_file, RuntimeConfig().cache_path):
+        assert load_dataset(config, root.parent, cache, progress=False).fingerprint == fingerprint
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(" (")[0].partition(":")[0] for line in told] == [
+        f"decoded images cannot be kept in {tmp_path}/file/.cache/simclr-ablations",
+        "no folder to keep decoded images in",
+    ]
 
 
 def test_two_that_build_the_same_cache_at_once_both_have_it_whole(
@@ -195,7 +233,7 @@ def test_two_that_build_the_same_cache_at_once_both_have_it_whole(
         save(*arguments, **options)
 
     def read() -> None:
-        results.append(cached_array(path, (1000,), np.int64, lambda: built))
+        results.append(cached_array(tmp_path, path.name, (1000,), np.int64, lambda: built))
 
     monkeypatch.setattr(caching.np, "save", save_together)
     threads = [threading.Thread(target=read) for _ in range(2)]
@@ -216,7 +254,7 @@ def test_a_damaged_array_is_built_again(damage: bytes, tmp_path: Path) -> None:
     path, built = tmp_path / "a.npy", np.arange(5)
     path.write_bytes(damage)
 
-    assert np.array_equal(cached_array(path, (5,), np.int64, lambda: built), built)
+    assert np.array_equal(cached_array(tmp_path, path.name, (5,), np.int64, lambda: built), built)
     assert np.array_equal(np.load(path), built)
 
 
@@ -224,12 +262,5 @@ def test_an_array_of_another_shape_is_built_again(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((4, 2), dtype=np.int32))
 
-    assert cached_array(path, (5,), np.int64, lambda: np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert cached_array(tmp_path, path.name, (5,), np.int64, lambda: np.arange(5)).tolist() == [0, 1, 2, 3, 4]
     assert np.load(path).shape == (5,)
-
-
-def test_damaged_fingerprints_are_told(tmp_path: Path) -> None:
-    path = tmp_path / "fingerprints.json"
-    path.write_text('{"photos')
-    with pytest.raises(DataError, match=r"fingerprints.json: damaged .*; remove it, and contents are recorded anew"):
-        check_fingerprint(path, "photos", "the images", "0")

@@ -44,7 +44,7 @@ def chart(
 ) -> Figure:
     """The figure. ``frame``: one row per planned run and metric; ``paper``: the paper's cells; ``axes``: our levels."""
     sides = [our_points(frame, axes, encoding), paper_points(paper, axes, encoding)]
-    encoding = told_apart(encoding, {level for side in sides for level in side["color"] if level})
+    encoding = told_apart(encoding, max((looks(side, sides, encoding, axes) for side in sides), key=len))
     sides = [encoded(side, axes, encoding) for side in sides]
     facets, between = _facets(sides, encoding, axes), _between(sides, encoding, axes)
     with style():

@@ -209,7 +209,9 @@ def names(levels: Sequence[str], width: float) -> Names:
     if 72 * slot >= 1.2 * size * math.ceil(longest / _LONG):
         texts = [textwrap.fill(text, _LONG) for text in texts]
     lengths = [len(line) for text in texts for line in text.split("\n")]
-    return Names(texts, {"rotation": 90, "fontsize": size}, 0.0083 * size * max(lengths) + 0.05)
+    return Names(
+        texts, {"rotation": 90, "fontsize": size, "multialignment": "right"}, 0.0083 * size * max(lengths) + 0.05
+    )
 
 
 def _name_groups(panel: Axes, places: Sequence[float], levels: Sequence[str], width: float) -> None:

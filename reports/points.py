@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -43,8 +44,9 @@ def told_apart(encoding: Encoding, levels: Collection[str]) -> Encoding:
 
     What was on the axis then has rows of panels.
     """
-    most = MOST_STEPS if all(map(is_number, levels)) else MOST_HUES
-    if encoding.kind != "bars" or not encoding.color or len(levels) <= most:
+    known = [level for level in levels if level]  # the paper may not say which level a number has
+    most = MOST_STEPS if all(map(is_number, known)) else MOST_HUES
+    if encoding.kind != "bars" or not encoding.color or len(known) <= most:
         return encoding
     return replace(encoding, x=encoding.color, color=None, row=encoding.x)
 
@@ -114,10 +116,11 @@ def naming(axes: Iterable[str], encoding: Encoding) -> list[str]:
 def encoded(table: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
     """Cells with what an encoding makes of their levels: x, color and name, and the panel (a level of each row)."""
     named = naming(axes, encoding)
+    panels: list[Any] = [tuple(str(row[axis]) for axis in encoding.rows) for row in table.to_dict("records")]
     return table.assign(
         x=table[encoding.x] if encoding.x in axes else "",
         color=table[encoding.color] if encoding.color else "",
-        panel=[tuple(str(row[axis]) for axis in encoding.rows) for row in table.to_dict("records")],
+        panel=panels,
         name=[", ".join(str(row[axis]) for axis in named) for row in table.to_dict("records")],
     ).reset_index(drop=True)
 

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.characters import showable
 from reports.fonts import FAMILY, face_css
 
 FORMATS = ("svg", "pdf", "png")
@@ -121,7 +122,7 @@ def save(figure: Figure, file_format: str) -> bytes:
         box = figure.get_tightbbox().padded(_MARGIN)  # for "tight", savefig would draw the figure once more
         figure.savefig(buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches=box)
     if file_format == "svg":
-        return _with_font(buffer.getvalue().decode()).encode()
+        return showable(_with_font(buffer.getvalue().decode())).encode()
     return buffer.getvalue()
 
 

@@ -44,7 +44,7 @@ def chart(
 ) -> Figure:
     """The figure. ``frame``: one row per planned run and metric; ``paper``: the paper's cells; ``axes``: our levels."""
     sides = [our_points(frame, axes, encoding), paper_points(paper, axes, encoding)]
-    encoding = told_apart(encoding, max((looks(side, sides, encoding, axes) for side in sides), key=len))
+    encoding = told_apart(encoding, [set(side["color"]) - {""} for side in sides])
     sides = [encoded(side, axes, encoding) for side in sides]
     facets, between = _facets(sides, encoding, axes), _between(sides, encoding, axes)
     with style():
@@ -78,7 +78,7 @@ def chart(
                 name_points(panel, shown)
         heading(figure, title, subtitle, above_in=0.32 + LEGEND_ROW * rows / 72)
         note = _note(sides[0], sides[1], axes, encoding, untrained=not math.isnan(untrained))
-        footnote(figure, note, left=_LEFT, top=figure.get_figheight() + 0.3 + _names_below(sides, encoding, axes))
+        footnote(figure, note, left=_LEFT, top=figure.get_figheight() + (0.3 + _names_below(sides, encoding, axes)))
     return figure
 
 
@@ -118,7 +118,7 @@ def _between(sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels) ->
     below = _names_below(sides, encoding, axes)
     labels = [{level_name(encoding.color, level) for level in side["color"]} for side in sides if encoding.color]
     rows = max((legend_size(list(each), _PANEL)[0] for each in labels), default=0)
-    return max(_BETWEEN, 0.65 + below + LEGEND_ROW * rows / 72)
+    return max(_BETWEEN, 0.55 + below + LEGEND_ROW * rows / 72)
 
 
 def _say_nothing(panel: Axes, why: str) -> None:

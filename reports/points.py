@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,14 +39,14 @@ MOST_HUES, MOST_STEPS = 5, 7
 """More bars of one group than that, by words or by numbers, are not told apart by colour."""
 
 
-def told_apart(encoding: Encoding, levels: Collection[str]) -> Encoding:
+def told_apart(encoding: Encoding, sides: Sequence[set[str]]) -> Encoding:
     """The encoding where bars have these levels of ``color``: with too many for that each stands named on the axis.
 
-    What was on the axis then has rows of panels.
+    What was on the axis then has rows of panels. ``sides``: the levels of ours and of the paper's, which share hues.
     """
-    known = [level for level in levels if level]  # the paper may not say which level a number has
-    most = MOST_STEPS if all(map(is_number, known)) else MOST_HUES
-    if encoding.kind != "bars" or not encoding.color or len(known) <= most:
+    every: set[str] = set().union(*sides)
+    is_many = max(map(len, sides)) > MOST_STEPS if all(map(is_number, every)) else len(every) > MOST_HUES
+    if encoding.kind != "bars" or not encoding.color or not is_many:
         return encoding
     return replace(encoding, x=encoding.color, color=None, row=encoding.x)
 

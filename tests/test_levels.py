@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -24,8 +25,10 @@ from ablations.grid import load_grid
 from ablations.levels import is_level, level_problems
 from ablations.store import State
 from ablations.yaml_files import load_yaml
+from reports.characters import showable
+from reports.errors import InputError
 from reports.inputs import GridResult, load_results
-from reports.papers import COLUMNS
+from reports.papers import COLUMNS, load_paper
 from reports.selectors import is_number, level_in, level_text, ordered, select
 from reports.tables import cell_table
 
@@ -251,9 +254,6 @@ def test_what_cannot_be_shown_is_refused_where_it_stands(tmp_path: Path, old: st
 
 @pytest.mark.parametrize(("level", "others"), [("0.5", ["0.50"]), ("a", [" a", "a "])])
 def test_a_paper_with_two_names_for_a_level_is_refused(tmp_path: Path, level: str, others: list[str]) -> None:
-    from reports.errors import InputError
-    from reports.papers import load_paper
-
     path = tmp_path / "paper.csv"
     _write_paper(path, [(name, 60.0) for name in (level, level, *others)])
 
@@ -262,3 +262,10 @@ def test_a_paper_with_two_names_for_a_level_is_refused(tmp_path: Path, level: st
     (problem,) = caught.value.problems
     assert problem.startswith(f"paper.csv, column 'version': the level {level} is written in more than one way")
     assert f"{level!r} in rows 2 and 3, {others[0]!r} in row 4" in problem
+
+
+@pytest.mark.parametrize("unfit", ["\x00", "\x07", "\x1b", "\x85", "\ud800", "\u202e", "\ufffe"])
+def test_what_logs_bring_is_replaced_where_it_cannot_be_shown(unfit: str) -> None:
+    text = showable(f"<p>red{unfit}\n\té🙂</p>")
+
+    assert ET.fromstring(text.encode()).text == "red\ufffd\n\té🙂"  # noqa: S314 - written here

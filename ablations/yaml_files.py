@@ -20,13 +20,16 @@ _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eig
 
 class _Loader(_Parser):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[tuple[str, str]] = set()
+        seen: dict[Any, str] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    what = f"the key {key.value!r} stands twice"
+                is_merge = key.tag == "tag:yaml.org,2002:merge"
+                meant = (key.tag, key.value) if is_merge else self.construct_object(key)
+                if meant in seen:  # as 1 and 1.0, which are one key of a dict, or 1 and true
+                    twice = seen[meant] == key.value
+                    what = f"the key {seen[meant]!r} stands twice" + ("" if twice else f", also as {key.value!r}")
                     raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-                seen.add((key.tag, key.value))
+                seen[meant] = key.value
         made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return made
 

@@ -33,12 +33,12 @@ def says(job: Job | None = None) -> Answer:
     return Answer({"120_5": job} if job else {}, queue=True, accounting=True)
 
 
-QUEUED = RunFacts(queued=True, queued_time=NOW - 600)
+QUEUED = RunFacts(queued=True, queued_time=NOW - 600, read_time=NOW)
 CLAIMED = replace(QUEUED, claimed=True, last_sign_of_life=NOW - 10)
 SILENT = replace(QUEUED, claimed=True, last_sign_of_life=NOW - STALE_AFTER_S - 1)
 FAILED = replace(QUEUED, has_error=True, error_time=NOW - 5)
 FAILED_BEFORE = replace(QUEUED, has_error=True, error_time=NOW - 900)
-DONE = RunFacts(has_result=True, evaluations=frozenset({"knn"}), queued=True, queued_time=NOW - 600)
+DONE = RunFacts(has_result=True, evaluations=frozenset({"knn"}), queued=True, queued_time=NOW - 600, read_time=NOW)
 STARTED = Job("RUNNING", node="n1", start=NOW - 500)
 STARTED_NOW = Job("RUNNING", node="n2", start=NOW - 20)
 
@@ -124,7 +124,9 @@ def test_a_run_that_somebody_else_works_on_is_running_whatever_became_of_the_job
 def test_a_run_without_a_job_is_as_its_files_say() -> None:
     assert judge(RunFiles(RunFacts()), ("knn",), Answer(), NOW).state is State.PLANNED
     assert judge(RunFiles(RunFacts(has_error=True)), ("knn",), Answer(), NOW).state is State.FAILED
-    verdict = judge(RunFiles(RunFacts(claimed=True, last_sign_of_life=NOW - 720)), ("knn",), Answer(), NOW)
+    verdict = judge(
+        RunFiles(RunFacts(claimed=True, last_sign_of_life=NOW - 720, read_time=NOW)), ("knn",), Answer(), NOW
+    )
     assert (verdict.state, verdict.why) == (State.STALE, "no sign of life for 12 min")
 
 
@@ -136,7 +138,9 @@ def test_a_run_of_a_packed_job_waits_for_its_turn() -> None:
 
 @pytest.mark.parametrize(("age_s", "expected"), [(30, State.QUEUED), (STALE_AFTER_S + 1, State.STALE)])
 def test_a_submission_that_ends_before_it_has_a_job(age_s: float, expected: State) -> None:
-    files = RunFiles(RunFacts(queued=True, queued_time=NOW - age_s), replace(RECORDED, job_id=None, array_index=None))
+    files = RunFiles(
+        RunFacts(queued=True, queued_time=NOW - age_s, read_time=NOW), replace(RECORDED, job_id=None, array_index=None)
+    )
 
     assert judge(files, ("knn",), Answer(), NOW).state is expected
 
@@ -271,14 +275,13 @@ def test_a_survey_of_local_runs_asks_nobody(specs: list[RunSpec], store: Store) 
 
 
 def test_a_job_unknown_to_a_new_record_is_queued_until_the_grace_is_over(specs: list[RunSpec], store: Store) -> None:
-    submit(store, specs[0], 0, age_s=5)
     client = Says(UNKNOWN_JOB, "")
-    now = time.time()
 
-    def at(when: float) -> str:
-        return str(survey(specs[:1], store, when, lambda ids: scheduler.ask(ids, client)).runs[0].state)
+    def at(age_s: float) -> str:
+        submit(store, specs[0], 0, age_s=age_s)
+        return str(survey(specs[:1], store, time.time(), lambda ids: scheduler.ask(ids, client)).runs[0].state)
 
-    assert (at(now), at(now + GRACE_S)) == ("queued", "stale")
+    assert (at(5), at(5 + GRACE_S)) == ("queued", "stale")
 
 
 def test_a_folder_of_another_configuration_is_one_failure_and_no_end(specs: list[RunSpec], store: Store) -> None:

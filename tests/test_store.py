@@ -39,15 +39,19 @@ BOTH = frozenset({"linear-1", "knn-1"})
         (RunFacts(has_result=True, evaluations=BOTH | {"other-1"}, has_error=True), State.DONE),
         (RunFacts(has_error=True), State.FAILED),
         (RunFacts(has_result=True, has_error=True), State.FAILED),
-        (RunFacts(claimed=True, last_sign_of_life=NOW - 60), State.RUNNING),
-        (RunFacts(claimed=True, last_sign_of_life=NOW - 60, has_result=True, has_error=True), State.RUNNING),
-        (RunFacts(claimed=True, last_sign_of_life=NOW - STALE_AFTER_S - 1), State.STALE),
-        (RunFacts(claimed=True, last_sign_of_life=NOW, owner_is_dead=True), State.STALE),
-        (RunFacts(claimed=True, last_sign_of_life=0, has_result=True, evaluations=BOTH), State.DONE),
+        (RunFacts(claimed=True, last_sign_of_life=NOW - 60, read_time=NOW), State.RUNNING),
+        (
+            RunFacts(claimed=True, last_sign_of_life=NOW - 60, read_time=NOW, has_result=True, has_error=True),
+            State.RUNNING,
+        ),
+        (RunFacts(claimed=True, last_sign_of_life=NOW - STALE_AFTER_S - 1, read_time=NOW), State.STALE),
+        (RunFacts(claimed=True, last_sign_of_life=NOW, read_time=NOW, owner_is_dead=True), State.STALE),
+        (RunFacts(claimed=True, last_sign_of_life=0, read_time=NOW, owner_is_dead=False), State.RUNNING),
+        (RunFacts(claimed=True, last_sign_of_life=0, read_time=NOW, has_result=True, evaluations=BOTH), State.DONE),
     ],
 )
 def test_state_is_a_function_of_facts(facts: RunFacts, expected: State) -> None:
-    assert state(facts, ("linear-1", "knn-1"), NOW) is expected
+    assert state(facts, ("linear-1", "knn-1")) is expected
 
 
 @pytest.fixture
@@ -124,6 +128,8 @@ def abandon(store: Store, run_id: str, *, host: str, pid: int, age_s: float) -> 
     owner = Owner(host, pid, "f" * 32, time.time() - age_s)
     write_json(store.run_dir(run_id) / "claim" / "owner.json", vars(owner))
     write_json(store.run_dir(run_id) / "heartbeat.json", {"time": owner.time})
+    for name in ("heartbeat.json", "claim"):
+        os.utime(store.run_dir(run_id) / name, (owner.time, owner.time))
     return owner
 
 
@@ -146,7 +152,6 @@ def test_a_claim_of_another_machine_is_taken_over_once_its_heart_has_stopped(spe
     assert store.state(spec) is State.RUNNING
     assert store.claim(spec.run_id) is None
 
-    write_json(store.run_dir(spec.run_id) / "heartbeat.json", {"time": time.time() - STALE_AFTER_S - 1})
     abandon(store, spec.run_id, host="elsewhere", pid=pid, age_s=STALE_AFTER_S + 1)
     assert store.state(spec) is State.STALE
     assert store.claim(spec.run_id) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import typer
 
 from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
-from ablations.console import err, out, say, table, told
+from ablations.console import err, out, say, table, tell_left, told
 from ablations.demand import Demand, demand
 from ablations.grid import expand, find_grids, load_grid
 from ablations.slurm import cancel as cancelling
@@ -22,7 +22,7 @@ from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
 from ablations.slurm.status import RunStatus, survey
 from ablations.spec import RunSpec
-from ablations.store import State, Store
+from ablations.store import State, Store, problems_of
 
 
 def logs(
@@ -92,7 +92,7 @@ def retry(
         say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
         return
     cleared = retrying.clear(runs, found.answer, of_store)
-    _tell_kept(cleared.kept)
+    tell_left(cleared.kept)
     if cleared.runs:
         causes = Counter(run.cause.kind if run.cause else "stale" for run in cleared.runs)
         say(
@@ -130,11 +130,11 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
     """
     of_store = Store(store)
     with told():
-        asked = demand_all(grids, scale, None, store)
+        asked = demand_all(grids, scale, None, store, problems_of(store))
     specs, names = [spec for _, of_grid in asked for spec in of_grid.runs], [grid.name for grid, _ in asked]
     found = survey(specs, of_store, time.time())
     todo = cancelling.plan(found.runs, names, scale, of_store)
-    _tell_kept(todo.kept)
+    tell_left(todo.kept)
     if not (todo.jobs or todo.forgotten or todo.kept):
         say(f"nothing to cancel: no run of {', '.join(names)} at scale {scale} is in SLURM's queue")
     if todo.jobs:
@@ -142,7 +142,7 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
     done = cancelling.cancel(todo, of_store)
     if done.runs:
         say(f"{len(done.runs)} runs are out of the queue; ablate submit takes them up again")
-    _tell_kept(done.lingering)
+    tell_left(done.lingering)
     if done.lingering:
         raise typer.Exit(1)
 
@@ -190,11 +190,3 @@ def _every_run(named: Iterable[str], store: Store) -> list[RunSpec]:
         for scale in grid.scales
         for spec in (*demand(grid, scale, store).runs, *(expand(grid, scale) if grid.tune else ()))  # any may be chosen
     ]
-
-
-def _tell_kept(reasons: Mapping[str, str]) -> None:
-    """Runs that stay as they are, by reason."""
-    for reason in dict.fromkeys(reasons.values()):
-        runs = [run_id for run_id, why in reasons.items() if why == reason]
-        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-        say(f"left as it is: {runs[0]}{more}: {reason}", err)

@@ -1,22 +1,26 @@
-"""Who may submit a run: a claim for the queue, beside the claim of the process that works on it."""
+"""Who may submit a run, or take it over: a claim for the queue, beside the claim of the process that works on it."""
 
 from __future__ import annotations
 
 import getpass
-import os
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablations import queued
+from ablations.file_clock import FileClock
+from ablations.processes import is_gone, this_process
 from ablations.queued import RECORD
+from ablations.slurm.place import slurm_place
 from ablations.slurm.scheduler import Answer, ask
 from simclr_core.records import read_json, write_json
+
+if TYPE_CHECKING:
+    from ablations.store import RunFacts
 
 SUBMITTING_S = 60.0
 """A claim without a job for longer than this belongs to a submitter that may have died."""
@@ -38,8 +42,7 @@ def enqueue(run_dir: Path, submission: str, profile: str, partition: str | None)
         "submission": submission,
         "job_id": None,
         "array_index": None,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
+        **this_process(),
         "user": getpass.getuser(),
         "time": time.time(),
         "profile": profile,
@@ -91,7 +94,7 @@ def sift(
     gone = [
         run_dir
         for run_dir, claim in claims.items()
-        if (_is_abandoned(claim) if claim["job_id"] is None else _is_gone(claim, answer))
+        if (_is_abandoned(run_dir, claim) if claim["job_id"] is None else not held(_job_name(claim), answer))
     ]
     return [run_dir for run_dir in claims if run_dir not in gone], gone
 
@@ -113,24 +116,43 @@ def _with_job(run_dir: Path, jobs_of: Callable[[str], Jobs]) -> dict[str, Any] |
     return claim
 
 
-def _is_gone(claim: Mapping[str, Any], answer: Answer) -> bool:
-    """The scheduler says that the job has ended, or knows it no more."""
-    if not answer.queue:
-        return False
+def _job_name(claim: Mapping[str, Any]) -> str:
     index = claim["array_index"]
-    job = answer.job(claim["job_id"] if index is None else f"{claim['job_id']}_{index}")
-    return job is None or (job.ended and not answer.may_come_back(job, time.time()))
+    return str(claim["job_id"]) if index is None else f"{claim['job_id']}_{index}"
 
 
-def _is_abandoned(claim: Mapping[str, Any]) -> bool:
+def held(job_name: str, answer: Answer) -> str:
+    """Why a job may still work on its runs, or come to it; "" if SLURM says that it has ended, or knows it no more."""
+    if not answer.queue:
+        return f"SLURM does not answer, and may still have its job {job_name}"
+    job = answer.job(job_name)
+    if job is None or (job.ended and not answer.may_come_back(job, time.time())):
+        return ""
+    return f"SLURM still has its job {job_name}, {job.state}"
+
+
+def holders(silent: Mapping[str, RunFacts], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:
+    """Run id -> why its claim, from which no sign of life comes, is left alone: SLURM still has the claim's job.
+
+    A job that is suspended gives no sign of life, and goes on. SLURM is asked once, if any run is a job's.
+    """
+    here = slurm_place()
+    jobs = {
+        run_id: facts.claim_job
+        for run_id, facts in silent.items()
+        if facts.claim_job and not (here and facts.claim_job == here.job_name and facts.owner_is_dead)
+    }
+    answer = scheduler(jobs.values())
+    return {run_id: why for run_id, job in jobs.items() if (why := held(job, answer))}
+
+
+def _is_abandoned(run_dir: Path, claim: Mapping[str, Any]) -> bool:
     """Its submitter died before it had a job, or so it seems."""
-    age_s = time.time() - claim["time"]
-    if claim["host"] != socket.gethostname():
-        return bool(age_s > SUBMITTING_ELSEWHERE_S)
-    try:
-        os.kill(claim["pid"], 0)
-    except ProcessLookupError:
-        return bool(age_s > SUBMITTING_S)
-    except PermissionError:
+    gone = is_gone(claim)
+    if gone is False:
         return False
-    return False
+    try:
+        age_s = FileClock(run_dir).now() - (run_dir / RECORD).stat().st_mtime
+    except OSError:  # it has left the queue just now
+        return False
+    return bool(age_s > (SUBMITTING_S if gone else SUBMITTING_ELSEWHERE_S))

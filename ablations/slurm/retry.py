@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ablations import queued
+from ablations import queued, sharing
+from ablations.slurm.queue import held
 from ablations.slurm.scheduler import Answer
 from ablations.slurm.status import RunStatus
 from ablations.store import Store
@@ -22,8 +23,12 @@ class Cleared:
 def clear(runs: Iterable[RunStatus], answer: Answer, store: Store) -> Cleared:
     """Remove error.txt, the claim and the queue record of each run, unless somebody may still work on it.
 
+    Raises UserError before any is cleared where this user may not write what another has written.
+
     ``answer`` is what the scheduler said when the runs were surveyed.
     """
+    runs = list(runs)
+    sharing.check(store.root, (run.spec.run_id for run in runs))
     cleared = Cleared()
     for run in {run.spec.run_id: run for run in runs}.values():
         if reason := _held(run, answer) or _clear(run, store):
@@ -38,11 +43,14 @@ def _held(run: RunStatus, answer: Answer) -> str:
     record = run.files.record
     if run.cause and run.cause.kind == "another run's folder":
         return run.cause.line
+    claimant = run.files.facts.claim_job
+    if claimant and not run.files.is_claimed_by_job and (reason := held(claimant, answer)):
+        return reason
     if not record or not record.job_name or (run.job and run.job.ended):
         return ""
     if run.job:
         return f"job {record.job_name} is still {run.job.state}; ablate cancel ends it"
-    return "" if answer.queue else f"SLURM does not answer, and may still run job {record.job_name}"
+    return held(record.job_name, answer)
 
 
 def _clear(run: RunStatus, store: Store) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations import queued
+from ablations.errors import UserError
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.signatures import is_fresh, names_of, signature
 from ablations.slurm import submissions
@@ -60,6 +61,9 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
     problems: list[Problem] = []
     try:
         facts = store.facts(spec.run_id)
+    except UserError as error:
+        facts = RunFacts()
+        problems.append(("", f"cannot be read: {error}"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         facts = RunFacts()
         problems.append(("", f"cannot be read: {type(error).__name__}: {error}"))

@@ -12,12 +12,13 @@ from ablations.errors import UserError
 _ROOT_FOLDERS = (".declared", ".submissions")
 
 
-def check(root: Path, run_ids: Iterable[str]) -> None:
-    """Raise UserError where this user may not write a store, or what it holds of these runs."""
-    if not root.is_dir():
-        return  # it will be this user's own
-    paths = [root, *(root / name for name in _ROOT_FOLDERS), *_within(root / run_id for run_id in run_ids)]
-    if held := [path for path in paths if path.exists() and not may(path, os.R_OK | os.W_OK)]:
+def check(root: Path, folders: Iterable[Path]) -> None:
+    """Raise UserError where this user may not write a store, or what is in these folders of it, which may be new."""
+    folders = list(folders)
+    if not folders or not root.is_dir():
+        return  # nothing will be written, or all will be this user's own
+    paths = [root, *(root / name for name in _ROOT_FOLDERS), *_within(folders)]
+    if held := [path for path in paths if path.exists() and not _may_change(path)]:
         raise UserError([denied(held, "change")])
 
 
@@ -39,15 +40,13 @@ def _within(folders: Iterable[Path]) -> Iterator[Path]:
                 yield from (Path(base, name) for name in names)
 
 
-def may(path: Path, do: int) -> bool:
-    """Whether this user may do that, ``os.R_OK`` and the like, to a file, or in a folder."""
-    wanted = do | (os.X_OK if path.is_dir() else 0)
-    return os.access(path, wanted, effective_ids=os.access in os.supports_effective_ids)
+def _may_change(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))
 
 
 def _owned(path: Path) -> str:
     """``"drwxr-xr-x ada:vision"``."""
-    while not may(path.parent, os.X_OK):  # the folder above hides it
+    while not os.access(path.parent, os.X_OK):  # the folder above hides it
         path = path.parent
     found = path.stat()
     names = []

@@ -118,8 +118,6 @@ def is_done(facts: RunFacts, eval_ids: Sequence[str]) -> bool:
 
 def problems_of(root: Path, *, may_be_new: bool = False) -> list[str]:
     """What is wrong with a path that is to be a store: one line, or none."""
-    if root.is_dir() and not sharing.may(root, os.R_OK):
-        return [sharing.denied([root], "read")]
     if root.is_dir() or (may_be_new and not os.path.lexists(root)):
         return []
     if os.path.lexists(root):
@@ -218,20 +216,14 @@ class Store:
         if facts.claimed:
             if facts.is_alive or queue.holders({folder.name: facts}):
                 return None
-            try:
-                (folder / "claim").rename(folder / f".stale-{facts.claim_id}")
-            except PermissionError:
-                raise
-            except OSError:
+            if not _renamed(folder / "claim", folder / f".stale-{facts.claim_id}"):
                 return None
         here = slurm_place()
         job, restart = (here.job_name, here.restart_count) if here else ("", 0)
         owner = Owner(**this_process(), token=uuid.uuid4().hex, time=time.time(), job=job, restart=restart)
         prepared = folder / f".claim-{owner.token}"
         write_json(prepared / "owner.json", vars(owner))
-        try:
-            prepared.rename(folder / "claim")
-        except OSError:
+        if not _renamed(prepared, folder / "claim"):
             shutil.rmtree(prepared)
             return None
         return owner
@@ -268,6 +260,17 @@ class Store:
             path = self.run_dir(run_id) / name
             path.rename(path.with_name(f"{path.name}.torn"))
         return torn
+
+
+def _renamed(path: Path, to: Path) -> bool:
+    """False if another process was faster: the one is gone, or the other is there."""
+    try:
+        path.rename(to)
+    except PermissionError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _whole(path: Path, folder: Path, torn: list[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ablations import sharing
 from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, tell_left, told
@@ -20,6 +22,7 @@ from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
+from ablations.slurm import submissions
 from ablations.slurm.status import RunStatus, survey
 from ablations.spec import RunSpec
 from ablations.store import State, Store, problems_of
@@ -42,7 +45,7 @@ def logs(
         run_id = logging.find(
             of_store, run, lambda: [s for _, _, specs in runs_of_store(None, None, store, None) for s in specs]
         )
-    found = logging.output(of_store, run_id, "err" if errors else "out")
+        found = logging.output(of_store, run_id, "err" if errors else "out")
     if found.path is None:
         say(f"{run_id}: no job of a cluster; what it printed went to the terminal of ablate run", err)
         path = of_store.run_dir(run_id) / "metrics.jsonl"
@@ -85,13 +88,12 @@ def retry(
     of_store = Store(store)
     with told():
         asked = runs_of_store(grids, scale, store, None)
-    specs = [spec for _, _, of_grid in asked for spec in of_grid]
-    found = survey(specs, of_store, time.time())
-    runs = [run for run in found.runs if run.state in states]
-    if not runs:
-        say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
-        return
-    cleared = retrying.clear(runs, found.answer, of_store)
+        found = survey([spec for _, _, of_grid in asked for spec in of_grid], of_store, time.time())
+        runs = [run for run in found.runs if run.state in states]
+        if not runs:
+            say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
+            return
+        cleared = retrying.clear(runs, found.answer, of_store)
     tell_left(cleared.kept)
     if cleared.runs:
         causes = Counter(run.cause.kind if run.cause else "stale" for run in cleared.runs)
@@ -131,9 +133,12 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
     of_store = Store(store)
     with told():
         asked = demand_all(grids, scale, None, store, problems_of(store))
-    specs, names = [spec for _, of_grid in asked for spec in of_grid.runs], [grid.name for grid, _ in asked]
-    found = survey(specs, of_store, time.time())
-    todo = cancelling.plan(found.runs, names, scale, of_store)
+        specs, names = [spec for _, of_grid in asked for spec in of_grid.runs], [grid.name for grid, _ in asked]
+        found = survey(specs, of_store, time.time())
+        todo = cancelling.plan(found.runs, names, scale, of_store)
+        run_ids = [*todo.forgotten, *itertools.chain.from_iterable(todo.jobs.values())]
+        records = (store / submissions.FOLDER).glob("*") if run_ids else ()
+        sharing.check(store, [*map(of_store.run_dir, run_ids), *records])
     tell_left(todo.kept)
     if not (todo.jobs or todo.forgotten or todo.kept):
         say(f"nothing to cancel: no run of {', '.join(names)} at scale {scale} is in SLURM's queue")
@@ -161,7 +166,7 @@ def prune(
     with told():
         chosen = {spec.run_id for _, _, specs in runs_of_store(grids, scale, store, None) for spec in specs}
         every = _every_run(grids or [], Store(store))
-    found = pruning.plan(Store(store), every, chosen if grids or scale else None)
+        found = pruning.plan(Store(store), every, chosen if grids or scale else None)
     for note in found.notes:
         say(note)
     if not found.items:
@@ -175,7 +180,9 @@ def prune(
     out.print(rows)
     whole = pruning.size_text(sum(item.size for item in found.items))
     if yes:
-        pruning.delete(found.items)
+        with told():
+            sharing.check(store, {item.path.parent for item in found.items})
+            pruning.delete(found.items)
         say(f"deleted {whole}")
     else:
         say(f"--yes deletes these {whole}; without a checkpoint, a run cannot be exported or evaluated in a new way")

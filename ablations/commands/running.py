@@ -142,7 +142,7 @@ def _finish(
     with told():
         specs = merge(specs)
         todo, left = unfinished(specs, store)
-        sharing.check(store.root, (spec.run_id for spec in todo))
+        sharing.check(store.root, (store.run_dir(spec.run_id) for spec in todo))
         counts = planning.count(planning.states_of(specs, store).values())
     standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     tell_left(left)

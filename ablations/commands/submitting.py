@@ -86,7 +86,7 @@ def start(
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)
         say(f"{store}: {len(runs.todo)} runs to submit{standing}")
-        sharing.check(store, (spec.run_id for spec in (*runs.todo, *runs.queued)))
+        sharing.check(store, (of_store.run_dir(spec.run_id) for spec in (*runs.todo, *runs.queued)))
         if dry_run:
             _show(order, runs.todo, core_s, of_store, code)
             return

@@ -28,7 +28,7 @@ def clear(runs: Iterable[RunStatus], answer: Answer, store: Store) -> Cleared:
     ``answer`` is what the scheduler said when the runs were surveyed.
     """
     runs = list(runs)
-    sharing.check(store.root, (run.spec.run_id for run in runs))
+    sharing.check(store.root, (store.run_dir(run.spec.run_id) for run in runs))
     cleared = Cleared()
     for run in {run.spec.run_id: run for run in runs}.values():
         if reason := _held(run, answer) or _clear(run, store):

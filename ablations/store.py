@@ -118,14 +118,16 @@ def is_done(facts: RunFacts, eval_ids: Sequence[str]) -> bool:
 
 def problems_of(root: Path, *, may_be_new: bool = False) -> list[str]:
     """What is wrong with a path that is to be a store: one line, or none."""
-    if root.is_dir() or (may_be_new and not os.path.lexists(root)):
+    there = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        name = "" if there == root else f"{there} "
+        return [f"--store {root}: {name}{'leads nowhere' if there.is_symlink() else 'is a file'}; expected a folder"]
+    if there == root or may_be_new:
         return []
-    if os.path.lexists(root):
-        return [f"--store {root}: {'leads nowhere' if root.is_symlink() else 'is a file'}; expected a folder of runs"]
-    missing = next(path for path in (root, *root.parents) if path.parent.is_dir())
-    near = nearest(missing.name, [path.name for path in missing.parent.iterdir() if path.is_dir()])
-    there = "" if missing == root else f", there is no {missing}"
-    return [f"--store {root}: no such folder{there}{near}; ablate run and ablate submit make one"]
+    missing = there / root.relative_to(there).parts[0]
+    near = nearest(missing.name, [path.name for path in there.iterdir() if path.is_dir()])
+    name = "" if missing == root else f", there is no {missing}"
+    return [f"--store {root}: no such folder{name}{near}; ablate run and ablate submit make one"]
 
 
 class Store:

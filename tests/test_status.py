@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from slurm_says import UNKNOWN_JOB, Says
 
 from ablations.grid import expand, load_grid
 from ablations.queued import RECORD, Queued
-from ablations.slurm import scheduler
+from ablations.slurm import retry, scheduler
 from ablations.slurm.causes import cause_of
+from ablations.slurm.queue import holders
 from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import GRACE_S, RunFiles, RunStatus, judge, survey
 from ablations.spec import RunSpec
@@ -333,3 +335,43 @@ def test_a_queue_record_of_another_version_is_read_by_what_is_known(specs: list[
     (run,) = survey(specs[:1], store, time.time(), lambda ids: scheduler.ask(ids, client)).runs
 
     assert (run.state, run.why) == (State.QUEUED, "Priority")
+
+
+@pytest.mark.parametrize(
+    ("queue", "state", "why"),
+    [
+        ("130|SUSPENDED|None|n1|5|9\n", State.RUNNING, "but SLURM still has its job 130, SUSPENDED"),
+        ("130|PENDING|BeginTime||N/A|N/A\n", State.RUNNING, "but SLURM still has its job 130, PENDING"),
+        ("", State.STALE, "no sign of life for 10 min"),
+        (None, State.STALE, "no sign of life for 10 min; SLURM does not answer"),
+    ],
+)
+def test_a_silent_claim_of_a_job_that_no_submission_has_made(
+    specs: list[RunSpec],
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: str | None,
+    state: State,
+    why: str,
+) -> None:
+    """``ablate run`` in a script of one's own, beside a run of a submission: SLURM is asked about both."""
+    submit(store, specs[1], 1)
+    folder = store.run_dir(specs[0].run_id)
+    write_json(folder / "claim" / "owner.json", {"host": "n1", "pid": 1, "token": "t", "time": 0.0, "job": "130"})
+    silent = time.time() - 600
+    os.utime(folder / "claim", (silent, silent))
+
+    def ask(ids: Iterable[str]) -> Answer:
+        wanted = list(ids)
+        of_submission = Says("120_1|PENDING|Priority||N/A|N/A\n")
+        return scheduler.ask(wanted, Says(queue, queue and "") if wanted == ["130"] else of_submission)
+
+    monkeypatch.setattr(holders, "__defaults__", (ask,))
+    found = survey(specs[:2], store, time.time(), ask)
+    assert found.runs[0].state is state
+    assert why in found.runs[0].why
+    assert found.runs[1].state is State.QUEUED
+    cleared = retry.clear([run for run in found.runs if run.state is State.STALE], found.answer, store)
+    held = {specs[0].run_id: "SLURM does not answer, and may still have its job 130"}
+    assert cleared.kept == (held if queue is None else {})
+    assert store.facts(specs[0].run_id).claimed == (queue != "")

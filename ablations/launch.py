@@ -19,7 +19,7 @@ from pathlib import Path
 from ablations import worker as workers_of
 from ablations.display import Display
 from ablations.job import JobReport
-from ablations.slurm import queue
+from ablations.slurm.holders import holders
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from ablations.worker import Stop, Worker
@@ -70,7 +70,7 @@ def unfinished(specs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], d
 
 def left_alone(states: Mapping[str, State], store: Store) -> dict[str, str]:
     """Run id -> why a run that seems stale is not taken over: SLURM still has the job that claimed it, or is silent."""
-    return queue.holders({run_id: store.facts(run_id) for run_id, state in states.items() if state is State.STALE})
+    return holders({run_id: store.facts(run_id) for run_id, state in states.items() if state is State.STALE})
 
 
 def launch(

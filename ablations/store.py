@@ -22,7 +22,7 @@ from ablations import queued, sharing
 from ablations.errors import UserError
 from ablations.file_clock import FileClock
 from ablations.processes import is_gone, this_process
-from ablations.slurm import queue
+from ablations.slurm.holders import holders
 from ablations.slurm.place import slurm_place
 from ablations.spec import RunSpec
 from simclr_core.options import nearest
@@ -53,6 +53,7 @@ class Owner:
     time: float  # unix seconds, by the owner's clock
     job: str = ""  # of SLURM, as in "120_5"; "" outside
     restart: int = 0  # how often SLURM has put that job back into the queue
+    cluster: str = ""  # whose job it is
     namespace: str = ""  # of the process number
     started: str = ""  # when the process was
 
@@ -73,6 +74,7 @@ class RunFacts:
     claimed: bool = False
     claim_id: str = "unknown"
     claim_job: str = ""  # the SLURM job that claimed it, as in "120_5"
+    claim_cluster: str = ""  # and whose job that is, if known
     last_sign_of_life: float = 0.0  # when the claim or its heartbeat was written
     owner_is_dead: bool | None = None  # None: on another host nobody knows
     read_time: float = 0.0  # when all this was read, if the run is claimed or queued
@@ -178,6 +180,7 @@ class Store:
             claimed=claimed,
             claim_id=owner.token if owner else "unknown",
             claim_job=owner.job if owner else "",
+            claim_cluster=owner.cluster if owner else "",
             last_sign_of_life=max(signs) if claimed else 0.0,
             owner_is_dead=_is_dead(owner) if owner else None,
             read_time=self.clock.now() if claimed or queued_time is not None else 0.0,
@@ -216,13 +219,15 @@ class Store:
 
     def _claim(self, folder: Path, facts: RunFacts) -> Owner | None:
         if facts.claimed:
-            if facts.is_alive or queue.holders({folder.name: facts}):
+            if facts.is_alive or holders({folder.name: facts}):
                 return None
             if not _renamed(folder / "claim", folder / f".stale-{facts.claim_id}"):
                 return None
         here = slurm_place()
         job, restart = (here.job_name, here.restart_count) if here else ("", 0)
-        owner = Owner(**this_process(), token=uuid.uuid4().hex, time=time.time(), job=job, restart=restart)
+        cluster = os.environ.get("SLURM_CLUSTER_NAME", "") if here else ""
+        token = uuid.uuid4().hex
+        owner = Owner(**this_process(), token=token, time=time.time(), job=job, restart=restart, cluster=cluster)
         prepared = folder / f".claim-{owner.token}"
         write_json(prepared / "owner.json", vars(owner))
         if not _renamed(prepared, folder / "claim"):

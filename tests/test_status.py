@@ -18,7 +18,7 @@ from ablations.grid import expand, load_grid
 from ablations.queued import RECORD, Queued
 from ablations.slurm import retry, scheduler
 from ablations.slurm.causes import cause_of
-from ablations.slurm.queue import holders
+from ablations.slurm.holders import holders
 from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import GRACE_S, RunFiles, RunStatus, judge, survey
 from ablations.spec import RunSpec
@@ -147,6 +147,14 @@ def test_a_submission_that_ends_before_it_has_a_job(age_s: float, expected: Stat
     assert judge(files, ("knn",), Answer(), NOW).state is expected
 
 
+SRUN_ENDS = """\
+srun: error: n[1-2]: tasks 0-1: Exited with exit code 1
+srun: launch/slurm: _step_signal: Terminating StepId=29.0
+slurmstepd: error: *** STEP 29.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***
+srun: Job step aborted: Waiting up to 32 seconds for job step to finish.
+srun: error: n1: task 1: Terminated
+srun: Terminating StepId=29.0
+"""
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n'
 
 
@@ -211,6 +219,29 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <modu
             "ZeroDivisionError",
             "ZeroDivisionError: seed 1",
         ),
+        # recorded: what srun and slurmstepd say of the end comes after what went wrong
+        (
+            Job("FAILED", "1:0"),
+            "",
+            f"python: command not found\n{SRUN_ENDS}",
+            "unknown",
+            "python: command not found",
+        ),
+        (
+            Job("FAILED", "1:0"),
+            "",
+            f"data.name = 'stl10': no folder data/stl10; put it into data\n{SRUN_ENDS}",
+            "data missing",
+            "data.name = 'stl10': no folder data/stl10; put it into data",
+        ),
+        (Job("FAILED", "1:0"), "", "epoch 3\nsrun: error: n1: task 0: Segmentation fault\n", "unknown", None),
+        (
+            Job("FAILED", "1:0"),
+            "",
+            "srun: error: n1: task 0: Exited with exit code 1\n",
+            "unknown",
+            "srun: error: n1: task 0: Exited with exit code 1",
+        ),
         (Job("COMPLETED", "0:0"), "", "", "no result", ""),
         (Job("FAILED", "3:0"), "", "", "unknown", "FAILED, exit code 3:0"),
         (None, "", "", "unknown", ""),
@@ -260,7 +291,7 @@ def test_a_survey_of_a_store(specs: list[RunSpec], store: Store) -> None:
     found = survey(specs, store, time.time(), lambda ids: scheduler.ask(ids, client))
 
     assert states(found.runs[:6]) == ["done", "running", "queued", "failed", "stale", "planned"]
-    assert [len(client.asked), client.asked[0][-1]] == [2, "120"]
+    assert sorted(command[-1] for command in client.asked) == ["120", "120", "config"]
     failed = found.runs[3]
     assert failed.cause is not None
     assert (failed.cause.kind, failed.node) == ("import error", "n1")
@@ -371,7 +402,7 @@ def test_a_silent_claim_of_a_job_that_no_submission_has_made(
     assert found.runs[0].state is state
     assert why in found.runs[0].why
     assert found.runs[1].state is State.QUEUED
-    cleared = retry.clear([run for run in found.runs if run.state is State.STALE], found.answer, store)
+    cleared = retry.clear([run for run in found.runs if run.state is State.STALE], store)
     held = {specs[0].run_id: "SLURM does not answer, and may still have its job 130"}
     assert cleared.kept == (held if queue is None else {})
     assert store.facts(specs[0].run_id).claimed == (queue != "")

@@ -23,7 +23,7 @@ from ablations import job, provenance
 from ablations.errors import UserError
 from ablations.grid import expand, load_grid
 from ablations.launch import unfinished
-from ablations.slurm import queue
+from ablations.slurm.holders import holders
 from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.submit import sort_runs
 from ablations.spec import RunSpec
@@ -304,6 +304,8 @@ def test_a_process_that_cannot_be_seen_from_here_is_judged_by_its_heartbeat(spec
         (Answer({"120_5": Job("RUNNING")}, queue=True), "SLURM still has its job 120_5, RUNNING"),
         (Answer({"120_5": Job("PENDING")}, queue=True), "SLURM still has its job 120_5, PENDING"),
         (Answer(accounting=True), "SLURM does not answer, and may still have its job 120_5"),
+        (Answer(queue=True, cluster="other"), "job 120_5 is of cluster here, and this is other"),
+        (Answer(queue=True, cluster="here"), None),
         (Answer({"120_5": Job("CANCELLED")}, queue=True), None),
         (Answer(queue=True), None),
     ],
@@ -318,10 +320,10 @@ def test_a_silent_run_whose_job_slurm_still_has_is_left_alone(
         asked.append(list(job_ids))
         return answer if asked[-1] else Answer()
 
-    monkeypatch.setattr(queue.holders, "__defaults__", (ask,))
+    monkeypatch.setattr(holders, "__defaults__", (ask,))
     owner = abandon(store, spec.run_id, host="elsewhere", pid=1, age_s=STALE_AFTER_S + 10)
     path = store.run_dir(spec.run_id) / "claim" / "owner.json"
-    write_json(path, vars(owner) | {"job": "120_5"})
+    write_json(path, vars(owner) | {"job": "120_5", "cluster": "here"})
     os.utime(path.parent, (owner.time, owner.time))
     assert store.state(spec) is State.STALE
 

@@ -93,7 +93,7 @@ def retry(
         if not runs:
             say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
             return
-        cleared = retrying.clear(runs, found.answer, of_store)
+        cleared = retrying.clear(runs, of_store)
     tell_left(cleared.kept)
     if cleared.runs:
         causes = Counter(run.cause.kind if run.cause else "stale" for run in cleared.runs)
@@ -143,7 +143,7 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
     if not (todo.jobs or todo.forgotten or todo.kept):
         say(f"nothing to cancel: no run of {', '.join(names)} at scale {scale} is in SLURM's queue")
     if todo.jobs:
-        say(f"cancelling {sum(map(len, todo.jobs.values()))} runs; waiting for their jobs to end")
+        say(f"{sum(map(len, todo.jobs.values()))} runs to cancel; looking for their jobs, and waiting for these to end")
     done = cancelling.cancel(todo, of_store)
     if done.runs:
         say(f"{len(done.runs)} runs are out of the queue; ablate submit takes them up again")

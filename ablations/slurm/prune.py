@@ -60,6 +60,9 @@ def plan(store: Store, every: Iterable[RunSpec], chosen: set[str] | None, ask: A
     if answer and not answer.queue:
         found.notes.append(f"logs of jobs stay, as nobody says whether the jobs have ended: {answer.silence[0]}")
     elif answer:
+        if others := sorted({each.cluster for each in over if answer.cluster} - {"", answer.cluster}):
+            found.notes.append(f"logs of jobs of cluster {', '.join(others)} stay, as this is {answer.cluster}")
+            over = [each for each in over if each.cluster not in others]
         live = {name.partition("_")[0] for name, job in answer.jobs.items() if not job.ended}
         for each in over:
             if live.isdisjoint(job.job_id for job in each.jobs):

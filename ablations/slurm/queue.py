@@ -1,4 +1,4 @@
-"""Who may submit a run, or take it over: a claim for the queue, beside the claim of the process that works on it."""
+"""Who may submit a run: a claim for the queue, beside the claim of the process that works on it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablations import queued
 from ablations.file_clock import FileClock
 from ablations.processes import is_gone, this_process
 from ablations.queued import RECORD
-from ablations.slurm.place import slurm_place
+from ablations.slurm import submissions
+from ablations.slurm.holders import held
 from ablations.slurm.scheduler import Answer, ask
+from ablations.store import Store
 from simclr_core.records import read_json, write_json
-
-if TYPE_CHECKING:
-    from ablations.store import RunFacts
 
 SUBMITTING_S = 60.0
 """A claim without a job for longer than this belongs to a submitter that may have died."""
@@ -94,7 +93,7 @@ def sift(
     gone = [
         run_dir
         for run_dir, claim in claims.items()
-        if (_is_abandoned(run_dir, claim) if claim["job_id"] is None else not held(_job_name(claim), answer))
+        if (_is_abandoned(run_dir, claim) if claim["job_id"] is None else _is_gone(run_dir, claim, answer))
     ]
     return [run_dir for run_dir in claims if run_dir not in gone], gone
 
@@ -116,34 +115,12 @@ def _with_job(run_dir: Path, jobs_of: Callable[[str], Jobs]) -> dict[str, Any] |
     return claim
 
 
-def _job_name(claim: Mapping[str, Any]) -> str:
-    index = claim["array_index"]
-    return str(claim["job_id"]) if index is None else f"{claim['job_id']}_{index}"
-
-
-def held(job_name: str, answer: Answer) -> str:
-    """Why a job may still work on its runs, or come to it; "" if SLURM says that it has ended, or knows it no more."""
-    if not answer.queue:
-        return f"SLURM does not answer, and may still have its job {job_name}"
-    job = answer.job(job_name)
-    if job is None or (job.ended and not answer.may_come_back(job, time.time())):
-        return ""
-    return f"SLURM still has its job {job_name}, {job.state}"
-
-
-def holders(silent: Mapping[str, RunFacts], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:
-    """Run id -> why its claim, from which no sign of life comes, is left alone: SLURM still has the claim's job.
-
-    A job that is suspended gives no sign of life, and goes on. SLURM is asked once, if any run is a job's.
-    """
-    here = slurm_place()
-    jobs = {
-        run_id: facts.claim_job
-        for run_id, facts in silent.items()
-        if facts.claim_job and not (here and facts.claim_job == here.job_name and facts.owner_is_dead)
-    }
-    answer = scheduler(jobs.values())
-    return {run_id: why for run_id, job in jobs.items() if (why := held(job, answer))}
+def _is_gone(run_dir: Path, claim: Mapping[str, Any], answer: Answer) -> bool:
+    """The scheduler says that the job has ended, or knows it no more."""
+    index, submission = claim["array_index"], claim["submission"]
+    name = claim["job_id"] if index is None else f"{claim['job_id']}_{index}"
+    answer = submissions.concerning(answer, name, submission, submissions.read(Store(run_dir.parent), submission))
+    return not held(name, answer)
 
 
 def _is_abandoned(run_dir: Path, claim: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch
+from ablations.slurm.submissions import job_name
 
 SIGNAL_BEFORE_S = 120
 """SLURM sends SIGUSR2 so long before a time limit, or up to a minute earlier."""
@@ -18,17 +19,8 @@ MANY = 1_000_000
 """Requeues and tasks at a time that submitit does not limit: a task counts its attempts itself."""
 
 
-def executor(profile: Profile, batch: Batch, code: Code, folder: Path) -> Any:
-    """Submitit's executor for the tasks of a batch; raises RuntimeError where there is no SLURM."""
-    from submitit import SlurmExecutor
-
-    made = SlurmExecutor(folder, max_num_timeout=MANY, python=_python(profile))
-    made.update_parameters(**parameters(profile, batch, code, folder.name))
-    return made
-
-
 def script(profile: Profile, batch: Batch, code: Code, folder: Path) -> str:
-    """What sbatch would be given, made without SLURM."""
+    """What sbatch is given, made without SLURM."""
     from submitit import SlurmExecutor
 
     class Anywhere(SlurmExecutor):
@@ -46,7 +38,7 @@ def script(profile: Profile, batch: Batch, code: Code, folder: Path) -> str:
 def parameters(profile: Profile, batch: Batch, code: Code, name: str) -> dict[str, Any]:
     """The batch's options, as submitit names them."""
     given: dict[str, Any] = {
-        "job_name": name,
+        "job_name": name_of(batch, name),
         "partition": profile.partition,
         "account": profile.account,
         "qos": profile.qos,
@@ -67,6 +59,12 @@ def parameters(profile: Profile, batch: Batch, code: Code, name: str) -> dict[st
         "additional_parameters": {"requeue": True, **profile.extra},
     }
     return {key: value for key, value in given.items() if value is not None or key == "wckey"}
+
+
+def name_of(batch: Batch, submission: str) -> str:
+    """How the batch's job is called."""
+    grids = list(dict.fromkeys(spec.grid for task in batch.tasks for spec in task))
+    return job_name(grids, batch.tasks[0][0].scale, submission)
 
 
 def _setup(profile: Profile, code: Code) -> list[str]:

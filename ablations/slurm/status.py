@@ -6,6 +6,7 @@ or have ended; then the heartbeat, about a process that went away without a word
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class RunStatus:
     files: RunFiles
     job: Job | None = None
     cause: Cause | None = None  # of a failure
+    answer: Answer = field(default_factory=Answer)  # what SLURM says of its job
 
     @property
     def left_s(self) -> float | None:
@@ -100,7 +102,7 @@ def judge(run: RunFiles, eval_ids: Sequence[str], answer: Answer, now: float, *,
     if run.record is None or not run.record.job_name:
         return _without_job(run, eval_ids, answer)
     if not answer.queue and not answer.accounting:
-        return _by_files(facts, eval_ids, SILENT)
+        return _by_files(facts, eval_ids, answer.not_ours or SILENT)
     job = answer.job(run.record.job_name)
     if job is None:
         return _unknown(facts, run.record, eval_ids, answer)
@@ -140,9 +142,12 @@ def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: A
     if facts.has_failed:
         return Verdict(State.FAILED)
     if facts.read_time - facts.queued_time <= GRACE_S:
-        return Verdict(State.QUEUED, "SLURM does not list it, but it was submitted less than a minute ago")
+        unlisted = "SLURM does not list it, but it was submitted less than a minute ago"
+        return Verdict(State.QUEUED, answer.not_ours or unlisted)
     if not answer.queue:
         return _by_files(facts, eval_ids, "the queue does not answer, and accounting does not know the job")
+    if answer.not_ours:
+        return Verdict(State.STALE, answer.not_ours)
     if answer.accounting:
         return Verdict(
             State.STALE, f"SLURM knows no job {record.job_name}: cancelled while it waited, or forgotten since"
@@ -195,7 +200,8 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
     names = {path.name for path in store.root.iterdir()} if store.root.is_dir() else set()
     records = {name: record for name in names if (record := queued.read(store.run_dir(name)))}
     asked = {record.job_id for spec in wanted if (record := records.get(spec.run_id)) and record.job_id}
-    answer = ask(asked) if asked else Answer()
+    whole = ask(asked) if asked else Answer()
+    made = functools.cache(functools.partial(submissions.read, store))
     jobs = Counter(record.job_name for record in records.values())
     shared = {name: record for name, record in records.items() if jobs[record.job_name] > 1}
     busy = {record.job_name for name, record in shared.items() if (store.run_dir(name) / "claim").is_dir()}
@@ -205,13 +211,16 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
     }
     if claimants := _silent_jobs(read.values()) - {record.job_name for record in records.values()}:
         others = ask(claimants)
-        answer = answer.joined(others) if asked else others
+        whole = whole.joined(others) if asked else others
     eval_ids: dict[int, Sequence[str]] = {}  # by identity: the runs of a grid share their evaluations
-    found = Survey(answer=answer)
+    found = Survey(answer=whole)
     for spec in wanted:
         run_id = spec.run_id
         files = read[run_id]
         record = files.record
+        answer = whole
+        if record and record.job_name:
+            answer = submissions.concerning(whole, record.job_name, record.submission, made(record.submission))
         if id(spec.evaluations) not in eval_ids:
             eval_ids[id(spec.evaluations)] = spec.eval_ids
         verdict = judge(
@@ -222,14 +231,16 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
                 store.check_spec(spec, files.facts)
             except UserError as error:
                 found.runs.append(
-                    RunStatus(spec, State.FAILED, "", files, cause=Cause("another run's folder", str(error)))
+                    RunStatus(
+                        spec, State.FAILED, "", files, cause=Cause("another run's folder", str(error)), answer=answer
+                    )
                 )
                 continue
         job = answer.job(record.job_name) if record and record.job_name else None
         cause = None
         if verdict.state is State.FAILED:
             cause = cause_of(job, _error(store, files, run_id), submissions.log_tail(store, files.attempts, record))
-        found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause))
+        found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause, answer))
     return found
 
 

@@ -10,7 +10,6 @@ import functools
 import os
 import re
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,7 +25,9 @@ from ablations.slurm import code as code_of
 from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch, batches, check_pack, share
-from ablations.slurm.sbatch import executor, script
+from ablations.slurm.sbatch import name_of, script
+from ablations.slurm.scheduler import cluster_in, settings
+from ablations.slurm.send import Sent, send
 from ablations.slurm.submissions import FOLDER, RECORD, asked_for, is_on_file
 from ablations.slurm.task import Task
 from ablations.spec import RunSpec
@@ -174,21 +175,24 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     done.added = additions.ask([*runs.queued, *taken], store)
     waiting = {spec.run_id for spec in claimed}
     record["asked"] = asked_for(order.grids, store)
+    record["cluster"] = cluster_in(settings())
+    record["brings"] = {grid: [s.run_id for s in claimed if s.grid == grid] for grid in {s.grid for s in claimed}}
     write_json(folder / RECORD, record)
     try:
         for batch in batches(claimed, core_s, order.profile, order.pack, limit, order.max_parallel):
             try:
-                job_id = _submit_batch(order, batch, code, folder, store)
+                sent = _submit_batch(order, batch, code, folder, store)
             except UserError as error:
                 done.problems += error.problems
                 break
             run_ids = [[spec.run_id for spec in task] for task in batch.tasks]
-            record["jobs"].append({"job_id": job_id, "run_ids": run_ids})
+            record["jobs"].append({"job_id": sent.job_id, "run_ids": run_ids})
+            record["cluster"] = sent.cluster or record["cluster"]
             write_json(folder / RECORD, record)
-            for run_id, place in _places(job_id, run_ids):
+            for run_id, place in _places(sent.job_id, run_ids):
                 queue.name_job(store.run_dir(run_id), name, *place)
                 waiting.discard(run_id)
-            done.job_ids.append(job_id)
+            done.job_ids.append(sent.job_id)
             done.num_runs += sum(len(task) for task in batch.tasks)
             done.num_tasks += len(batch.tasks)
     finally:
@@ -217,6 +221,9 @@ def _record(order: Order, code: Code) -> dict[str, Any]:
         "commit": code.commit,
         "dirty": None if code.problem else bool(code.changes),
         **({"git_error": code.problem} if code.problem else {}),
+        "user_id": str(os.getuid()),
+        "cluster": "",
+        "brings": {},
         "asked": {},
         "jobs": [],
     }
@@ -231,10 +238,8 @@ def _kept(code: Code, folder: Path, order: Order) -> Code:
     return code_of.snapshot(code, folder / "code", patch) if order.snapshot else code
 
 
-def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: Store) -> str:
-    """Submit one array; its job id. Raises UserError with sbatch's words if it is refused."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
+def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: Store) -> Sent:
+    """Submit one array. Raises UserError with sbatch's words if it is refused."""
     shares = share(order.profile, order.pack)
     runtime = RuntimeConfig(
         device="cuda" if order.profile.gpus_per_node else "cpu",
@@ -254,14 +259,8 @@ def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: S
         for task in batch.tasks
     ]
     with outside_of_jobs():
-        try:
-            job = executor(order.profile, batch, code, folder).submit_array(tasks)[0]
-        except (FailedJobError, FailedSubmissionError) as error:
-            said = [line.strip() for line in str(error).splitlines() if "sbatch:" in line]
-            raise UserError([f"sbatch refused {len(tasks)} tasks: {'; '.join(said) or error}"]) from None
-        except (OSError, RuntimeError) as error:  # no srun, no sbatch
-            raise UserError([f"cannot submit: {error}"]) from None
-    return str(job.job_id).partition("_")[0]
+        text = script(order.profile, batch, code, folder)
+        return send(tasks, batch.time_min, text, name_of(batch, folder.name), folder)
 
 
 @contextmanager
@@ -278,9 +277,5 @@ def outside_of_jobs() -> Iterator[None]:
 
 def max_array_size() -> int:
     """How many elements an array may have here."""
-    try:
-        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S607
-    except (OSError, subprocess.TimeoutExpired):
-        return MAX_ARRAY_SIZE
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    found = re.search(r"(?m)^MaxArraySize\s*=\s*(\d+)", settings())
     return max(1, int(found[1])) if found else MAX_ARRAY_SIZE

@@ -25,8 +25,9 @@ from ablations.errors import UserError
 from ablations.job import JobReport
 from ablations.launch import launch
 from ablations.slurm import additions, orders, ranks
+from ablations.slurm.holders import holders
 from ablations.slurm.place import SUBMISSION, Place, slurm_place
-from ablations.slurm.queue import dequeue, holders, name_job
+from ablations.slurm.queue import dequeue, name_job
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from ablations.worker import Stop

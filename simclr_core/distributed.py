@@ -25,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from simclr_core.launched import Launched
 from simclr_core.options import ConfigError
+from simclr_core.runtime import slurm_gave_gpus
 
 T = TypeVar("T")
 
@@ -117,10 +118,18 @@ def _connected(launched: Launched, device: torch.device) -> Iterator[None]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a name as ``RuntimeConfig`` has it; ``auto`` takes a GPU where there is one."""
+    """The device of a name as ``RuntimeConfig`` has it.
+
+    ``auto`` takes a GPU where there is one, or where SLURM gave one to this job: it is not left idle without a word.
+    Raises ConfigError for a GPU that torch does not see.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() or slurm_gave_gpus() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        why = "has no driver for one here" if torch.version.cuda else "was built without CUDA"
+        raise ConfigError([f"runtime.device = {name!r}: torch sees no GPU; torch {torch.__version__} {why}"])
+    return device
 
 
 @functools.cache

@@ -3,8 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from simclr_core.options import ConfigError
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that may begin with ``~``; raises ConfigError where that home directory is not known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError([f"{text}: that home directory is not known here; expected a path without ~"]) from None
+
+
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """This project's folder in ``$variable``, or else in a folder of the user's home; None for a user without a home.
+
+    A user may be without one in a container: there is no ``HOME``, and no entry for the user's id.
+    """
+    try:
+        return Path(os.environ.get(variable) or Path.home() / below_home) / "simclr-ablations"
+    except RuntimeError:
+        return None
+
+
+def slurm_gave_gpus(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process belongs to a job to which SLURM gave GPUs on this node, asked for in whatever words."""
+    listed = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS")  # "0" is the first of them
+    return bool(listed) or environ.get("SLURM_GPUS_ON_NODE", "") not in ("", "0")
 
 
 class TrainingStopped(Exception):  # noqa: N818 - it is no error
@@ -15,7 +43,7 @@ class TrainingStopped(Exception):  # noqa: N818 - it is no error
 class RuntimeConfig:
     """Device, threads and folders."""
 
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU that there is or that SLURM gave
     num_threads: int = 1  # CPU threads of one run
     num_workers: int = 2  # processes that decode images read as a stream
     checkpoint_every_s: float = 120.0  # between checkpoints of a run in training
@@ -27,7 +55,7 @@ class RuntimeConfig:
     @property
     def data_path(self) -> Path:
         """Where the image folders lie."""
-        return Path(self.data_dir).expanduser()
+        return user_path(self.data_dir)
 
     @property
     def cache_path(self) -> Path:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from ablations.job import Update
@@ -169,3 +170,9 @@ def tells_where(config, evaluations, runtime, run_dir, *others: object) -> None:
     """Notes the file that the job's code was imported from."""
     quick(config, evaluations, runtime, run_dir, *others)
     write_json(run_dir / "code.json", sys.modules["ablations.worker"].__file__)
+
+
+def tells_runtime(config, evaluations, runtime, run_dir, *others: object) -> None:
+    """Notes where and how the run was to execute."""
+    quick(config, evaluations, runtime, run_dir, *others)
+    write_json(run_dir / "runtime.json", asdict(runtime))

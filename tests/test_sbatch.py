@@ -278,14 +278,14 @@ def test_a_dry_run_shows_scripts_and_counts_and_changes_nothing(
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_code_that_git_says_nothing_about_is_refused_in_its_words(*, snapshot: bool) -> None:
+def test_code_that_git_says_nothing_about_is_refused_in_its_words(tmp_path: Path, *, snapshot: bool) -> None:
     """As where the repository is another user's; a copy of a commit that nobody knows cannot be made at all."""
     unknown = Code(Path("/code"), problem="fatal: detected dubious ownership in repository at '/code'")
     order = submitting.Order({}, "demo", Profile("p"), snapshot=snapshot)
     with pytest.raises(UserError, match="git does not say whether the code differs from its commit: fatal: detected"):
-        submitting.check(order, unknown)
+        submitting.check(order, Store(tmp_path), unknown)
     with pytest.raises(UserError, match="dubious") if snapshot else nullcontext():
-        submitting.check(replace(order, allow_dirty=True), unknown)
+        submitting.check(replace(order, allow_dirty=True), Store(tmp_path), unknown)
     record = submitting._record(order, unknown)
     assert (record["commit"], record["dirty"], record["git_error"]) == (None, None, unknown.problem)
 

@@ -30,6 +30,9 @@ MaybeScale = Annotated[
 ]
 StoreDir = Annotated[Path, typer.Option("--store", help="Folder of runs.")]
 Seeds = Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")]
+CacheDir = Annotated[
+    Path | None, typer.Option(help="Folder for decoded images.", show_default="in the user's cache folder")
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of the result tables.")]
 
 

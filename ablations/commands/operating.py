@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ablations import sharing
-from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
+from ablations.commands.asked import CacheDir, MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, tell_left, told
 from ablations.demand import Demand, demand
@@ -23,7 +23,9 @@ from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
 from ablations.slurm import submissions
+from ablations.slurm.code import find_code
 from ablations.slurm.status import RunStatus, survey
+from ablations.slurm.submit import check
 from ablations.spec import RunSpec
 from ablations.store import State, Store, problems_of
 
@@ -77,6 +79,7 @@ def retry(
     stale: Annotated[bool, typer.Option("--stale", help="Only runs whose process or job went away.")] = False,
     profile: Annotated[str | None, typer.Option(help="Submit these runs at once, with this profile.")] = None,
     data_dir: DataDir = Path("data"),
+    cache_dir: CacheDir = None,
     allow_dirty: AllowDirty = False,
 ) -> None:
     """Clear failed and stale runs, so that the next ablate run or submit takes them; checkpoints stay.
@@ -86,8 +89,11 @@ def retry(
     states = {state for state, chosen in ((State.FAILED, failed), (State.STALE, stale)) if chosen}
     states = states or {State.FAILED, State.STALE}
     of_store = Store(store)
+    choices = {"data_dir": data_dir, "cache_dir": cache_dir, "allow_dirty": allow_dirty}
     with told():
         asked = runs_of_store(grids, scale, store, None)
+        if profile:  # what forbids the submission is told before anything is cleared
+            check(order_of([], "", profile, **choices), of_store, find_code())
         found = survey([spec for _, _, of_grid in asked for spec in of_grid], of_store, time.time())
         runs = [run for run in found.runs if run.state in states]
         if not runs:
@@ -106,7 +112,7 @@ def retry(
             for of_scale in dict.fromkeys(run.spec.scale for run in cleared.runs):
                 of_grids = [(grid, Demand(specs)) for grid, at, specs in asked if at == of_scale]
                 with told():
-                    order = order_of(of_grids, of_scale, profile, data_dir=data_dir, allow_dirty=allow_dirty)
+                    order = order_of(of_grids, of_scale, profile, **choices)
                 start(of_grids, order, store, only=only)
         else:
             _advise(cleared.runs, store)

@@ -12,7 +12,7 @@ import typer
 from ablations import plan as planning
 from ablations import sharing
 from ablations.commands import looking
-from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
 from ablations.console import err, out, say, table, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand, demand
@@ -90,6 +90,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time.", show_default="cores / threads")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one run.")] = 1,
     data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    cache_dir: CacheDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")] = False,
     seeds: Seeds = None,
@@ -107,7 +108,12 @@ def run(
         if until_decided:
             looking.check(asked, scale, seeds=seeds, limit=limit)
     runtime = RuntimeConfig(
-        device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
+        device=device,
+        num_threads=threads,
+        tensorboard=tensorboard,
+        data_dir=str(data_dir),
+        cache_dir=str(cache_dir or ""),
+        store=str(store),
     )
 
     num_workers = workers or max(1, (os.cpu_count() or 1) // threads)

@@ -10,7 +10,7 @@ import typer
 
 from ablations import plan as planning
 from ablations import sharing
-from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
+from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked
 from ablations.console import err, say, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
@@ -39,6 +39,7 @@ def submit(
     pack: Annotated[int, typer.Option(min=1, help="Runs that share a task.")] = 1,
     max_attempts: Annotated[int, typer.Option(min=1, help="Of a run that is lost without a checkpoint.")] = 5,
     data_dir: DataDir = Path("data"),
+    cache_dir: CacheDir = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Run a copy of the commit.")] = False,
     allow_dirty: AllowDirty = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the batch scripts; change nothing.")] = False,
@@ -57,6 +58,7 @@ def submit(
             max_parallel=max_parallel,
             max_attempts=max_attempts,
             data_dir=data_dir,
+            cache_dir=cache_dir,
             allow_dirty=allow_dirty,
             snapshot=snapshot,
         )
@@ -75,7 +77,7 @@ def start(
     """Submit what grids lack, or of that the runs ``only``, and say so."""
     with told():
         of_store, code = Store(store), find_code()
-        submitting.check(order, code)
+        submitting.check(order, of_store, code)
         core_s = {}
         for grid, asked in of_grids:
             states = planning.states_of(asked.runs, of_store)

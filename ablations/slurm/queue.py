@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import time
 import uuid
@@ -17,6 +16,7 @@ from ablations.processes import is_gone, this_process
 from ablations.queued import RECORD
 from ablations.slurm import submissions
 from ablations.slurm.holders import held
+from ablations.slurm.place import user_name
 from ablations.slurm.scheduler import Answer, ask
 from ablations.store import Store
 from simclr_core.records import read_json, write_json
@@ -42,7 +42,7 @@ def enqueue(run_dir: Path, submission: str, profile: str, partition: str | None)
         "job_id": None,
         "array_index": None,
         **this_process(),
-        "user": getpass.getuser(),
+        "user": user_name(),
         "time": time.time(),
         "profile": profile,
         "partition": partition,

@@ -13,14 +13,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablations import launch, queued
 from ablations.errors import UserError
-from ablations.slurm import additions, orders, queue
+from ablations.slurm import additions, gpus, orders, queue
 from ablations.slurm import code as code_of
 from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
@@ -30,10 +29,12 @@ from ablations.slurm.scheduler import cluster_in, settings
 from ablations.slurm.send import Sent, send
 from ablations.slurm.submissions import FOLDER, RECORD, asked_for, is_on_file
 from ablations.slurm.task import Task
+from ablations.slurm.variables import as_a_user_means_them
 from ablations.spec import RunSpec
 from ablations.store import State, Store
+from simclr_core.options import ConfigError
 from simclr_core.records import read_json, write_json, write_text
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, user_path
 
 MAX_ARRAY_SIZE = 1001
 """SLURM's own default: where there is no SLURM to ask, as for a dry run elsewhere."""
@@ -50,6 +51,7 @@ class Order:
     max_parallel: int | None = None  # tasks at a time
     max_attempts: int = 5
     data_dir: Path = Path("data")
+    cache_dir: Path | None = None  # None: of the user on the node
     allow_dirty: bool = False
     snapshot: bool = False
 
@@ -121,20 +123,32 @@ def _places(job_id: str, run_ids: Sequence[Sequence[str]]) -> Iterator[tuple[str
             yield run_id, (job_id, index if len(run_ids) > 1 else None)
 
 
-def check(order: Order, code: Code) -> None:
-    """Raise UserError with what forbids the order, whatever runs it is for."""
-    check_pack(order.profile, order.pack)
+def check(order: Order, store: Store, code: Code) -> None:
+    """Raise UserError with all that forbids the order, whatever runs it is for."""
+    problems: list[str] = []
+    root = str(store.root.resolve())
+    if found := re.search(r"[%\\\x00-\x1f\x7f]", root):
+        problems.append(f"--store {root}: SLURM reads {found[0]!r} in the names of logs as something else")
     if code.problem and (order.snapshot or not order.allow_dirty):
         unknown = f"{code.root}: git does not say whether the code differs from its commit: {code.problem}"
-        raise UserError(
-            [f"{unknown}; --allow-dirty without --snapshot goes on, and notes with every run what git says"]
-        )
+        problems.append(f"{unknown}; --allow-dirty without --snapshot goes on, and notes with every run what git says")
     if code.changes and not order.allow_dirty:
         shown = "".join(f"\n    {line}" for line in code.changes[:10])
         more = f"\n    and {len(code.changes) - 10} more" if len(code.changes) > 10 else ""
-        raise UserError(
-            [f"{code.repository} differs from its commit: commit, or keep the difference by --allow-dirty{shown}{more}"]
+        problems.append(
+            f"{code.repository} differs from its commit: commit, or keep the difference by --allow-dirty{shown}{more}"
         )
+    for folder in (order.data_dir, order.cache_dir or Path()):
+        try:
+            user_path(folder)
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        check_pack(order.profile, order.pack)
+    except UserError as error:
+        problems += error.problems
+    if problems:
+        raise UserError(problems)
 
 
 def dry_run(
@@ -242,9 +256,10 @@ def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: S
     """Submit one array. Raises UserError with sbatch's words if it is refused."""
     shares = share(order.profile, order.pack)
     runtime = RuntimeConfig(
-        device="cuda" if order.profile.gpus_per_node else "cpu",
+        device="cuda" if gpus.asked_for(order.profile) else "cpu",
         num_threads=shares.num_threads,
-        data_dir=str(order.data_dir.expanduser().resolve()),
+        data_dir=str(user_path(order.data_dir).resolve()),
+        cache_dir="" if order.cache_dir is None else str(user_path(order.cache_dir).resolve()),
         store=str(store.root.resolve()),
     )
     tasks = [
@@ -258,21 +273,9 @@ def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: S
         )
         for task in batch.tasks
     ]
-    with outside_of_jobs():
-        text = script(order.profile, batch, code, folder)
+    text = script(order.profile, batch, code, folder)
+    with as_a_user_means_them(text):
         return send(tasks, batch.time_min, text, name_of(batch, folder.name), folder)
-
-
-@contextmanager
-def outside_of_jobs() -> Iterator[None]:
-    """Let a job submit as a login node would: sbatch and submitit would take the job's own variables for theirs."""
-    from submitit.helpers import clean_env
-
-    conf = os.environ.get("SLURM_CONF")  # where SLURM is: it goes with the rest, and nothing works without it
-    with clean_env():
-        if conf is not None:
-            os.environ["SLURM_CONF"] = conf
-        yield
 
 
 def max_array_size() -> int:

@@ -88,6 +88,8 @@ def claim_as(store: Store, spec: RunSpec, job: str, *, age_s: float) -> None:
     owner = Owner("node7", 1, "f" * 32, time.time() - age_s, job)
     write_json(folder / "claim" / "owner.json", vars(owner))
     write_json(folder / "heartbeat.json", {"time": owner.time})
+    for name in ("heartbeat.json", "claim"):
+        os.utime(folder / name, (owner.time, owner.time))
 
 
 def asking(client: Says) -> Ask:
@@ -158,7 +160,7 @@ def test_retry_waits_for_a_scheduler_that_does_not_answer(specs: list[RunSpec], 
     assert (runs[0].state, runs[0].why) == (State.STALE, "no sign of life for 6 min; SLURM does not answer")
 
     cleared = retry.clear(runs, store)
-    assert cleared.kept == {specs[0].run_id: "SLURM does not answer, and may still run job 120_0"}
+    assert cleared.kept == {specs[0].run_id: "SLURM does not answer, and may still have its job 120_0"}
 
 
 # cancel
@@ -578,6 +580,7 @@ def test_ids_stay_whole_in_a_narrow_terminal(
 def test_status_as_json_and_without_grids(ablate: Ablate, tmp_path: Path, write_grid: WriteGrid) -> None:
     import json
 
+    Path("runs").mkdir()
     assert "no run of any grid yet" in ablate("status").output
     (tmp_path / "grids").mkdir()
     path = write_grid()
@@ -603,6 +606,7 @@ def test_status_as_json_and_without_grids(ablate: Ablate, tmp_path: Path, write_
     ],
 )
 def test_wrong_words_give_exit_code_2(ablate: Ablate, arguments: tuple[str, ...], problem: str) -> None:
+    Path("runs").mkdir()
     done = ablate(*arguments)
 
     assert done.exit_code == 2
@@ -633,6 +637,7 @@ def test_retry_and_prune_and_logs_of_local_runs(ablate: Ablate, specs: list[RunS
 
 def test_cancel_without_anything_in_the_queue(ablate: Ablate, specs: list[RunSpec]) -> None:
     assert specs
+    Path("runs").mkdir()
     done = ablate("cancel", "little.yaml", "--scale", "demo")
 
     assert (done.exit_code, done.output) == (

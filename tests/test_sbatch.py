@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,6 +275,19 @@ def test_a_dry_run_shows_scripts_and_counts_and_changes_nothing(
     assert "10 runs in 3 tasks of at most 30 min:" in printed
     assert "#SBATCH --array=0-2%2\n" in printed
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_code_that_git_says_nothing_about_is_refused_in_its_words(tmp_path: Path, *, snapshot: bool) -> None:
+    """As where the repository is another user's; a copy of a commit that nobody knows cannot be made at all."""
+    unknown = Code(Path("/code"), problem="fatal: detected dubious ownership in repository at '/code'")
+    order = submitting.Order({}, "demo", Profile("p"), snapshot=snapshot)
+    with pytest.raises(UserError, match="git does not say whether the code differs from its commit: fatal: detected"):
+        submitting.check(order, Store(tmp_path), unknown)
+    with pytest.raises(UserError, match="dubious") if snapshot else nullcontext():
+        submitting.check(replace(order, allow_dirty=True), Store(tmp_path), unknown)
+    record = submitting._record(order, unknown)
+    assert (record["commit"], record["dirty"], record["git_error"]) == (None, None, unknown.problem)
 
 
 def test_a_dirty_tree_is_refused_by_name(

@@ -10,16 +10,17 @@ from typing import Annotated
 import typer
 
 from ablations import plan as planning
+from ablations import sharing
 from ablations.commands import looking
 from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
-from ablations.console import err, out, say, table, tell, told
+from ablations.console import err, out, say, table, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand, demand
 from ablations.display import Display, duration
 from ablations.grid import expand, find_grids
 from ablations.launch import launch, merge, unfinished
 from ablations.spec import Grid, RunSpec
-from ablations.store import State, Store
+from ablations.store import State, Store, problems_of
 from simclr_core.runtime import RuntimeConfig
 
 
@@ -49,7 +50,7 @@ def plan_runs(
 ) -> None:
     """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
     with told():
-        loaded = checked(grids, scale, seeds, store)
+        loaded = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         every = load_all([str(path) for path in find_grids().values()])
         numbers = parse_seeds(seeds)
         others = [spec for grid in every if scale in grid.scales for spec in expand(grid, scale, numbers)]
@@ -58,6 +59,8 @@ def plan_runs(
             planning.states_of(asked.runs, of_store) | {spec.run_id: State.PLANNED for spec in asked.foreseen}
             for _, asked in loaded
         ]
+    if store != Path("runs") and not store.exists():
+        say(f"--store {store}: no such folder yet, so nothing is done; ablate run and ablate submit make it", err)
     for (grid, asked), of_grid in zip(loaded, states, strict=True):
         specs = asked.every
         say(f"{grid.name} at scale {scale}: {grid.question}")
@@ -101,7 +104,7 @@ def run(
     Ctrl-C stops and loses no finished run. Exit code 1 if a run failed, 2 if the input is wrong, 130 after Ctrl-C.
     """
     with told():
-        asked = checked(grids, scale, seeds, store)
+        asked = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         if until_decided:
             looking.check(asked, scale, seeds=seeds, limit=limit)
     runtime = RuntimeConfig(
@@ -144,9 +147,11 @@ def _finish(
     store = Store(Path(runtime.store))
     with told():
         specs = merge(specs)
-        todo = unfinished(specs, store)
+        todo, left = unfinished(specs, store)
+        sharing.check(store.root, (store.run_dir(spec.run_id) for spec in todo))
         counts = planning.count(planning.states_of(specs, store).values())
     standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    tell_left(left)
     if not todo:
         say(f"nothing to do: {len(specs)} runs in {store.root}: {standing}")
         return

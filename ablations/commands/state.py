@@ -71,8 +71,8 @@ def _look(grids: list[str] | None, scale: str | None, store: Path, seeds: str | 
     """One survey of all grids: SLURM is asked once."""
     with told():
         asked = runs_of_store(grids, scale, store, seeds)
-    of_store = Store(store)
-    whole = survey((spec for _, _, specs in asked for spec in specs), of_store, time.time())
+        of_store = Store(store)
+        whole = survey((spec for _, _, specs in asked for spec in specs), of_store, time.time())
     runs = iter(whole.runs)
     sections = []
     for grid, name, specs in asked:

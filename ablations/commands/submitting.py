@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ablations import plan as planning
+from ablations import sharing
 from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked
-from ablations.console import err, say, tell, told
+from ablations.console import err, say, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
 from ablations.display import duration
@@ -20,7 +21,7 @@ from ablations.slurm.code import Code, find_code
 from ablations.slurm.profiles import load_profile
 from ablations.slurm.submit import Order
 from ablations.spec import Grid, RunSpec
-from ablations.store import Store
+from ablations.store import Store, problems_of
 
 DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
@@ -48,7 +49,7 @@ def submit(
     What is done, under way or queued is left alone. Exit code 1 if SLURM refused a part, 2 if the input is wrong.
     """
     with told():
-        of_grids = checked(grids, scale, seeds, store)
+        of_grids = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         order = order_of(
             of_grids,
             scale,
@@ -83,9 +84,11 @@ def start(
             core_s[grid.name] = planning.cost(grid, order.scale, asked.runs, states, of_store).core_s_per_run
         merged = merge(spec for _, asked in of_grids for spec in asked.runs)
         runs = submitting.sort_runs([spec for spec in merged if only is None or spec.run_id in only], of_store)
+        tell_left(runs.left)
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)
         say(f"{store}: {len(runs.todo)} runs to submit{standing}")
+        sharing.check(store, (of_store.run_dir(spec.run_id) for spec in (*runs.todo, *runs.queued)))
         if dry_run:
             _show(order, runs.todo, core_s, of_store, code)
             return

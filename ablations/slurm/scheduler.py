@@ -89,6 +89,12 @@ class Answer:
         # a range of waiting elements that SLURM cut short stands for those that it does not name
         return found or self.jobs.get(f"{base}_...")
 
+    def joined(self, other: Answer) -> Answer:
+        """What this answer and one about other jobs say together."""
+        silence = tuple(dict.fromkeys((*self.silence, *other.silence)))
+        both = self.queue and other.queue, self.accounting and other.accounting
+        return Answer({**other.jobs, **self.jobs}, *both, silence, self.cluster or other.cluster)
+
     def may_come_back(self, job: Job, now: float) -> bool:
         """Whether a job that has ended may be in the queue again a moment later, or is while the queue is silent."""
         return job.state in MAY_COME_BACK and (not self.queue or now - (job.end or 0.0) <= GRACE_S)

@@ -65,6 +65,7 @@ class Sorted:
     running: list[RunSpec] = field(default_factory=list)  # by processes that are in no queue
     done: list[RunSpec] = field(default_factory=list)
     gone: list[Path] = field(default_factory=list)  # claims for the queue that nothing stands behind
+    left: dict[str, str] = field(default_factory=dict)  # run id -> why it is left alone, though no sign of life comes
 
 
 @dataclass
@@ -87,7 +88,11 @@ def sort_runs(specs: Sequence[RunSpec], store: Store) -> Sorted:
     states = {run_dir: store.state(spec) for run_dir, spec in by_dir.items()}
     claimed = [run_dir for run_dir, state in states.items() if state is not State.DONE and _is_queued(run_dir)]
     still, found.gone = queue.sift(claimed, functools.cache(functools.partial(_jobs_of, store)))
+    silent = {spec.run_id: states[run_dir] for run_dir, spec in by_dir.items() if run_dir not in still}
+    found.left = launch.left_alone(silent, store)
     for run_dir, spec in by_dir.items():
+        if spec.run_id in found.left:
+            continue
         if states[run_dir] is State.DONE:
             found.done.append(spec)
         elif run_dir in still:
@@ -124,6 +129,9 @@ def check(order: Order, store: Store, code: Code) -> None:
     root = str(store.root.resolve())
     if found := re.search(r"[%\\\x00-\x1f\x7f]", root):
         problems.append(f"--store {root}: SLURM reads {found[0]!r} in the names of logs as something else")
+    if code.problem and (order.snapshot or not order.allow_dirty):
+        unknown = f"{code.root}: git does not say whether the code differs from its commit: {code.problem}"
+        problems.append(f"{unknown}; --allow-dirty without --snapshot goes on, and notes with every run what git says")
     if code.changes and not order.allow_dirty:
         shown = "".join(f"\n    {line}" for line in code.changes[:10])
         more = f"\n    and {len(code.changes) - 10} more" if len(code.changes) > 10 else ""
@@ -225,7 +233,8 @@ def _record(order: Order, code: Code) -> dict[str, Any]:
         "scale": order.scale,
         "profile": {"name": order.profile.name, **order.profile.content},
         "commit": code.commit,
-        "dirty": bool(code.changes),
+        "dirty": None if code.problem else bool(code.changes),
+        **({"git_error": code.problem} if code.problem else {}),
         "user_id": str(os.getuid()),
         "cluster": "",
         "brings": {},

@@ -25,6 +25,7 @@ from ablations.errors import UserError
 from ablations.job import JobReport, Update
 from ablations.launch import launch
 from ablations.slurm import additions, orders, ranks
+from ablations.slurm.holders import holders
 from ablations.slurm.place import SUBMISSION, Place, slurm_place
 from ablations.slurm.queue import dequeue, name_job
 from ablations.spec import RunSpec
@@ -201,9 +202,11 @@ class Session:
         sign = self.store.facts(run_id).last_sign_of_life
         while not self.stop.requested():
             facts = self.store.facts(run_id)
-            if not facts.claimed or not facts.is_alive(time.time()):
+            if not facts.is_alive:
+                if facts.claimed and (why := holders({run_id: facts}).get(run_id)):
+                    self._end(run_id, f"is another process's: {why}")
                 return
-            if facts.last_sign_of_life > sign:
+            if facts.owner_is_dead is False or facts.last_sign_of_life > sign:
                 self._end(run_id, "is another process's")
                 return
             time.sleep(LOOK_EVERY_S)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ablations import declared
+from ablations import declared, lost_runs
 from ablations.collected import Collected
 from ablations.demand import Demand, demand
 from ablations.description import SCHEMA_VERSION, grid_json
@@ -56,12 +56,19 @@ class Summary:
 
 
 def collect(
-    grids: Sequence[Grid], scale: str, store: Store, results_dir: Path, seeds: Sequence[int] | None = None
+    grids: Sequence[Grid],
+    scale: str,
+    store: Store,
+    results_dir: Path,
+    seeds: Sequence[int] | None = None,
+    *,
+    forget: bool = False,
 ) -> Summary:
     """Write the tables of grids at a scale into ``results_dir``; each file is replaced whole or not at all.
 
     ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
-    that a grid does not have.
+    that a grid does not have, and UserError, before anything is written, where the tables have finished runs that the
+    store has no more, unless they are to be forgotten.
     """
     bring_up_to_date(results_dir / "curves.csv")
     curves = PartedTable(results_dir / "curves.csv", header(), _run_of_row)
@@ -72,6 +79,8 @@ def collect(
     states = {grid: {spec.run_id: reader.state(spec) for spec in of_grid.runs} for grid, of_grid in asked.items()}
     done = [spec for grid, of_grid in asked.items() for spec in of_grid.runs if states[grid][spec.run_id] is State.DONE]
     paths = {grid.name: results_dir / f"{grid.name}.{scale}.json" for grid in grids}
+    if not forget:
+        lost_runs.check({paths[grid]: of_grid.runs for grid, of_grid in asked.items()}, reader)
     others = _runs_of_others(results_dir, set(paths.values()))
     has_news = _write_curves(curves, reader, {spec.run_id: spec for spec in done}, others)
     has_news |= _write_provenance(provenance, reader, others)
@@ -211,9 +220,7 @@ def _runs_of_others(results_dir: Path, paths: set[Path]) -> set[str]:
         if path in paths:
             continue
         try:
-            content = read_json(path)
-            arms = (content.get("tuning") or {}).get("arms", [])
-            runs |= {run["run_id"] for cell in [*content["cells"], *arms] for run in cell["runs"]}
+            runs |= {run["run_id"] for run in lost_runs.runs_in(read_json(path))}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # the reporter says what is wrong with it
     return runs

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -16,17 +17,26 @@ err = Console(stderr=True)
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell an error with ``problems`` on stderr, without a traceback, and exit with code 2; others pass."""
+    """Tell an error with ``problems`` on stderr, without a traceback, and exit with code 2; others pass.
+
+    So is a file or folder that this user may not read or write.
+    """
     try:
         yield
+    except PermissionError as error:
+        _refuse([f"{error.filename}: {error.strerror}"])
     except ValueError as error:
         problems = getattr(error, "problems", None)
         if problems is None:
             raise
-        import typer
+        _refuse(problems)
 
-        tell(problems)
-        raise typer.Exit(2) from None
+
+def _refuse(problems: Sequence[str]) -> NoReturn:
+    import typer
+
+    tell(problems)
+    raise typer.Exit(2) from None
 
 
 def tell(problems: Sequence[str]) -> None:
@@ -37,6 +47,14 @@ def tell(problems: Sequence[str]) -> None:
     say(f"error: {len(problems)} problems", err)
     for problem in problems:
         say(f"  - {problem}", err)
+
+
+def tell_left(reasons: Mapping[str, str]) -> None:
+    """Runs that stay as they are, by reason."""
+    for reason in dict.fromkeys(reasons.values()):
+        runs = [run_id for run_id, why in reasons.items() if why == reason]
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        say(f"left as it is: {runs[0]}{more}: {reason}", err)
 
 
 def say(text: str, console: Console = out) -> None:

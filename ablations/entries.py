@@ -32,7 +32,12 @@ class Entries:
 
     def _any_mapping(self, raw: Any, place: str) -> Mapping[str, Any]:
         if isinstance(raw, Mapping):
-            return {str(key): value for key, value in raw.items()}
+            content: dict[str, Any] = {}
+            for key, value in raw.items():
+                if str(key) in content:
+                    self.problem(f"{place}: the key {str(key)!r} stands twice, with and without quotes")
+                content[str(key)] = value
+            return content
         self.problem(f"{place} = {raw!r}: expected a mapping")
         return {}
 

@@ -10,6 +10,7 @@ from typing import Any
 import ablations
 from ablations.entries import shown
 from ablations.errors import GridError, expected
+from ablations.levels import is_level
 from ablations.reader import Reader
 from ablations.spec import Axis, Cell, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config import RunConfig, problems_of
@@ -183,6 +184,8 @@ def _problems(grid: Grid) -> list[str]:
     axes = _all_levels(grid)
     for i, selector in enumerate(grid.exclude):
         problems += _selector_problems(selector, f"exclude[{i}]", axes)
+    problems += [p for i, claim in enumerate(grid.claims) for p in _unquoted(claim, f"claims[{i}]", axes)]
+    problems += _unquoted(grid.figure, "figure", axes)
     for name, scale in grid.scales.items():
         for i, evaluation in enumerate(scale.evaluations):
             if evaluation.only is not None:
@@ -268,6 +271,25 @@ def _selector_problems(selector: Any, place: str, axes: Mapping[str, Axis]) -> l
         else:
             known = [level_text(label) for label in axes[name].labels]
             for level in wanted if isinstance(wanted, list) else [wanted]:
-                if level not in axes[name].labels:
+                if not is_level(level, axes[name].labels):
                     problems.append(f"{place}.{name} = {level!r}: {expected(level, known)}")
+    return problems
+
+
+def _unquoted(content: Any, place: str, axes: Mapping[str, Axis]) -> list[str]:
+    """Numbers and truth values in selectors of axes whose levels are names: YAML reads an unquoted 1.10 as 1.1."""
+    if isinstance(content, list):
+        return [p for i, part in enumerate(content) for p in _unquoted(part, f"{place}[{i}]", axes)]
+    if not isinstance(content, Mapping):
+        return []
+    problems = []
+    for name, wanted in content.items():
+        labels = axes[name].labels if name in axes else ()
+        if labels and all(isinstance(label, str) for label in labels):
+            problems += [
+                f"{place}.{name} = {level!r}: no name; expected one of {', '.join(map(repr, labels))}, in quotes"
+                for level in (wanted if isinstance(wanted, list) else [wanted])
+                if isinstance(level, bool | int | float)
+            ]
+        problems += _unquoted(wanted, f"{place}.{name}", axes)
     return problems

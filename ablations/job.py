@@ -8,12 +8,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ablations import provenance
+from ablations.errors import UserError
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from simclr_core.records import write_json
@@ -74,7 +76,10 @@ def run_job(
     run_dir = store.run_dir(spec.run_id)
     start = time.perf_counter()
     is_new = not run_dir.exists()
-    owner = store.claim(spec.run_id)
+    try:
+        owner = store.claim(spec.run_id)
+    except UserError as error:
+        return JobReport(spec.run_id, "refused", error.problems[0], 0.0, tuple(error.problems))
     if owner is None:
         return JobReport(spec.run_id, "held", "another process works on it", 0.0)
     outcome, detail = "interrupted", ""
@@ -145,4 +150,8 @@ class Heartbeat:
             self._write()
 
     def _write(self) -> None:
-        write_json(self._path, {"time": time.time(), **self._last})
+        try:
+            write_json(self._path, {"time": time.time(), **self._last})
+        except (OSError, ValueError):  # the disk is full, or a number is none: what counts is the file's time
+            with suppress(OSError):
+                self._path.touch()

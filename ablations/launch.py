@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
@@ -19,6 +19,7 @@ from pathlib import Path
 from ablations import worker as workers_of
 from ablations.display import Display
 from ablations.job import JobReport
+from ablations.slurm.holders import holders
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from ablations.worker import Stop, Worker
@@ -59,9 +60,17 @@ def merge(specs: Iterable[RunSpec]) -> list[RunSpec]:
     return sorted(runs.values(), key=lambda spec: order[spec.run_id])
 
 
-def unfinished(specs: Sequence[RunSpec], store: Store) -> list[RunSpec]:
-    """The runs to start: not done, not under way elsewhere, and not in a queue."""
-    return [spec for spec in specs if store.state(spec) not in (State.DONE, State.RUNNING, State.QUEUED)]
+def unfinished(specs: Sequence[RunSpec], store: Store) -> tuple[list[RunSpec], dict[str, str]]:
+    """The runs to start: not done, not under way elsewhere, and not in a queue; and those left alone (id -> why)."""
+    states = {spec.run_id: store.state(spec) for spec in specs}
+    left = left_alone(states, store)
+    taken = (State.DONE, State.RUNNING, State.QUEUED)
+    return [spec for spec in specs if states[spec.run_id] not in taken and spec.run_id not in left], left
+
+
+def left_alone(states: Mapping[str, State], store: Store) -> dict[str, str]:
+    """Run id -> why a run that seems stale is not taken over: SLURM still has the job that claimed it, or is silent."""
+    return holders({run_id: store.facts(run_id) for run_id, state in states.items() if state is State.STALE})
 
 
 def launch(

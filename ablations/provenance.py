@@ -8,13 +8,13 @@ import hashlib
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import simclr_core
+from ablations import git
 from ablations.slurm.place import slurm_place
 from simclr_core.records import read_json, write_json
 
@@ -69,8 +69,9 @@ def read(run_dir: Path) -> list[dict[str, Any]]:
 def source() -> dict[str, Any]:
     """The code of the trainer: commit and whether its files differ from it, or the version installed; and a hash.
 
-    The commit is that of the repository which tracks ``simclr_core``, never that of the working directory. Read once
-    per process, since a process runs the code that it loaded.
+    The commit is that of the repository which tracks ``simclr_core``, never that of the working directory. What git
+    does not say is null, and ``git_error`` has its words. Read once per process, since a process runs the code that it
+    loaded.
     """
     from importlib import metadata
 
@@ -79,9 +80,12 @@ def source() -> dict[str, Any]:
     for path in sorted(package.rglob("*.py")):
         content.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
     found: dict[str, Any] = {"sha256": content.hexdigest(), "commit": None, "dirty": None, "version": None}
-    if _git(package, "ls-files", "--error-unmatch", "config.py") is not None:
-        found["commit"] = _git(package, "rev-parse", "HEAD")
-        found["dirty"] = bool(_git(package, "status", "--porcelain", "--", "."))
+    try:
+        if git.is_tracked(package / "config.py"):
+            found["commit"] = git.run(package, "rev-parse", "HEAD").strip()
+            found["dirty"] = bool(git.run(package, "status", "--porcelain", "--", "."))
+    except git.GitError as error:
+        found["git_error"] = str(error)
     with contextlib.suppress(metadata.PackageNotFoundError):
         found["version"] = metadata.version("simclr-ablations")
     return found
@@ -118,16 +122,6 @@ def gpu_name() -> str | None:
     if torch is None or not torch.cuda.is_available():
         return None
     return str(torch.cuda.get_device_name())
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints; None where there is no git, no repository, or the command fails."""
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _now() -> str:

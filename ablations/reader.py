@@ -10,6 +10,7 @@ from typing import Any
 
 from ablations.entries import Entries, shown
 from ablations.errors import GridError, expected
+from ablations.levels import is_level, level_problems, unfit_texts
 from ablations.spec import Axis, Grid, GridEvaluation, GridScale, Tune, level_text
 from ablations.yaml_files import load_yaml
 from simclr_core.config import EvalConfig, RunConfig
@@ -50,6 +51,8 @@ class Reader(Entries):
         raw = load_yaml(self.path)
         if not isinstance(raw, Mapping):
             raise GridError([f"{shown(self.path)}: expected a mapping with the keys {', '.join(_REQUIRED)}"])
+        for problem in unfit_texts(raw):
+            self.problem(problem)
         raw = self._mapping(raw, "", _KEYS, _REQUIRED)
         texts = {key: self._text(raw.get(key, ""), key) for key in _TEXTS}
         if texts["name"] and texts["name"] != self.path.stem:
@@ -100,6 +103,9 @@ class Reader(Entries):
             groups.append((f"paired[{i}]", self._any_mapping(group, f"paired[{i}]")))
         read = [named.get(next(iter(group), "")) or self._axis(group, place) for place, group in groups]
         axes = [axis for axis in read if axis]
+        for axis in axes:
+            for problem in level_problems(axis.labels, f"axes.{axis.key}"):
+                self.problem(problem)
         if not groups:
             self.problem("axes: missing")
         keys, names = [key for axis in axes for key in axis.keys], [axis.name for axis in axes]
@@ -214,7 +220,7 @@ class Reader(Entries):
                 self.problem(f"{place}.{key}: an empty axis; expected at least one level")
             chosen: list[Scalar] = []
             for i, level in enumerate(listed):
-                if level not in axis.labels:
+                if not is_level(level, axis.labels):
                     known = [level_text(label) for label in axis.labels]
                     self.problem(f"{place}.{key}[{i}] = {level!r}: {expected(level, known)}")
                 elif level in chosen:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,9 +38,9 @@ class RunReader(Store):
             self.records[run_id] = record
         return self.records[run_id]
 
-    def state(self, spec: RunSpec, now: float | None = None) -> State:
+    def state(self, spec: RunSpec) -> State:
         """Where a run stands; FAILED if its folder belongs to another configuration."""
-        return self.record(spec).state(spec, time.time() if now is None else now)
+        return self.record(spec).state(spec)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """(path, what) of all that is wrong with the runs that were asked for, and what in the store is no run."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations import queued
+from ablations.errors import UserError
 from ablations.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.signatures import is_fresh, names_of, signature
 from ablations.slurm import submissions
@@ -40,9 +41,9 @@ class RunRecord:
     names: list[str] = field(default_factory=list)  # of files that were read; none if that is not to be remembered
     signed: str = ""  # their signature before they were read
 
-    def state(self, spec: RunSpec, now: float) -> State:
+    def state(self, spec: RunSpec) -> State:
         """Where the run stands that needs the evaluations of ``spec``."""
-        return State.FAILED if self.is_anothers else state(self.facts, spec.eval_ids, now)
+        return State.FAILED if self.is_anothers else state(self.facts, spec.eval_ids)
 
     def core_s(self, spec: RunSpec) -> float:
         """What the finished run took, its seconds times threads; 0 if that was not noted."""
@@ -60,6 +61,9 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
     problems: list[Problem] = []
     try:
         facts = store.facts(spec.run_id)
+    except UserError as error:
+        facts = RunFacts()
+        problems.append(("", f"cannot be read: {error}"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         facts = RunFacts()
         problems.append(("", f"cannot be read: {type(error).__name__}: {error}"))
@@ -93,6 +97,7 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
             claimed=facts.claimed,
             last_sign_of_life=facts.last_sign_of_life,
             owner_is_dead=facts.owner_is_dead,
+            read_time=facts.read_time,
         ),
         is_anothers=is_anothers,
         result={key: result[key] for key in _KEPT if key in result},

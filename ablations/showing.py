@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import UserError
+from ablations.store import problems_of
 from simclr_core.options import nearest
 from simclr_core.records import read_json
 
 
 def find_run(store: Path, run_id: str) -> Path:
-    """The folder of the one run whose id starts so; raises UserError if there is none, or more than one."""
-    runs = (
-        sorted(path.name for path in store.iterdir() if path.is_dir() and path.name[0] != ".") if store.is_dir() else []
-    )
+    """The folder of the one run whose id starts so; raises UserError if there is none, more than one, or no store."""
+    if problems := problems_of(store):
+        raise UserError(problems)
+    runs = sorted(path.name for path in store.iterdir() if path.is_dir() and path.name[0] != ".")
     found = [name for name in runs if name == run_id] or [name for name in runs if name.startswith(run_id)]
     if not found:
         raise UserError([f"{store}: no run {run_id!r}{nearest(run_id, runs)}"])

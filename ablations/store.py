@@ -13,19 +13,23 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ablations import queued
+from ablations import queued, sharing
 from ablations.errors import UserError
+from ablations.file_clock import FileClock
+from ablations.processes import is_gone, this_process
+from ablations.slurm.holders import holders
 from ablations.slurm.place import slurm_place
 from ablations.spec import RunSpec
+from simclr_core.options import nearest
 from simclr_core.records import read_json, write_json
 
 STALE_AFTER_S = 300.0
-"""A run under way writes its heartbeat far more often; one this old belongs to a machine that went away."""
+"""A run under way writes its heartbeat far more often; one this old belongs to a machine that went away, as a rule."""
 
 
 class State(StrEnum):
@@ -36,7 +40,7 @@ class State(StrEnum):
     RUNNING = "running"
     DONE = "done"  # result and all its evaluations; a collapse or a divergence is a result
     FAILED = "failed"  # error.txt says why; tried again by the next launch
-    STALE = "stale"  # claimed by a process that is gone; taken over by the next launch
+    STALE = "stale"  # claimed by a process that is gone; taken over by the next launch, unless SLURM has its job
 
 
 @dataclass(frozen=True)
@@ -46,35 +50,51 @@ class Owner:
     host: str
     pid: int
     token: str
-    time: float  # unix seconds
+    time: float  # unix seconds, by the owner's clock
     job: str = ""  # of SLURM, as in "120_5"; "" outside
     restart: int = 0  # how often SLURM has put that job back into the queue
+    cluster: str = ""  # whose job it is
+    namespace: str = ""  # of the process number
+    started: str = ""  # when the process was
+
+
+_OWNER = tuple(each.name for each in fields(Owner))
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the state of a run is derived from."""
+    """What the state of a run is derived from. All times are unix seconds by the clock of the store's files."""
 
     has_result: bool = False  # and a specification that tells whose it is
     evaluations: frozenset[str] = frozenset()  # eval ids whose files are there and whole
     has_error: bool = False
-    error_time: float = 0.0  # when error.txt was written, unix seconds
+    error_time: float = 0.0  # when error.txt was written
     queued: bool = False  # there is a queue record
     queued_time: float = 0.0  # when it was written
     claimed: bool = False
     claim_id: str = "unknown"
     claim_job: str = ""  # the SLURM job that claimed it, as in "120_5"
-    last_sign_of_life: float = 0.0  # unix seconds: of the claim or of its heartbeat
-    owner_is_dead: bool = False  # known only on the owner's own host
+    claim_cluster: str = ""  # and whose job that is, if known
+    last_sign_of_life: float = 0.0  # when the claim or its heartbeat was written
+    owner_is_dead: bool | None = None  # None: on another host nobody knows
+    read_time: float = 0.0  # when all this was read, if the run is claimed or queued
     torn: tuple[str, ...] = ()  # JSON files that are there but cannot be read; they count as missing
     heartbeat: Mapping[str, Any] = field(default_factory=dict)  # content of heartbeat.json
     spec: Mapping[str, Any] | None = None  # content of spec.json
     result: Mapping[str, Any] | None = None  # content of result.json
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # contents of evals/*.json, by eval id
 
-    def is_alive(self, now: float) -> bool:
-        """Somebody works on the run, and has said so lately."""
-        return self.claimed and not self.owner_is_dead and now - self.last_sign_of_life <= STALE_AFTER_S
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life."""
+        return self.read_time - self.last_sign_of_life
+
+    @property
+    def is_alive(self) -> bool:
+        """Somebody works on the run: its process is there, or has given a sign of life lately."""
+        if self.owner_is_dead is None:
+            return self.claimed and self.silent_s <= STALE_AFTER_S
+        return self.claimed and not self.owner_is_dead
 
     @property
     def has_failed(self) -> bool:
@@ -82,12 +102,12 @@ class RunFacts:
         return self.has_error and not (self.queued and self.queued_time > self.error_time)
 
 
-def state(facts: RunFacts, eval_ids: Sequence[str], now: float) -> State:
-    """The state of a run that needs these evaluations, at the time ``now`` in unix seconds, by its files alone."""
+def state(facts: RunFacts, eval_ids: Sequence[str]) -> State:
+    """The state of a run that needs these evaluations, by its files alone."""
     if is_done(facts, eval_ids):
         return State.DONE
     if facts.claimed:
-        return State.RUNNING if facts.is_alive(now) else State.STALE
+        return State.RUNNING if facts.is_alive else State.STALE
     if facts.has_failed:
         return State.FAILED
     return State.QUEUED if facts.queued else State.PLANNED
@@ -98,26 +118,48 @@ def is_done(facts: RunFacts, eval_ids: Sequence[str]) -> bool:
     return facts.has_result and facts.evaluations.issuperset(eval_ids)
 
 
+def problems_of(root: Path, *, may_be_new: bool = False) -> list[str]:
+    """What is wrong with a path that is to be a store: one line, or none."""
+    there = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        name = "" if there == root else f"{there} "
+        return [f"--store {root}: {name}{'leads nowhere' if there.is_symlink() else 'is a file'}; expected a folder"]
+    if there == root or may_be_new:
+        return []
+    missing = there / root.relative_to(there).parts[0]
+    near = nearest(missing.name, [path.name for path in there.iterdir() if path.is_dir()])
+    name = "" if missing == root else f", there is no {missing}"
+    return [f"--store {root}: no such folder{name}{near}; ablate run and ablate submit make one"]
+
+
 class Store:
     """A folder of runs."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.clock = FileClock(root)
 
     def run_dir(self, run_id: str) -> Path:
         """The folder of a run, whether it is there or not."""
         return self.root / run_id
 
     def facts(self, run_id: str) -> RunFacts:
-        """What the folder of a run holds, read now: only what its listing has is opened, as stores are remote."""
+        """What the folder of a run holds, read now; raises UserError where this user may not read it."""
         folder = self.run_dir(run_id)
+        try:
+            return self._facts(folder)
+        except PermissionError as error:
+            raise UserError([sharing.denied([Path(error.filename or folder)], "read")]) from None
+
+    def _facts(self, folder: Path) -> RunFacts:
+        """Only what its listing has is opened, as stores are remote."""
         try:
             names = set(os.listdir(folder))  # noqa: PTH208 - a thousand runs are listed at a time
         except (FileNotFoundError, NotADirectoryError):
             return RunFacts()
         claimed, owner = _claim(folder) if "claim" in names else (False, None)
         if "claim" in names and not claimed:  # given back since the listing, which may lack what was written last
-            return self.facts(run_id)
+            return self._facts(folder)
         torn: list[str] = []
         result, spec, heartbeat = (
             _whole(folder / name, folder, torn) if name in names else None
@@ -125,7 +167,7 @@ class Store:
         )
         paths = sorted((folder / "evals").glob("*.json")) if "evals" in names else []
         scores = {path.stem: content for path in paths if (content := _whole(path, folder, torn)) is not None}
-        life = max(_claim_time(folder, owner), float(heartbeat["time"]) if heartbeat else 0.0) if claimed else 0.0
+        signs = (_modified(folder / name) or 0.0 for name in ("claim", "heartbeat.json"))
         error_time = _modified(folder / "error.txt") if "error.txt" in names else None
         queued_time = _modified(folder / queued.RECORD) if queued.RECORD.parts[0] in names else None
         return RunFacts(
@@ -138,8 +180,10 @@ class Store:
             claimed=claimed,
             claim_id=owner.token if owner else "unknown",
             claim_job=owner.job if owner else "",
-            last_sign_of_life=life,
-            owner_is_dead=owner is not None and _is_dead(owner),
+            claim_cluster=owner.cluster if owner else "",
+            last_sign_of_life=max(signs) if claimed else 0.0,
+            owner_is_dead=_is_dead(owner) if owner else None,
+            read_time=self.clock.now() if claimed or queued_time is not None else 0.0,
             torn=tuple(torn),
             heartbeat=heartbeat or {},
             spec=spec,
@@ -147,11 +191,11 @@ class Store:
             scores=scores,
         )
 
-    def state(self, spec: RunSpec, now: float | None = None) -> State:
+    def state(self, spec: RunSpec) -> State:
         """The state of a run; raises UserError if its folder belongs to another configuration."""
         facts = self.facts(spec.run_id)
         self.check_spec(spec, facts)
-        return state(facts, spec.eval_ids, time.time() if now is None else now)
+        return state(facts, spec.eval_ids)
 
     def check_spec(self, spec: RunSpec, facts: RunFacts) -> None:
         """Compare the folder's ``spec.json`` in full; raises UserError naming the run where it is another's."""
@@ -160,27 +204,33 @@ class Store:
             raise UserError([f"{path}: holds another configuration than run {spec.run_id}; move the folder away"])
 
     def claim(self, run_id: str) -> Owner | None:
-        """Take a run for this process; None if another holds it.
+        """Take a run for this process; None if another holds it. Raises UserError where this user may not write there.
 
         The claim appears whole or not at all: a prepared folder is renamed into place, which fails where one is. A
-        stale claim is first renamed to a name made from its own token; only one of several takers can do that.
+        stale claim is first renamed to a name made from its own token; only one of several takers can do that. That of
+        a job which SLURM still has, or may have, is no stale one, however long the job is silent.
         """
         folder = self.run_dir(run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        facts = self.facts(run_id)
-        if facts.claimed and not facts.is_alive(time.time()):
-            try:
-                (folder / "claim").rename(folder / f".stale-{facts.claim_id}")
-            except OSError:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return self._claim(folder, self._facts(folder))
+        except PermissionError as error:
+            raise UserError([sharing.denied([Path(error.filename or folder)], "change")]) from None
+
+    def _claim(self, folder: Path, facts: RunFacts) -> Owner | None:
+        if facts.claimed:
+            if facts.is_alive or holders({folder.name: facts}):
+                return None
+            if not _renamed(folder / "claim", folder / f".stale-{facts.claim_id}"):
                 return None
         here = slurm_place()
         job, restart = (here.job_name, here.restart_count) if here else ("", 0)
-        owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, time.time(), job, restart)
+        cluster = os.environ.get("SLURM_CLUSTER_NAME", "") if here else ""
+        token = uuid.uuid4().hex
+        owner = Owner(**this_process(), token=token, time=time.time(), job=job, restart=restart, cluster=cluster)
         prepared = folder / f".claim-{owner.token}"
         write_json(prepared / "owner.json", vars(owner))
-        try:
-            prepared.rename(folder / "claim")
-        except OSError:
+        if not _renamed(prepared, folder / "claim"):
             shutil.rmtree(prepared)
             return None
         return owner
@@ -219,6 +269,17 @@ class Store:
         return torn
 
 
+def _renamed(path: Path, to: Path) -> bool:
+    """False if another process was faster: the one is gone, or the other is there."""
+    try:
+        path.rename(to)
+    except PermissionError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
 def _whole(path: Path, folder: Path, torn: list[str]) -> Any:
     """The content of a JSON file; None if it is not there, or torn, which is noted."""
     try:
@@ -237,13 +298,10 @@ def _claim(folder: Path) -> tuple[bool, Owner | None]:
     """Whether a run is claimed, and by whom if that can be read."""
     path = folder / "claim"
     try:
-        return True, Owner(**read_json(path / "owner.json"))
+        content = read_json(path / "owner.json")
+        return True, Owner(**{name: content[name] for name in _OWNER if name in content})
     except (OSError, ValueError, TypeError):
         return path.is_dir(), None
-
-
-def _claim_time(folder: Path, owner: Owner | None) -> float:
-    return owner.time if owner else _modified(folder / "claim") or 0.0
 
 
 def _modified(path: Path) -> float | None:
@@ -253,16 +311,8 @@ def _modified(path: Path) -> float | None:
         return None
 
 
-def _is_dead(owner: Owner) -> bool:
+def _is_dead(owner: Owner) -> bool | None:
     here = slurm_place()
     if here and owner.job == here.job_name and owner.restart < here.restart_count:
         return True  # SLURM ends what a job has started before it starts the job again
-    if owner.host != socket.gethostname():
-        return False
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return is_gone(vars(owner))

@@ -1,4 +1,7 @@
-"""YAML files as plain content. A key that stands twice is refused, ``1e-3`` is a number, and a date is a text."""
+"""YAML files as plain content. A key that stands twice is refused, ``1e-3`` is a number, and a date is a text.
+
+``load_texts`` leaves every scalar the text that stands in the file, for what goes on to a shell or to another program.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,16 @@ _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eig
 
 class _Loader(_Parser):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[tuple[str, str]] = set()
+        seen: dict[Any, str] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    what = f"the key {key.value!r} stands twice"
+                is_merge = key.tag == "tag:yaml.org,2002:merge"
+                meant = (key.tag, key.value) if is_merge else self.construct_object(key)
+                if meant in seen:  # as 1 and 1.0, which are one key of a dict, or 1 and true
+                    twice = seen[meant] == key.value
+                    what = f"the key {seen[meant]!r} stands twice" + ("" if twice else f", also as {key.value!r}")
                     raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-                seen.add((key.tag, key.value))
+                seen[meant] = key.value
         made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return made
 
@@ -37,10 +43,51 @@ _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
+class Plain(str):
+    """A text that stands in a file without quotes, and is shown so."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether YAML calls it null."""
+        return self in ("", "~", "null", "Null", "NULL")
+
+
+class _Texts(_Loader):
+    """Every scalar as it is written: ``yes``, ``3.10`` and ``12:30:00`` are themselves, as values and as keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"  # 1 and "1" are one key
+        return super().construct_mapping(node, deep=deep)
+
+
+def _as_written(_: Any, node: yaml.ScalarNode) -> str:
+    return str(node.value) if node.style else Plain(node.value)
+
+
+for _kind in ("bool", "float", "int", "merge", "null", "str", "value"):
+    _Texts.add_constructor(f"tag:yaml.org,2002:{_kind}", _as_written)
+
+
 def load_yaml(path: Path) -> Any:
     """The plain content of a YAML file; raises GridError naming the line that cannot be read."""
+    return _load(path, _Loader)
+
+
+def load_texts(path: Path) -> Any:
+    """Mappings, lists and texts of a YAML file, ``Plain`` where there are no quotes; raises as ``load_yaml`` does."""
+    return _load(path, _Texts)
+
+
+def _load(path: Path, loader: type[_Loader]) -> Any:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - a safe loader
         json.dumps(content, default=str, skipkeys=True)  # fails on an alias within its own anchor
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.marks import DRAW, Levels, known, looks, name_points
+from reports.marks import DRAW, Levels, known, looks, name_points, names
 from reports.metrics import NUM_PARAMETERS, headed, quantity
 from reports.papers import read_off
-from reports.points import Encoding, naming, our_points, paper_points
+from reports.points import Encoding, encoded, level_name, naming, our_points, paper_points, told_apart
 from reports.style import (
     LEGEND_ROW,
     MUTED,
@@ -22,6 +22,7 @@ from reports.style import (
     footnote,
     heading,
     legend,
+    legend_size,
     light_grid,
     place,
     style,
@@ -43,15 +44,17 @@ def chart(
 ) -> Figure:
     """The figure. ``frame``: one row per planned run and metric; ``paper``: the paper's cells; ``axes``: our levels."""
     sides = [our_points(frame, axes, encoding), paper_points(paper, axes, encoding)]
-    facets = _facets(sides, encoding, axes)
+    encoding = told_apart(encoding, [set(side["color"]) - {""} for side in sides])
+    sides = [encoded(side, axes, encoding) for side in sides]
+    facets, between = _facets(sides, encoding, axes), _between(sides, encoding, axes)
     with style():
-        figure = Figure(figsize=(WIDTH, _HIGH * len(facets) + _BETWEEN * (len(facets) - 1)))
+        figure = Figure(figsize=(WIDTH, _HIGH * len(facets) + between * (len(facets) - 1)))
         drawn: list[tuple[Axes, pd.DataFrame]] = []
         rows = 0
         for row, pair in enumerate(facets):
             for column, (side, facet) in enumerate(zip(sides, pair, strict=True)):
-                left, top = _LEFT + column * (_PANEL + _GAP), row * (_HIGH + _BETWEEN)
-                panel, shown = place(figure, left, top, _PANEL, _HIGH), side[side["facet"] == facet]
+                left, top = _LEFT + column * (_PANEL + _GAP), row * (_HIGH + between)
+                panel, shown = place(figure, left, top, _PANEL, _HIGH), side[[each == facet for each in side["panel"]]]
                 if shown.empty:
                     _say_nothing(panel, "" if facet is None else "the paper prints no number")
                     continue
@@ -65,8 +68,8 @@ def chart(
         for index, panel in enumerate(figure.axes):
             who, facet = "The paper" if index % 2 else "Ours", facets[index // 2][index % 2]
             if facet is not None:
-                where = f", {str(encoding.facet).replace('_', ' ')} {facet}" if facet else ""
-                panel.set_title(who + where, pad=5 + LEGEND_ROW * rows)
+                where = [f"{axis.replace('_', ' ')} {level}" for axis, level in zip(encoding.rows, facet, strict=True)]
+                panel.set_title(", ".join([who, *where]), pad=5 + LEGEND_ROW * rows)
             if index % 2 == 0 and panel.axison and not math.isnan(untrained):
                 panel.axhline(untrained, color=REFERENCE, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
         _match_scales([panel for panel, _ in drawn], encoding)
@@ -75,32 +78,53 @@ def chart(
                 name_points(panel, shown)
         heading(figure, title, subtitle, above_in=0.32 + LEGEND_ROW * rows / 72)
         note = _note(sides[0], sides[1], axes, encoding, untrained=not math.isnan(untrained))
-        footnote(figure, note, left=_LEFT, top=figure.get_figheight() + _below(figure))
+        footnote(figure, note, left=_LEFT, top=figure.get_figheight() + (0.3 + _names_below(sides, encoding, axes)))
     return figure
 
 
-def _facets(sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels) -> list[tuple[str | None, str | None]]:
-    """The level of ``facet`` that each row shows of ours and of the paper's: one that both have, or what is left."""
-    if not encoding.facet:
-        return [("", "")]
-    ours, theirs = (known(side["facet"], encoding.facet, axes) for side in sides)
-    shared = [level for level in ours if level in theirs]
-    left = itertools.zip_longest(*([level for level in one if level not in shared] for one in (ours, theirs)))
-    return [*((level, level) for level in shared), *((mine, printed) for mine, printed in left)]
+_Panel = tuple[str, ...]  # a level of each axis that has rows
+
+
+def _facets(
+    sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels
+) -> list[tuple[_Panel | None, _Panel | None]]:
+    """The levels that each row shows of ours and of the paper's: those that both have, or what is left."""
+    if not encoding.rows:
+        return [((), ())]
+    ours, theirs = (_panels(side, encoding, axes) for side in sides)
+    shared = [panel for panel in ours if panel in theirs]
+    left = itertools.zip_longest(*([panel for panel in one if panel not in shared] for one in (ours, theirs)))
+    return [*((panel, panel) for panel in shared), *((mine, printed) for mine, printed in left)]
+
+
+def _panels(side: pd.DataFrame, encoding: Encoding, axes: Levels) -> list[_Panel]:
+    """The panels of one side, in the order of their axes."""
+    orders = [known(side[axis], axis, axes) for axis in encoding.rows]
+    return sorted(
+        set(side["panel"]), key=lambda panel: [order.index(one) for order, one in zip(orders, panel, strict=True)]
+    )
+
+
+def _names_below(sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels) -> float:
+    """Inches that names of levels take under the panels."""
+    if encoding.kind == "scatter":
+        return 0.115
+    panels = [mine for side in sides for _, mine in side.groupby("panel", sort=False)]
+    return max((names(known(mine["x"], encoding.x, axes), _PANEL).inches for mine in panels), default=0.115)
+
+
+def _between(sides: Sequence[pd.DataFrame], encoding: Encoding, axes: Levels) -> float:
+    """Inches from the bottom of a row of panels to the top of the next: names of levels, legend, title."""
+    below = _names_below(sides, encoding, axes)
+    labels = [{level_name(encoding.color, level) for level in side["color"]} for side in sides if encoding.color]
+    rows = max((legend_size(list(each), _PANEL)[0] for each in labels), default=0)
+    return max(_BETWEEN, 0.55 + below + LEGEND_ROW * rows / 72)
 
 
 def _say_nothing(panel: Axes, why: str) -> None:
     panel.text(0.5, 0.5, why, transform=panel.transAxes, ha="center", fontsize=7.5, color=MUTED)
     if not panel.has_data():
         panel.set_axis_off()
-
-
-def _below(figure: Figure) -> float:
-    """Inches that names of levels and axes take under the panels."""
-    labels = [label for panel in figure.axes if panel.axison for label in panel.get_xticklabels()]
-    slanted = [len(label.get_text()) for label in labels if label.get_rotation()]
-    lines = max((label.get_text().count("\n") + 1 for label in labels), default=1)
-    return 0.3 + (0.033 * max(slanted) + 0.05 if slanted else 0.115 * lines)
 
 
 def _label_axes(panel: Axes, encoding: Encoding, *, first: bool) -> None:

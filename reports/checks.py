@@ -9,7 +9,7 @@ from reports.claim_checks import claim_problems
 from reports.errors import InputError, name_problems, nearest
 from reports.metrics import CURVES, NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import read_paper
-from reports.selectors import is_number, is_value, level_text, select, selector_problems
+from reports.selectors import is_number, level_text, select, selector_problems
 
 FRAME_COLUMNS = (
     "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels",
@@ -30,6 +30,9 @@ _SHOWS = {"heatmap": ("row", "column"), "curves": ("color",)} | dict.fromkeys(
 _RECORDED = ("step", "epoch", *CURVES)
 FIGURE_KINDS = tuple(_FIGURE_KEYS)
 
+MOST_MARKS = 35
+"""Levels that differ in colour and marker (reports/style.py)."""
+
 Levels = dict[str, list[str]]
 
 
@@ -46,7 +49,7 @@ def check_grid(grid: Mapping[str, Any], scales: Collection[str] | None = None) -
         f"axes: {name!r} is a name of the result tables; rename the axis" for name in axes if name in FRAME_COLUMNS
     ]
     problems += name_problems(grid["metric"], metrics, "metric", "metric")
-    problems += _paper_problems(grid["paper"], axes)
+    problems += _paper_problems(grid["paper"], grid["axes"])
     cells = {
         cell["cell_id"]: {name: level_text(level) for name, level in cell["levels"].items()}
         for cell in grid["cells"]
@@ -66,22 +69,23 @@ def check_grid(grid: Mapping[str, Any], scales: Collection[str] | None = None) -
     return [f"{place}: {problem}" for problem in problems]
 
 
-def _paper_problems(paper: object, axes: Levels) -> list[str]:
+def _paper_problems(paper: object, axes: Mapping[str, Sequence[object]]) -> list[str]:
     if not isinstance(paper, Mapping):
         return [f"paper = {paper!r}: expected key, locus and csv"]
     missing = [key for key in ("key", "locus", "csv") if not paper.get(key)]
     if missing:
         return [f"paper: no {key!r}{nearest(key, paper)}" for key in missing]
     try:
-        columns = read_paper(str(paper["csv"]), list(axes))
+        columns = read_paper(str(paper["csv"]), axes)
     except InputError as error:
         return [f"paper: {problem}" for problem in error.problems]
     return [
-        f"paper: {paper['csv']}, column {name!r}: no row has a level of the grid ({', '.join(levels)}); it has "
+        f"paper: {paper['csv']}, column {name!r}: no row has a level of the grid ({', '.join(texts)}); it has "
         + ", ".join(sorted({str(text) for text in columns[name] if text}))
         for name, levels in axes.items()
+        for texts in [list(map(level_text, levels))]
         # A small scale has its own batch sizes and epochs; a misspelt word is an error.
-        if not set(columns[name]) & set(levels) and not all(map(is_value, levels))
+        if not set(columns[name]) & set(texts) and not all(isinstance(level, int | float) for level in levels)
     ]
 
 
@@ -106,7 +110,7 @@ def figure_problems(
         problems.append(f"figure.title = {figure['title']!r}: expected a text")
     if "within" in figure:
         problems += selector_problems(figure["within"], axes, "figure.within")
-    return problems or _undrawn_axes(figure, axes, cells)
+    return problems or [*_undrawn_axes(figure, axes, cells), *_too_many_lines(figure, cells)]
 
 
 def _encoding_problems(figure: Mapping[str, Any], axes: Levels, metrics: Sequence[str]) -> list[str]:
@@ -142,3 +146,14 @@ def _undrawn_axes(figure: Mapping[str, Any], axes: Levels, cells: Mapping[str, M
         for axis in axes
         if axis not in shown and len({cells[cell][axis] for cell in drawn}) > 1
     ] + ([] if drawn else ["figure.within: selects no cell"])
+
+
+def _too_many_lines(figure: Mapping[str, Any], cells: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """More levels of ``color`` than marks that differ; bars with many of them stand named on the axis instead."""
+    color = figure.get("color")
+    if color is None or figure["kind"] == "bars":
+        return []
+    drawn = {cells[cell][color] for cell in select(figure.get("within", {}), cells)}
+    if len(drawn) <= MOST_MARKS:
+        return []
+    return [f"figure.color: {color!r} has {len(drawn)} levels; expected at most {MOST_MARKS}; leave some out by within"]

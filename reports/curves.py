@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +19,14 @@ from reports.points import level_name
 from reports.stats import summarise
 from reports.style import (
     COLORS,
-    DASHES,
     LEGEND_ROW,
-    MARKERS,
     REFERENCE,
     WIDTH,
     footnote,
     heading,
     legend,
     light_grid,
+    look_at,
     place,
     style,
 )
@@ -92,18 +92,28 @@ def _draw_curves(axes: Axes, series: pd.DataFrame, color: str, levels: Sequence[
         mine = series[series[color] == level].dropna(subset=panel)
         if mine.empty:
             continue
-        ink, dashes, name = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)], level_name(color, level)
+        look = look_at(index)
         points = mine[["epoch", panel]].to_numpy(float)
         runs = [points[rows] for rows in mine.groupby("run_id", sort=False).indices.values()]
-        axes.add_collection(LineCollection(runs, colors=ink, linewidths=0.5, alpha=0.35, zorder=2))
+        axes.add_collection(LineCollection(runs, colors=look.ink, linewidths=0.5, alpha=0.35, zorder=2))
         mean = mine.groupby("step")[["epoch", panel]].mean()
-        axes.plot(mean["epoch"], mean[panel], color=ink, linewidth=1.7, linestyle=dashes, zorder=3, label=name)
+        axes.plot(
+            mean["epoch"], mean[panel], color=look.ink, linewidth=1.7, linestyle=look.dashes, zorder=3,
+            label=level_name(color, level), **_marks(index, len(levels)),
+        )  # fmt: skip
     axes.set_title(_TITLES.get(panel, panel))
     axes.set_xlabel("epoch", labelpad=1)
     axes.margins(x=0.02, y=0.16)
     if panel == "z_std":
         axes.set_ylim(bottom=0)
     light_grid(axes)
+
+
+def _marks(index: int, count: int) -> dict[str, Any]:
+    """Marks along a line, where the lines are more than the hues; each line's begin elsewhere."""
+    if count <= len(COLORS):
+        return {}
+    return {"marker": look_at(index).marker, "markersize": 3.5, "markevery": (0.25 * index / count, 0.25)}
 
 
 def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[str]) -> None:
@@ -126,13 +136,13 @@ def _spread_marks(axes: Axes, frame: pd.DataFrame, color: str, levels: Sequence[
     right = axes.get_xlim()[1]
     for index, level in enumerate(levels):
         values = usable.xs(level, level=color)["z_std"] if level in usable.index.get_level_values(color) else []
-        ink, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        look = look_at(index)
         axes.scatter(
             [right] * len(values),
             values,
             s=14,
-            marker=marker,
-            edgecolor=ink,
+            marker=look.marker,
+            edgecolor=look.ink,
             facecolor="white",
             clip_on=False,
             zorder=4,
@@ -161,10 +171,9 @@ def _rows(frame: pd.DataFrame, paper: pd.DataFrame, color: str, levels: Sequence
     cells = values[values["role"] == "cell"]
     means = {row[color]: row for row in summarise(cells, [color]).to_dict("records")}
     printed = {row[color]: row for row in paper[paper["metric"] == metric].to_dict("records")}
-    looks = {level: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]) for i, level in enumerate(levels)}
     ours, theirs = [_Row("Ours")], [_Row("The paper")]
-    for level in levels:
-        ink, marker = looks[level]
+    for index, level in enumerate(levels):
+        ink, marker = look_at(index).ink, look_at(index).marker
         name, seeds = level_name(color, level), tuple(cells[cells[color] == level]["value"].dropna())
         found = means.get(level, {"mean": math.nan, "half_width": math.nan})
         ours.append(_Row(name, found["mean"], found["half_width"], ink, marker, ink, seeds, "unfinished"))

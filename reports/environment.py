@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from reports.characters import showable
 from reports.claims import Verdict
 from reports.metrics import headed, number, quantity
 from reports.section import id_prefix
@@ -35,7 +36,7 @@ def page(template: str, scripts: Sequence[str] = (), *, fonts: str = "", **conte
         policy.insert(1, f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'")
     style = "".join(_file(name) for name in _STYLES) + fonts
     inlined = {"style": _raw(style, "style"), "script": _raw(script, "script")}
-    return environment().get_template(template).render(policy="; ".join(policy), **inlined, **context)
+    return showable(environment().get_template(template).render(policy="; ".join(policy), **inlined, **context))
 
 
 @cache

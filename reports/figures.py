@@ -21,7 +21,7 @@ from reports.heatmap import describe_heatmap, heatmap
 from reports.inputs import GridResult
 from reports.metrics import NUM_PARAMETERS, paper_name, quantity
 from reports.points import Encoding, describe_chart
-from reports.selectors import level_text, select
+from reports.selectors import level_in, level_text, select
 
 __all__ = ["describe", "draw", "plot"]
 
@@ -69,6 +69,7 @@ def plot(
     if problems:
         raise InputError(problems)
     theirs = paper if "role" in paper else paper.assign(role="cell")
+    theirs = theirs.assign(**{axis: _matched(theirs[axis], known) for axis, known in axes.items()})
     theirs = theirs.assign(**{name: math.nan for name in ("std", "reading_error") if name not in theirs})
     if series is not None and figure["kind"] == "curves":
         series = _tidy(series, [figure["color"]])
@@ -122,6 +123,11 @@ def _tidy(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
     if "run_id" not in made:
         made["run_id"] = made["cell_id"].astype(str) + " " + made["seed"].astype(str)
     return made
+
+
+def _matched(column: pd.Series[Any], levels: Sequence[object]) -> pd.Series[Any]:
+    """The paper's levels of an axis as texts, which a table read without the axis's levels may spell otherwise."""
+    return column.map(lambda level: level_in(level_text(level), levels))
 
 
 def _within(table: pd.DataFrame, figure: Mapping[str, Any], axes: Iterable[str]) -> pd.DataFrame:

@@ -144,7 +144,7 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
             wrong = check_grid(spec)
             problems += [f"{path.name}: {problem}" for problem in wrong]
             if not wrong:
-                papers[path] = load_paper(spec["paper"]["csv"], list(spec["axes"]))
+                papers[path] = load_paper(spec["paper"]["csv"], spec["axes"])
     if problems or runs is None or curves is None:
         raise InputError(problems)
     tables = _Tables(runs, rows_by_run(runs), curves, rows_by_run(curves), provenance)

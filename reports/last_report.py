@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reports.card import Card
+from reports.characters import showable
 from reports.errors import InputError
 
 NAME = "report.json"
@@ -62,7 +63,7 @@ class Report:
         }
         changes = None if self.changes is None else [dataclasses.asdict(change) for change in self.changes]
         content = {"schema_version": SCHEMA_VERSION, "grids": grids, "changes": changes}
-        return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        return (showable(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n").encode()
 
 
 def read_report(site: Path) -> Report | None:

@@ -18,21 +18,12 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from reports.metrics import NUM_PARAMETERS, number, quantity
 from reports.points import Encoding, in_order, level_name
 from reports.selectors import is_number
-from reports.style import COLORS, DASHES, HATCHES, MARKERS, MUTED, SEQUENTIAL, chars
+from reports.style import DASHES, MARKERS, MUTED, SEQUENTIAL, Look, chars, look_at
 
 Levels = Mapping[str, Sequence[str]]
 
-_SMALL = 6.2  # points: numbers at marks
-
-
-@dataclass(frozen=True)
-class Look:
-    """How the marks of one level of ``color`` look."""
-
-    ink: str
-    marker: str
-    dashes: Any
-    hatch: str
+_SMALL, _NAME = 6.2, 7.5  # points: numbers at marks, names of levels
+_LONG = 30  # characters of a name in one line
 
 
 def known(levels: Iterable[str], axis: str | None, axes: Levels) -> list[str]:
@@ -47,10 +38,7 @@ def looks(side: pd.DataFrame, sides: Sequence[pd.DataFrame], encoding: Encoding,
     """
     union = known([level for one in sides for level in one["color"]], encoding.color, axes)
     if not all(map(is_number, filter(None, union))) or union in ([], [""]):
-        return {
-            level: Look(*(choice[index % len(choice)] for choice in (COLORS, MARKERS, DASHES, HATCHES)))
-            for index, level in enumerate(union)
-        }
+        return {level: look_at(place) for place, level in enumerate(union)}
     shared = set.intersection(*(set(one["color"]) for one in sides)) - {""}
     levels = [level for level in (union if shared else known(side["color"], encoding.color, axes)) if level]
     shades = list(map(to_hex, mpl.colormaps[SEQUENTIAL](np.linspace(0.35, 1.0, max(len(levels), 2)))))
@@ -197,14 +185,38 @@ def name_points(panel: Axes, points: pd.DataFrame) -> None:
         )  # fmt: skip
 
 
-def _name_groups(panel: Axes, places: Sequence[float], levels: Sequence[str], width: float) -> None:
-    """Levels under the horizontal axis: in lines where their words fit, else slanted."""
+@dataclass(frozen=True)
+class Names:
+    """Names of levels under a horizontal axis: texts, how they are set, and the inches that they take."""
+
+    texts: list[str]
+    options: dict[str, Any]
+    inches: float
+
+
+def names(levels: Sequence[str], width: float) -> Names:
+    """In lines where their words fit into ``width`` inches, else slanted, and upright where they are many or long."""
     texts = [level.replace("_", " ") for level in levels]
-    room = chars(0.94 * width / max(len(levels), 1), 7.5)
+    longest, slot = max(map(len, texts), default=0), width / max(len(levels), 1)
+    room = chars(0.94 * slot, _NAME)
     if all(len(word) <= room for text in texts for word in text.split()):
-        panel.set_xticks(places, [textwrap.fill(text, max(room, 1)) for text in texts])
-    else:
-        panel.set_xticks(places, texts, rotation=30, ha="right", rotation_mode="anchor")
+        texts = [textwrap.fill(text, max(room, 1)) for text in texts]
+        return Names(texts, {}, 0.115 * max((text.count("\n") + 1 for text in texts), default=1))
+    if 72 * slot >= 2 * _NAME and longest <= _LONG:
+        options = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        return Names(texts, options, 0.033 * longest + 0.05)
+    size = min(_NAME, max(5.0, 72 * slot / 1.2))
+    if 72 * slot >= 1.2 * size * math.ceil(longest / _LONG):
+        texts = [textwrap.fill(text, _LONG) for text in texts]
+    lengths = [len(line) for text in texts for line in text.split("\n")]
+    return Names(
+        texts, {"rotation": 90, "fontsize": size, "multialignment": "right"}, 0.0083 * size * max(lengths) + 0.05
+    )
+
+
+def _name_groups(panel: Axes, places: Sequence[float], levels: Sequence[str], width: float) -> None:
+    made = names(levels, width)
+    panel.set_xticks(places, made.texts, **made.options)
 
 
 DRAW = {"bars": draw_bars, "lines": draw_lines, "scatter": draw_scatter}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.errors import InputError, nearest
-from reports.selectors import level_text
+from reports.selectors import level_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +37,20 @@ def paper_path(name: str) -> Path:
     return path
 
 
-def load_paper(name: str, axes: Sequence[str] = ()) -> pd.DataFrame:
+def load_paper(name: str, axes: Collection[str] = ()) -> pd.DataFrame:
     """A paper CSV with one column per axis (level texts) and those of ``COLUMNS``; missing numbers are NaN.
 
     ``reading_error``, in the unit of ``value``, is a number where ``precision`` is ``estimated`` and NaN elsewhere.
-    ``axes`` must be among its columns. Raises InputError naming the file, the column, the row, the nearest names.
+    ``axes`` must be among its columns; where they come with the grid's levels (name -> levels), ``0.50`` is 0.5 in the
+    column of an axis of numbers, and every field is the text as it stands elsewhere. Raises InputError naming the
+    file, the column, the row, the nearest names.
     """
     import pandas as pd
 
     return pd.DataFrame(read_paper(name, axes))
 
 
-def read_paper(name: str, axes: Sequence[str] = ()) -> dict[str, list[object]]:
+def read_paper(name: str, axes: Collection[str] = ()) -> dict[str, list[object]]:
     """The columns of ``load_paper``; without pandas, which a check of a grid before its runs need not load."""
     path = paper_path(name)
     with path.open(encoding="utf-8", newline="") as file:
@@ -59,27 +61,45 @@ def read_paper(name: str, axes: Sequence[str] = ()) -> dict[str, list[object]]:
     if missing:
         raise InputError([f"{path.name}: no column {column!r}{nearest(column, header)}" for column in missing])
     problems: list[str] = []
+    levels: Mapping[str, Sequence[object]] = axes if isinstance(axes, Mapping) else {}
     columns: dict[str, list[object]] = {name: [] for name in header}
+    spellings: dict[tuple[str, str], dict[str, list[int]]] = {}  # (axis, level) -> how it is written -> in which rows
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             problems.append(f"{path.name}, row {line}: expected {len(header)} fields, one per column")
             continue
         for column in header:
-            as_axis = column in axes or column not in COLUMNS
-            columns[column].append(
-                level_text(row[column])
-                if as_axis
-                else _read(row[column], column, f"{path.name}, row {line}, column {column!r}", problems)
-            )
+            if column in axes or column not in COLUMNS:
+                level = level_in(row[column].strip(), levels.get(column, ()))
+                spellings.setdefault((column, level), {}).setdefault(row[column], []).append(line)
+                columns[column].append(level)
+            else:
+                place = f"{path.name}, row {line}, column {column!r}"
+                columns[column].append(_read(row[column], column, place, problems))
         error = columns["reading_error"][-1]
         if isinstance(error, float) and (math.isnan(error) == (row["precision"] == "estimated") or error <= 0):
             problems.append(
                 f"{path.name}, row {line}, column 'reading_error': {row['reading_error']!r}: expected a number above 0 "
                 "where 'precision' is 'estimated', and nothing elsewhere"
             )
+    problems += [
+        f"{path.name}, column {axis!r}: the level {level} is written in more than one way ({_where(written)}); "
+        "expected one"
+        for (axis, level), written in spellings.items()
+        if len(written) > 1
+    ]
     if problems:
         raise InputError(problems)
     return columns
+
+
+def _where(written: Mapping[str, Sequence[int]]) -> str:
+    """``'0.5' in row 2, '0.50' in rows 3 and 7``."""
+    return ", ".join(
+        f"{text!r} in row{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:-1]))}{' and ' * (len(lines) > 1)}"
+        f"{lines[-1]}"
+        for text, lines in written.items()
+    )
 
 
 def read_off(errors: Iterable[float]) -> str:

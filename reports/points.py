@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,10 @@ from reports.stats import summarise
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a chart shows of a grid: ``x`` is an axis, in a scatter also a metric or ``num_parameters``."""
+    """What a chart shows of a grid: ``x`` is an axis, in a scatter also a metric or ``num_parameters``.
+
+    Each level of ``facet``, and of ``row`` where there is one, has a row of panels.
+    """
 
     kind: str
     x: str
@@ -23,6 +27,28 @@ class Encoding:
     color: str | None = None
     facet: str | None = None
     within: Selector | None = None
+    row: str | None = None
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The axes whose levels have rows of panels."""
+        return tuple(axis for axis in (self.facet, self.row) if axis)
+
+
+MOST_HUES, MOST_STEPS = 5, 7
+"""More bars of one group than that, by words or by numbers, are not told apart by colour."""
+
+
+def told_apart(encoding: Encoding, sides: Sequence[set[str]]) -> Encoding:
+    """The encoding where bars have these levels of ``color``: with too many for that each stands named on the axis.
+
+    What was on the axis then has rows of panels. ``sides``: the levels of ours and of the paper's, which share hues.
+    """
+    every: set[str] = set().union(*sides)
+    is_many = max(map(len, sides)) > MOST_STEPS if all(map(is_number, every)) else len(every) > MOST_HUES
+    if encoding.kind != "bars" or not encoding.color or not is_many:
+        return encoding
+    return replace(encoding, x=encoding.color, color=None, row=encoding.x)
 
 
 def in_order(levels: Iterable[str], known: Sequence[str]) -> list[str]:
@@ -43,7 +69,8 @@ def level_name(axis: str, level: str) -> str:
 def our_points(frame: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
     """One row a cell drawn.
 
-    x, color, facet (texts), at (its place in a scatter), mean, half_width, n, planned, reading_error (NaN).
+    x, color (texts), panel (a level of each axis that has rows), at (its place in a scatter), mean, half_width, n,
+    planned, reading_error (NaN).
     """
     cells = frame[frame["role"] == "cell"]
     levels = {
@@ -55,7 +82,7 @@ def our_points(frame: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding:
     table = summarise(values, ["cell_id", *axes])
     table["planned"] = table["cell_id"].map(values.groupby("cell_id")["run_id"].nunique())
     table["at"] = table["cell_id"].map(_places(cells, encoding)) if encoding.kind == "scatter" else math.nan
-    return _encoded(table.assign(reading_error=math.nan), axes, encoding)
+    return encoded(table.assign(reading_error=math.nan), axes, encoding)
 
 
 def _places(cells: pd.DataFrame, encoding: Encoding) -> dict[str, float]:
@@ -78,7 +105,7 @@ def paper_points(paper: pd.DataFrame, axes: Mapping[str, Sequence[str]], encodin
         other = paper[paper["metric"] == encoding.x].set_index(list(axes))["value"]
         keys = pd.MultiIndex.from_frame(table[list(axes)]) if len(axes) > 1 else pd.Index(table[next(iter(axes))])
         table["at"] = other.reindex(keys).to_numpy()
-    return _encoded(table, axes, encoding)
+    return encoded(table, axes, encoding)
 
 
 def naming(axes: Iterable[str], encoding: Encoding) -> list[str]:
@@ -86,12 +113,14 @@ def naming(axes: Iterable[str], encoding: Encoding) -> list[str]:
     return [axis for axis in axes if axis not in (encoding.color, encoding.facet, encoding.x)]
 
 
-def _encoded(table: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
+def encoded(table: pd.DataFrame, axes: Mapping[str, Sequence[str]], encoding: Encoding) -> pd.DataFrame:
+    """Cells with what an encoding makes of their levels: x, color and name, and the panel (a level of each row)."""
     named = naming(axes, encoding)
+    panels: list[Any] = [tuple(str(row[axis]) for axis in encoding.rows) for row in table.to_dict("records")]
     return table.assign(
         x=table[encoding.x] if encoding.x in axes else "",
         color=table[encoding.color] if encoding.color else "",
-        facet=table[encoding.facet] if encoding.facet else "",
+        panel=panels,
         name=[", ".join(str(row[axis]) for axis in named) for row in table.to_dict("records")],
     ).reset_index(drop=True)
 

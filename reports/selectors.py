@@ -7,6 +7,8 @@ scales. A list of selectors is their union. The empty selector is every cell.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,19 +17,40 @@ from reports.errors import name_problems, nearest
 Selector = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 _EXTREMES = ("lowest", "highest")
+_TRUTH = ("true", "false")
+_DIGITS = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def level_text(level: object) -> str:
-    """One spelling for a level, whether it comes from JSON, YAML or a CSV: ``true``, ``256``, ``0.5``, ``crop``."""
+    """The text that stands for a level everywhere: ``true``, ``256`` (of 256.0 too), ``0.5``, a name as it is.
+
+    Different numbers have different texts, and so have different names.
+    """
     if isinstance(level, bool):
         return "true" if level else "false"
-    text = str(level).strip()
-    if text.lower() in ("true", "false"):
+    return str(int(level)) if isinstance(level, float) and level.is_integer() else str(level)
+
+
+def level_in(text: str, levels: Sequence[object]) -> str:
+    """The text of the level that a CSV's field means, of an axis with these levels: its kind says how it is read.
+
+    Where levels are numbers, ``0.50`` is 0.5, and where they are truth values, ``TRUE`` is true; a name is its text.
+    """
+    kinds = {type(level) for level in levels}
+    if bool in kinds and text.lower() in _TRUTH:
         return text.lower()
+    number = _number(text) if kinds & {int, float} else None
+    return text if number is None else level_text(number)
+
+
+def _number(text: str) -> int | float | None:
+    """The number that a text writes in digits; None if it writes none, or one that is not finite."""
+    if not _DIGITS.fullmatch(text):
+        return None
     try:
-        return f"{float(text):.12g}"
+        return int(text)
     except ValueError:
-        return text
+        return number if math.isfinite(number := float(text)) else None
 
 
 def _as_list(value: object) -> list[Any]:
@@ -39,23 +62,21 @@ def _parts(selector: object) -> list[Any]:
 
 
 def is_value(level: str) -> bool:
-    """Whether a level's text is a number or a truth value, and says nothing without the name of its axis."""
-    return level in ("true", "false") or is_number(level)
+    """Whether a level's text reads as a number or a truth value, and says nothing without the name of its axis."""
+    return level in _TRUTH or _number(level) is not None
 
 
 def is_number(level: str) -> bool:
-    """Whether a level's text is a number."""
-    try:
-        float(level)
-    except ValueError:
-        return False
-    return True
+    """Whether a level's text is that of a number; ``1.10`` is a name, and one other than ``1.1``."""
+    number = _number(level)
+    return number is not None and level_text(number) == level
 
 
 def ordered(levels: Iterable[str]) -> list[str]:
     """The distinct levels: by value if all are numbers, else in the order given."""
     distinct = list(dict.fromkeys(levels))
-    return sorted(distinct, key=float) if all(map(is_number, distinct)) else distinct
+    numbers = {level: number for level in distinct if (number := _number(level)) is not None}
+    return sorted(distinct, key=numbers.__getitem__) if all(map(is_number, distinct)) else distinct
 
 
 def _extreme(part: Mapping[str, Any], cells: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
@@ -65,7 +86,8 @@ def _extreme(part: Mapping[str, Any], cells: Mapping[str, Mapping[str, str]]) ->
         if axis in ("same", "different"):
             continue
         levels = [level for level in ordered(found[axis] for found in cells.values()) if level]
-        ends = {"lowest": levels[0], "highest": levels[-1]} if levels else {}
+        ends = dict(zip(_EXTREMES, (levels[0], levels[-1]), strict=True)) if levels else {}
+        ends = {word: level for word, level in ends.items() if word not in levels}  # a level may be called so
         meant[axis] = [ends.get(str(level), level) for level in _as_list(wanted)]
     return meant
 

@@ -222,7 +222,7 @@ def look(style: int | str) -> str:
 
 def mark(style: int) -> str:
     """The outline of a style's marks, as a path's data from its middle on."""
-    return _SHAPES[style % len(_SHAPES)]
+    return _SHAPES[(style + style // NUM_STYLES) % len(_SHAPES)]  # beyond 12, with the classes anew, others
 
 
 def epoch_range(series: Sequence[Series]) -> tuple[float, float]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.characters import showable
 from reports.fonts import FAMILY, face_css
 
 FORMATS = ("svg", "pdf", "png")
@@ -34,11 +36,29 @@ COLORS = (
     "#2a2f36",
 )  # Okabe and Ito's order of hues; luminance falls into steps
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # two more than colours: seven levels differ, and many more
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # two more than colours, so that 35 pairs of the two differ
 HATCHES = ("", "...", "\\\\\\", "xxx", "---")  # bars of one hue each; "////" is kept for what is unfinished
 _TITLE, _SMALL = 10.5, 7.0  # points
 _MARGIN = 0.08  # inches, around a figure
 SEQUENTIAL = "YlGnBu"  # luminance falls monotonically, so it survives grey
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the marks of one level look."""
+
+    ink: str
+    marker: str
+    dashes: Any
+    hatch: str
+
+
+def look_at(place: int) -> Look:
+    """The look of the level at a place: 5 differ in hue, 25 in hue and dash, 35 in hue and marker."""
+    hue = place % len(COLORS)
+    dashes = DASHES[(place + place // len(COLORS)) % len(DASHES)]
+    return Look(COLORS[hue], MARKERS[place % len(MARKERS)], dashes, HATCHES[hue])
+
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -102,7 +122,7 @@ def save(figure: Figure, file_format: str) -> bytes:
         box = figure.get_tightbbox().padded(_MARGIN)  # for "tight", savefig would draw the figure once more
         figure.savefig(buffer, format=file_format, metadata=_NO_METADATA[file_format], bbox_inches=box)
     if file_format == "svg":
-        return _with_font(buffer.getvalue().decode()).encode()
+        return showable(_with_font(buffer.getvalue().decode())).encode()
     return buffer.getvalue()
 
 
@@ -156,9 +176,9 @@ def legend(panel: Axes, width: float, *, above: float = 0.0) -> int:
     They are read row by row, where matplotlib would fill column after column.
     """
     handles, labels = panel.get_legend_handles_labels()
-    if len(labels) < 2:
+    rows, columns = legend_size(labels, width)
+    if not rows:
         return 0
-    columns = max(1, min(len(labels), int(width / (0.3 + 0.056 * max(map(len, labels))))))
     high = panel.get_position().height * panel.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
     by_columns = [number for column in range(columns) for number in range(column, len(labels), columns)]
     panel.legend(
@@ -166,7 +186,15 @@ def legend(panel: Axes, width: float, *, above: float = 0.0) -> int:
         loc="lower left", bbox_to_anchor=(0, 1 + above / high), ncols=columns, borderpad=0, borderaxespad=0.2,
         handlelength=2.0, columnspacing=1.0, handletextpad=0.4, labelspacing=0.25,
     )  # fmt: skip
-    return math.ceil(len(labels) / columns)
+    return rows
+
+
+def legend_size(labels: Sequence[str], width: float) -> tuple[int, int]:
+    """(rows, columns) of a legend of ``width`` inches; none for fewer than two names."""
+    if len(labels) < 2:
+        return 0, 0
+    columns = max(1, min(len(labels), int(width / (0.3 + 0.056 * max(map(len, labels))))))
+    return math.ceil(len(labels) / columns), columns
 
 
 LEGEND_ROW = 10.5

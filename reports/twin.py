@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.card import Card
+from reports.characters import showable
 from reports.numbers import cell_remarks
 from reports.section import Section
 from reports.tables import cell_table, comparison_table
@@ -48,7 +49,7 @@ def twin(section: Section, card: Card, files: Sequence[str]) -> bytes:
         "cost": section.cost,
         "files": [f"../{name}" for name in files],
     }
-    return (json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (showable(json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)) + "\n").encode()
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -26,7 +26,7 @@ from simclr_core.launched import Launched
 from simclr_core.options import ConfigError, flatten, nearest, override, valid_values
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import NoSpaceError, read_json
-from simclr_core.runtime import RuntimeConfig, problems_of_runtime
+from simclr_core.runtime import RuntimeConfig, problems_of_runtime, user_path
 
 _HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
 _ROOT = {
@@ -131,10 +131,10 @@ def _run(composed: DictConfig) -> None:
     config = to_run_config(composed)
     evaluations = to_evaluations(OmegaConf.to_container(composed.evaluations))
     runtime = to_runtime({f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
-    run_dir = Path(runtime.store).expanduser() / run_id(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
     launched = Launched()
     try:
+        run_dir = user_path(runtime.store) / run_id(config)
         launched = Launched.from_environment()
         if launched.size > 1 and launched.rank == 0:
             batch = config.training.global_batch_size
@@ -168,7 +168,7 @@ def _print_results(run_dir: Path) -> None:
     Console().print(table)
 
 
-def _exit(problems: list[str]) -> None:
+def _exit(problems: list[str]) -> NoReturn:
     for problem in problems:
         print(problem, file=sys.stderr)
     raise SystemExit(2)

@@ -25,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from simclr_core.launched import Launched
 from simclr_core.options import ConfigError
-from simclr_core.runtime import device_problem
+from simclr_core.runtime import device_problem, slurm_gave_gpus
 
 T = TypeVar("T")
 
@@ -118,14 +118,15 @@ def _connected(launched: Launched, device: torch.device) -> Iterator[None]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a name as ``RuntimeConfig`` has it; ``auto`` takes a GPU where there is one.
+    """The device of a name as ``RuntimeConfig`` has it.
 
+    ``auto`` takes a GPU where there is one, or where SLURM gave one to this job: it is not left idle without a word.
     Raises ConfigError for a name that is none, and for a device that torch does not see.
     """
     if problem := device_problem(name):
         raise ConfigError([f"runtime.device = {problem}"])
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() or slurm_gave_gpus() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "has no driver for one here" if torch.version.cuda else "was built without CUDA"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simclr_core.data_error import DataError
+from simclr_core.runtime import user_path
 
 _SHOWN = 5
 
@@ -23,7 +24,7 @@ class LabelList(NamedTuple):
 
 def find_label_list(name: str, folder: Path) -> Path:
     """The file ``name``: in the data set's folder, else as a path; DataError if it is in neither place."""
-    places = (folder / name, Path(name).expanduser())
+    places = (folder / name, user_path(name))
     for place in places:
         if place.is_file():
             return place

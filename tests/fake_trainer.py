@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from ablations.job import Update
@@ -181,3 +182,9 @@ def refuses_in_mid_run(config, _evaluations, _runtime, run_dir, *_: object) -> N
     write_json(run_dir / "spec.json", spec)
     (run_dir / "checkpoint.pt").write_text("hours of work")
     raise UnreadableError
+
+
+def tells_runtime(config, evaluations, runtime, run_dir, *others: object) -> None:
+    """Notes where and how the run was to execute."""
+    quick(config, evaluations, runtime, run_dir, *others)
+    write_json(run_dir / "runtime.json", asdict(runtime))

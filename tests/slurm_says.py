@@ -17,11 +17,12 @@ class Says:
 
     squeue: str | Printed | Exception | None = ""
     sacct: str | Printed | Exception | None = ""
+    scontrol: str | Printed | Exception | None = ""
     asked: list[list[str]] = field(default_factory=list)
 
     def __call__(self, command: Sequence[str]) -> Printed:
         self.asked.append(list(command))
-        said = {"squeue": self.squeue, "sacct": self.sacct}[command[0]]
+        said = {"squeue": self.squeue, "sacct": self.sacct, "scontrol": self.scontrol}[command[0]]
         if said is None:
             raise subprocess.TimeoutExpired(list(command), TIMEOUT_S)
         if isinstance(said, Exception):

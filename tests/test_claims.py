@@ -228,9 +228,9 @@ def test_selectors() -> None:
     assert select([{"first": "blur"}, SINGLES], cells) == ["a", "c"]
 
 
-def test_levels_have_one_spelling() -> None:
-    assert [level_text(level) for level in (True, "False", 256, "256.0", 0.5, "crop")] == [
-        "true", "false", "256", "256", "0.5", "crop",
+def test_levels_have_one_text() -> None:
+    assert [level_text(level) for level in (True, "False", 256, 256.0, "256.0", 0.5, "crop")] == [
+        "true", "False", "256", "256", "256.0", "0.5", "crop",
     ]  # fmt: skip
 
 

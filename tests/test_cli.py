@@ -177,11 +177,12 @@ def test_a_wrong_grid_is_one_line_and_exit_code_2(
 ) -> None:
     old, new = replacement.split(" -> ")
     path = write_grid((old, new))
+    Path("runs").mkdir()
     done = ablate(command, str(path), "--scale", "demo")
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == f"error: {path.name}: {BAD_GRIDS[replacement]}\n"
-    assert [entry.name for entry in Path.cwd().iterdir()] == [path.name]
+    assert sorted(entry.name for entry in Path.cwd().rglob("*")) == [path.name, "runs"]
 
 
 @pytest.mark.parametrize(
@@ -209,13 +210,14 @@ def test_a_wrong_grid_is_one_line_and_exit_code_2(
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_code_2(ablate: Ablate, arguments: list[str], message: str) -> None:
+    Path("runs").mkdir()
     done = ablate(*arguments)
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert done.stderr.endswith(f"{message}\n")
     assert done.stderr.count("\n") == 1
-    assert list(Path.cwd().iterdir()) == []
+    assert list(Path.cwd().rglob("*")) == [Path.cwd() / "runs"]
 
 
 def test_a_paper_csv_with_a_missing_column_is_told_before_anything_runs(ablate: Ablate, write_grid: WriteGrid) -> None:

@@ -204,11 +204,6 @@ def poor_evaluation(folder: Path) -> None:
         write_json(path, {"top1": [50]})
 
 
-def torn_heartbeat(folder: Path) -> None:
-    write_json(folder / "claim" / "owner.json", {"host": "far", "pid": 1, "token": "t", "time": 0.0})
-    write_json(folder / "heartbeat.json", {"phase": "pretrain"})
-
-
 def torn_provenance(folder: Path) -> None:
     (folder / "provenance.json").write_text('{"attempts": [{"att', encoding="utf-8")
 
@@ -248,7 +243,6 @@ def no_lines(folder: Path) -> None:
         (no_text, "result.json", "cannot be read", False),
         (a_folder, "result.json", "cannot be read", False),
         (poor_evaluation, "evals/linear-features-", "no 'num_labels'; no 'num_test'; top1 = [50], expected", False),
-        (torn_heartbeat, "", "cannot be read: KeyError: 'time'", False),
         (torn_provenance, "provenance.json", "its attempts are left out", True),
         (provenance_of_numbers, "provenance.json", "its attempts are left out", True),
         (no_curve, "metrics.jsonl", "cannot be read (No such file or directory); the run has no curve", True),

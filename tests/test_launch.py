@@ -69,12 +69,12 @@ def test_every_run_is_done_and_the_second_launch_has_nothing_to_do(
     specs: list[RunSpec], store: Store, fake_trainer: UseTrainer
 ) -> None:
     fake_trainer("quick")
-    assert unfinished(specs, store) == specs
+    assert unfinished(specs, store) == (specs, {})
     summary, printed = start(specs, store)
 
     assert (summary.done, summary.failed, summary.left, summary.interrupted) == (8, [], 0, False)
     assert states(specs, store) == ["done"] * 8
-    assert unfinished(specs, store) == []
+    assert unfinished(specs, store) == ([], {})
     lines = printed.splitlines()
     assert len(lines) == 8
     assert lines[-1].startswith("[8/8] little ")
@@ -100,7 +100,7 @@ def test_a_failed_run_is_told_kept_apart_and_tried_again(
     assert f"failed: little {specs[4].label} seed 1 ({specs[4].run_id}): ZeroDivisionError: seed 1" in printed
 
     fake_trainer("quick")
-    summary, _ = start(unfinished(specs, store), store)
+    summary, _ = start(unfinished(specs, store)[0], store)
     assert (summary.done, summary.failed) == (4, [])
     assert not error.exists()
     attempts = read_json(error.with_name("provenance.json"))["attempts"]
@@ -164,7 +164,7 @@ def test_a_run_that_another_process_holds_is_left_alone(
 
     assert (summary.done, summary.held) == (1, [specs[0].run_id])
     assert states(specs[:2], store) == ["running", "done"]
-    assert unfinished(specs[:2], store) == []
+    assert unfinished(specs[:2], store) == ([], {})
 
 
 def test_torn_records_are_made_anew_and_told(specs: list[RunSpec], store: Store, fake_trainer: UseTrainer) -> None:
@@ -172,7 +172,7 @@ def test_torn_records_are_made_anew_and_told(specs: list[RunSpec], store: Store,
     start(specs[:1], store)
     result = store.run_dir(specs[0].run_id) / "result.json"
     result.write_text('{"schema', encoding="utf-8")
-    summary, printed = start(unfinished(specs[:1], store), store)
+    summary, printed = start(unfinished(specs[:1], store)[0], store)
 
     assert summary.done == 1
     assert f"{specs[0].run_id}: result.json was torn and is made anew" in printed

@@ -20,7 +20,7 @@ from ablations.cli import app
 from ablations.errors import UserError
 from ablations.grid import expand, load_grid
 from ablations.queued import RECORD, Queued
-from ablations.slurm import cancel, logs, prune, retry, scheduler
+from ablations.slurm import cancel, logs, prune, queue, retry, scheduler
 from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.scheduler import Answer, Job, Printed
@@ -30,7 +30,7 @@ from ablations.slurm.submit import Order, Sorted
 from ablations.slurm.submit import submit as submitting
 from ablations.spec import RunSpec
 from ablations.store import STALE_AFTER_S, Owner, State, Store
-from simclr_core.records import write_json
+from simclr_core.records import read_json, write_json
 
 Ablate = Callable[..., Result]
 
@@ -88,6 +88,8 @@ def claim_as(store: Store, spec: RunSpec, job: str, *, age_s: float) -> None:
     owner = Owner("node7", 1, "f" * 32, time.time() - age_s, job)
     write_json(folder / "claim" / "owner.json", vars(owner))
     write_json(folder / "heartbeat.json", {"time": owner.time})
+    for name in ("heartbeat.json", "claim"):
+        os.utime(folder / name, (owner.time, owner.time))
 
 
 def asking(client: Says) -> Ask:
@@ -103,9 +105,8 @@ def finish(spec: RunSpec, store: Store) -> Path:
 # retry
 
 
-def surveyed(specs: list[RunSpec], store: Store, client: Says) -> tuple[list[RunStatus], Answer]:
-    found = survey(specs, store, time.time(), asking(client))
-    return found.runs, found.answer
+def surveyed(specs: list[RunSpec], store: Store, client: Says) -> list[RunStatus]:
+    return survey(specs, store, time.time(), asking(client)).runs
 
 
 def test_retry_clears_what_failed_and_what_went_away(specs: list[RunSpec], store: Store) -> None:
@@ -117,10 +118,10 @@ def test_retry_clears_what_failed_and_what_went_away(specs: list[RunSpec], store
     submit(store, forgotten, "120", 1)
     claim_as(store, silent, "", age_s=STALE_AFTER_S + 60)
     client = Says("", "120_0|OUT_OF_MEMORY|0:125|n1|5|6\n")
-    runs, answer = surveyed(specs[:4], store, client)
+    runs = surveyed(specs[:4], store, client)
     assert [run.state for run in runs] == [State.FAILED, State.FAILED, State.STALE, State.STALE]
 
-    cleared = retry.clear(runs, answer, store)
+    cleared = retry.clear(runs, store)
 
     assert cleared.kept == {}
     assert [run.spec for run in cleared.runs] == specs[:4]
@@ -135,12 +136,12 @@ def test_retry_leaves_what_somebody_may_still_work_on(specs: list[RunSpec], stor
     submit(store, again, "120", 1)
     submit(store, local, "120", 2)
     client = Says("120_0|RUNNING|None|n1|5|9\n", "120_2|CANCELLED by 0|0:0|n1|5|6\n")
-    runs, answer = surveyed(specs[:3], store, client)
+    runs = surveyed(specs[:3], store, client)
     assert [run.state for run in runs] == [State.STALE, State.STALE, State.FAILED]
     submit(store, again, "121", 0, "s2")  # after the survey
     claim_as(store, local, "", age_s=1)
 
-    cleared = retry.clear(runs, answer, store)
+    cleared = retry.clear(runs, store)
 
     assert cleared.runs == []
     assert cleared.kept == {
@@ -155,11 +156,11 @@ def test_retry_waits_for_a_scheduler_that_does_not_answer(specs: list[RunSpec], 
     """The job of a run whose node went down may be in the queue again."""
     submit(store, specs[0], "120", 0)
     claim_as(store, specs[0], "120_0", age_s=STALE_AFTER_S + 60)
-    runs, answer = surveyed(specs[:1], store, Says(None, None))
+    runs = surveyed(specs[:1], store, Says(None, None))
     assert (runs[0].state, runs[0].why) == (State.STALE, "no sign of life for 6 min; SLURM does not answer")
 
-    cleared = retry.clear(runs, answer, store)
-    assert cleared.kept == {specs[0].run_id: "SLURM does not answer, and may still run job 120_0"}
+    cleared = retry.clear(runs, store)
+    assert cleared.kept == {specs[0].run_id: "SLURM does not answer, and may still have its job 120_0"}
 
 
 # cancel
@@ -172,6 +173,9 @@ class Cluster:
     states: dict[str, str]
     looks: int = 1
     refusal: str = ""
+    name: str = "little.demo.s1"  # of the jobs
+    user_id: str = "1000"
+    cluster: str = "alps"
     cancelled: list[str] = field(default_factory=list)
 
     def __call__(self, command: Sequence[str]) -> Printed:
@@ -180,10 +184,13 @@ class Cluster:
             return Printed(1, "", self.refusal) if self.refusal else Printed(0, "", "")
         if command[0] == "sacct":
             return Printed(0, "", "")
+        if command[0] == "scontrol":
+            return Printed(0, f"ClusterName = {self.cluster}\n", "")
         self.looks -= bool(self.cancelled)
         if self.cancelled and not self.refusal and self.looks < 0:
             return Printed(0, "", "")
-        return Printed(0, "".join(f"{name}|{state}|None|n1|5|9\n" for name, state in self.states.items()), "")
+        rest = f"None|n1|5|9|{self.user_id}|{self.name}"
+        return Printed(0, "".join(f"{name}|{state}|{rest}\n" for name, state in self.states.items()), "")
 
 
 def plan_of(specs: list[RunSpec], store: Store, cluster: Cluster, grid: str = "little") -> cancel.Cancelling:
@@ -292,6 +299,93 @@ def test_a_refused_scancel_is_said(specs: list[RunSpec], store: Store) -> None:
     assert "Access denied" in done.lingering[specs[0].run_id]
 
 
+def owned(store: Store, spec: RunSpec, **told: str) -> None:
+    """A queue record, and a submission of user 1000 on cluster alps."""
+    submit(store, spec, "120", None)
+    path = write_submission(store, "s1", {"120": [[spec]]}, {"little": {"s1": [spec]}}) / "submission.json"
+    write_json(path, read_json(path) | {"cluster": "alps", "user_id": "1000"} | told)
+
+
+@pytest.mark.parametrize(
+    ("told", "of_cluster", "why"),
+    [
+        ({}, {"name": "train-gpt"}, "job 120 is 'train-gpt' of user "),
+        ({}, {"name": "little.demo.s2"}, "none of submission s1: not cancelled; ablate retry --stale frees the run"),
+        ({"cluster": ""}, {"name": "train-gpt"}, "none of submission s1: not cancelled"),  # of before this was noted
+        ({}, {"name": ""}, "job 120 is not that of the user who submitted it: not cancelled"),
+        ({}, {"user_id": "1001"}, "job 120 is not that of the user who submitted it: not cancelled"),
+        ({}, {"cluster": "jura"}, "job 120 is in the queue of cluster alps, and this is jura: not cancelled"),
+    ],
+)
+def test_a_job_that_is_not_ours_is_not_cancelled(
+    specs: list[RunSpec], store: Store, told: dict[str, str], of_cluster: dict[str, str], why: str
+) -> None:
+    owned(store, specs[0], **told)
+    cluster = Cluster({"120": "RUNNING"}, **of_cluster)  # type: ignore[arg-type]
+    done = cancel.cancel(plan_of(specs[:1], store, cluster), store, cluster, lambda _: None)
+
+    assert cluster.cancelled == []
+    assert (done.runs, list(done.lingering)) == ([], [specs[0].run_id])
+    assert why in done.lingering[specs[0].run_id]
+    assert queued.read(store.run_dir(specs[0].run_id)) is not None
+    assert [each.asked for each in read_all(store)] == [{"little": {"s1": [specs[0].run_id]}}]
+
+
+@pytest.mark.parametrize("name", ["little.demo.s1", "s1"])
+def test_a_job_that_is_ours_is_cancelled(specs: list[RunSpec], store: Store, name: str) -> None:
+    """Jobs of before were called by their submission alone."""
+    owned(store, specs[0])
+    cluster = Cluster({"120": "RUNNING"}, name=name)
+    done = cancel.cancel(plan_of(specs[:1], store, cluster), store, cluster, lambda _: None)
+
+    assert (cluster.cancelled, done.runs, done.lingering) == (["120"], [specs[0].run_id], {})
+
+
+def test_no_job_is_cancelled_whose_name_nobody_tells(specs: list[RunSpec], store: Store) -> None:
+    owned(store, specs[0])
+    asked: list[str] = []
+
+    def silent(command: Sequence[str]) -> Printed:
+        asked.append(command[0])
+        return Printed(1, "", "Unable to contact slurm controller\n")
+
+    found = survey(specs[:1], store, time.time(), lambda ids: scheduler.ask(ids, silent))
+    done = cancel.cancel(cancel.plan(found.runs, ["little"], "demo", store), store, silent, lambda _: None)
+
+    assert "scancel" not in asked
+    assert "Unable to contact slurm controller: not cancelled" in done.lingering[specs[0].run_id].split("; ")[1]
+
+
+def test_another_clusters_job_is_neither_lost_nor_taken_for_the_one_of_its_number_here(
+    specs: list[RunSpec], store: Store
+) -> None:
+    owned(store, specs[0])
+    client = Says("120|RUNNING|None|n1|5|9|1000|train-gpt\n", "", "ClusterName = jura\n")
+    runs = surveyed(specs[:1], store, client)
+    assert (runs[0].state, runs[0].job) == (State.QUEUED, None)
+    assert runs[0].why == "job 120 is in the queue of cluster alps, and this is jura"
+    folder = store.run_dir(specs[0].run_id)
+    assert queue.sift([folder], lambda _: {}, asking(client)) == ([folder], [])
+
+    claim_as(store, specs[0], "120", age_s=STALE_AFTER_S + 60)
+    runs = surveyed(specs[:1], store, client)
+    assert runs[0].state is State.STALE
+    assert retry.clear(runs, store).kept == {
+        specs[0].run_id: "job 120 is in the queue of cluster alps, and this is jura"
+    }
+
+
+def test_a_number_that_was_misread_frees_its_run(specs: list[RunSpec], store: Store) -> None:
+    owned(store, specs[0])
+    client = Says("120|RUNNING|None|n1|5|9|1000|train-gpt\n", "", "ClusterName = alps\n")
+    runs = surveyed(specs[:1], store, client)
+    assert runs[0].state is State.STALE
+    assert "none of submission s1" in runs[0].why
+    folder = store.run_dir(specs[0].run_id)
+    assert queue.sift([folder], lambda _: {}, asking(client)) == ([], [folder])
+    assert retry.clear(runs, store).kept == {}
+
+
 def test_a_run_that_is_being_submitted_is_not_cancelled_half(specs: list[RunSpec], store: Store) -> None:
     folder = submit(store, specs[0], None, None)
     os.utime(folder / RECORD)
@@ -350,6 +444,8 @@ def test_a_checkpoint_stays_for_the_evaluation_of_another_grid(specs: list[RunSp
         (Answer({}, queue=True), True),
         (Answer({"120_1": Job("COMPLETING")}, queue=True), False),
         (Answer(silence=("there is no squeue here",)), False),
+        (Answer({}, queue=True, cluster="jura"), False),
+        (Answer({}, queue=True, cluster="alps"), True),
     ],
 )
 def test_logs_go_once_every_run_and_job_has_ended(
@@ -357,6 +453,7 @@ def test_logs_go_once_every_run_and_job_has_ended(
 ) -> None:
     finish(specs[0], store)
     folder = write_submission(store, "s1", {"120": [[specs[0]]]})
+    write_json(folder / "submission.json", read_json(folder / "submission.json") | {"cluster": "alps"})
     (folder / "120_0_0_log.out").write_text("done\n", encoding="utf-8")
     unfinished = write_submission(store, "s2", {"121": [[specs[0], specs[1]]]})
     (unfinished / "121_0_log.out").write_text("...\n", encoding="utf-8")
@@ -364,7 +461,7 @@ def test_logs_go_once_every_run_and_job_has_ended(
     found = prune.plan(store, specs, None, lambda _: answer)
 
     assert [item.path.name for item in found.items] == (["120_0_0_log.out"] if pruned else [])
-    assert bool(found.notes) == (not answer.queue)
+    assert bool(found.notes) == (not answer.queue or answer.cluster == "jura")
 
 
 def test_sizes() -> None:
@@ -430,7 +527,7 @@ def test_following_ends_with_the_run_and_loses_no_word(specs: list[RunSpec], sto
 
     assert "".join(logs.follow(store, specs[0].run_id, log, asking(client), sleep)) == "one\ntwo\nend"
     assert next(moments, None) is None
-    assert len(client.asked) == 2  # squeue and sacct, once, however often the file was looked at
+    assert len(client.asked) == 3  # each client once, however often the file was looked at
 
 
 # the commands
@@ -453,9 +550,7 @@ def test_status_of_a_grid_on_a_cluster(
     assert done.exit_code == 1
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
     assert "little demo 5 1 1 1 1 1 about" in lines[1]
-    assert any(
-        line.startswith(specs[1].run_id) and "pretrain 3/7 1234 " in line and " n7 120_1" in line for line in lines
-    )
+    assert any(line.startswith(specs[1].run_id) and " 3/7 1234 " in line and " n7 120_1" in line for line in lines)
     assert "queued: 1 Priority" in lines
     assert any(line.startswith(f"time limit 1 {specs[3].run_id}") for line in lines)
     assert any(line.startswith(specs[4].run_id) and "SLURM knows no job 120_4" in line for line in lines)
@@ -463,9 +558,29 @@ def test_status_of_a_grid_on_a_cluster(
     assert "to try again: ablate retry little --scale demo" in lines
 
 
+def test_ids_stay_whole_in_a_narrow_terminal(
+    ablate: Ablate, specs: list[RunSpec], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 80)
+    failed, running, silent = specs[:3]
+    store.run_dir(failed.run_id).mkdir(parents=True)
+    (store.run_dir(failed.run_id) / "error.txt").write_text(f"ZeroDivisionError: {'why ' * 20}\n", encoding="utf-8")
+    claim_as(store, running, "", age_s=2)
+    beat = {"time": time.time(), "phase": "pretrain", "step": 172, "num_steps": 300, "images_per_s": 1234.5}
+    write_json(store.run_dir(running.run_id) / "heartbeat.json", beat)
+    claim_as(store, silent, "", age_s=STALE_AFTER_S + 60)
+    shown = ablate("status", "little.yaml", "--scale", "demo").stdout.splitlines()
+
+    assert [sum(spec.run_id in line for line in shown) for spec in (failed, running, silent)] == [2, 1, 1]
+    assert not [line for line in shown if len(line) > 80]
+    (heading,) = [line for line in shown if line.startswith("running")]
+    assert heading.split() == ["running", "cell", "seed", "step", "images/s", "left"]  # the others say nothing
+
+
 def test_status_as_json_and_without_grids(ablate: Ablate, tmp_path: Path, write_grid: WriteGrid) -> None:
     import json
 
+    Path("runs").mkdir()
     assert "no run of any grid yet" in ablate("status").output
     (tmp_path / "grids").mkdir()
     path = write_grid()
@@ -491,6 +606,7 @@ def test_status_as_json_and_without_grids(ablate: Ablate, tmp_path: Path, write_
     ],
 )
 def test_wrong_words_give_exit_code_2(ablate: Ablate, arguments: tuple[str, ...], problem: str) -> None:
+    Path("runs").mkdir()
     done = ablate(*arguments)
 
     assert done.exit_code == 2
@@ -521,6 +637,7 @@ def test_retry_and_prune_and_logs_of_local_runs(ablate: Ablate, specs: list[RunS
 
 def test_cancel_without_anything_in_the_queue(ablate: Ablate, specs: list[RunSpec]) -> None:
     assert specs
+    Path("runs").mkdir()
     done = ablate("cancel", "little.yaml", "--scale", "demo")
 
     assert (done.exit_code, done.output) == (

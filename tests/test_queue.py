@@ -79,6 +79,7 @@ def test_a_job_that_the_scheduler_knows_no_more_is_gone_and_silence_is_no_answer
     assert sift([tmp_path], no_jobs, lambda _: Answer()) == ([tmp_path], [])
 
 
+@pytest.mark.parametrize("clock_s", [0, 7200, -7200])
 @pytest.mark.parametrize(
     ("lives", "host", "age_s", "is_gone"),
     [
@@ -90,13 +91,15 @@ def test_a_job_that_the_scheduler_knows_no_more_is_gone_and_silence_is_no_answer
     ],
 )
 def test_a_claim_without_a_job_is_as_alive_as_its_submitter(
-    tmp_path: Path, lives: bool, host: str | None, age_s: float, is_gone: bool
+    tmp_path: Path, lives: bool, host: str | None, age_s: float, is_gone: bool, clock_s: float
 ) -> None:
+    """Whatever the clock of the submitter said: the age is that of the file."""
     enqueue(tmp_path, "first", "profile", None)
     path = tmp_path / queued.RECORD
     record = read_json(path)
     pid = os.getpid() if lives else dead_pid()
-    write_json(path, record | {"pid": pid, "host": host or record["host"], "time": record["time"] - age_s})
+    write_json(path, record | {"pid": pid, "host": host or record["host"], "time": record["time"] - clock_s})
+    os.utime(path, (record["time"] - age_s,) * 2)
     assert sift([tmp_path], no_jobs, says())[1] == ([tmp_path] if is_gone else [])
 
 

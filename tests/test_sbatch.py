@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from ablations.slurm import submit as submitting
 from ablations.slurm.code import Code, diff, find_code, snapshot
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import batches, check_pack, share, time_limit_min
-from ablations.slurm.sbatch import script
+from ablations.slurm.sbatch import name_of, script
+from ablations.slurm.send import Sent, job_in, send
+from ablations.slurm.submissions import job_name
 from ablations.spec import RunSpec
 from ablations.store import Store
 
@@ -125,7 +128,7 @@ def test_a_script_asks_for_what_the_profile_says(specs: list[RunSpec], tmp_path:
         "signal": "USR2@120",
         "requeue": "",
         "exclude": "'n[1-2]'",
-        "job-name": "20260101-000000-abcdef",
+        "job-name": "little.demo.20260101-000000-abcdef",
     }
     assert {key: found[key] for key in expected} == expected
     assert "wckey" not in found
@@ -137,6 +140,56 @@ def test_a_script_asks_for_what_the_profile_says(specs: list[RunSpec], tmp_path:
     assert places == sorted(places)
     srun = shlex.split(lines[places[-1]])
     assert {"--cpus-per-task=4", "--kill-on-bad-exit=1"} <= set(srun)
+
+
+def test_a_job_is_called_by_grids_and_scale(specs: list[RunSpec]) -> None:
+    others = [replace(specs[0], grid=grid) for grid in ("second", "third")]
+    (batch,) = batches([*specs, *others], dict.fromkeys(("little", "second", "third"), 20.0), Profile("p"), 1, 100)
+    assert name_of(batch, "20260101-000000-abcdef") == "little+2.demo.20260101-000000-abcdef"
+    assert job_name(["ä b/" + 300 * "x"], "de mo", "s1") == f"__b_{56 * 'x'}.de_mo.s1"
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("Submitted batch job 331\n", Sent("331")),
+        ("you have 1 running job 330\nSubmitted batch job 331\n", Sent("331")),
+        ("Submitted batch job 331\nsee job 330 for details\n", Sent("331")),
+        ("Submitted batch job 331 on cluster alps\n", Sent("331", "alps")),
+        ("330 jobs wait\n331\n", Sent("331")),
+        ("331;alps\n", Sent("331", "alps")),
+        ("you have 1 running job 330\n", None),
+        ("Submitted batch job 330 yesterday\n", None),
+        ("331\nbye\n", None),
+        ("", None),
+    ],
+)
+def test_only_sbatchs_own_words_name_the_job(said: str, sent: Sent | None) -> None:
+    assert job_in(said) == sent
+
+
+def test_an_answer_in_any_encoding_is_read_and_one_without_a_job_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, sbatch = tmp_path / "s1", tmp_path / "sbatch"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    sbatch.write_text('#!/bin/sh\nprintf "caf\\351 job 330\\n"; echo "$@" >&2; echo Submitted batch job 331\n')
+    sbatch.chmod(0o755)
+    assert send([print, print], 30, "#!/bin/sh\n", "little.demo.s1", folder) == Sent("331")
+    assert {path.name for path in folder.iterdir()} == {
+        "331_0_submitted.pkl",
+        "331_1_submitted.pkl",
+        "331_submission.sh",
+    }
+
+    sbatch.write_text('#!/bin/sh\nprintf "caf\\351 job 330\\n"\n')
+    with pytest.raises(UserError, match=r"sbatch printed .*caf\\+xe9 job 330'.*squeue lists a job little.demo.s1"):
+        send([print], 30, "#!/bin/sh\n", "little.demo.s1", folder)
+    sbatch.write_text('#!/bin/sh\nprintf "sbatch: error: quota \\351\\n" >&2; exit 1\n')
+    with pytest.raises(UserError, match=r"sbatch refused 1 tasks: sbatch: error: quota \\xe9"):
+        send([print], 30, "#!/bin/sh\n", "little.demo.s1", folder)
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_a_container_comes_before_its_own_interpreter(specs: list[RunSpec], tmp_path: Path) -> None:
@@ -224,6 +277,19 @@ def test_a_dry_run_shows_scripts_and_counts_and_changes_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_code_that_git_says_nothing_about_is_refused_in_its_words(tmp_path: Path, *, snapshot: bool) -> None:
+    """As where the repository is another user's; a copy of a commit that nobody knows cannot be made at all."""
+    unknown = Code(Path("/code"), problem="fatal: detected dubious ownership in repository at '/code'")
+    order = submitting.Order({}, "demo", Profile("p"), snapshot=snapshot)
+    with pytest.raises(UserError, match="git does not say whether the code differs from its commit: fatal: detected"):
+        submitting.check(order, Store(tmp_path), unknown)
+    with pytest.raises(UserError, match="dubious") if snapshot else nullcontext():
+        submitting.check(replace(order, allow_dirty=True), Store(tmp_path), unknown)
+    record = submitting._record(order, unknown)
+    assert (record["commit"], record["dirty"], record["git_error"]) == (None, None, unknown.problem)
+
+
 def test_a_dirty_tree_is_refused_by_name(
     ablate: Callable[..., tuple[int, str]], repository: Path, tmp_path: Path
 ) -> None:
@@ -241,7 +307,7 @@ def test_without_slurm_nothing_is_claimed(
     monkeypatch.setenv("PATH", "/nowhere")
     code, printed = ablate("--allow-dirty")
     assert code == 1, printed
-    assert 'cannot submit: Could not detect "srun"' in printed
+    assert "cannot submit: there is no sbatch here" in printed
     assert not list(tmp_path.glob("runs/*/queued"))
     assert not (tmp_path / "runs" / ".declared").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from slurm_says import UNKNOWN_JOB, Says
@@ -29,12 +30,55 @@ PAST = """\
 """
 
 
-def test_two_calls_for_any_number_of_jobs() -> None:
+def test_one_call_of_each_client_for_any_number_of_jobs() -> None:
     says = Says(QUEUE, PAST)
     ask([f"{number}_{index}" for number in (1, 2) for index in range(50)], says)
 
-    assert sorted(command[0] for command in says.asked) == ["sacct", "squeue"]
-    assert [command[command.index("-j") + 1] for command in says.asked] == ["1,2", "1,2"]
+    assert sorted(command[0] for command in says.asked) == ["sacct", "scontrol", "squeue"]
+    assert [command[command.index("-j") + 1] for command in says.asked if "-j" in command] == ["1,2", "1,2"]
+
+
+def test_jobs_have_owners_and_names_and_the_answer_has_a_cluster() -> None:
+    config = "Configuration data as of 2026-01-01\nCheckpointType = none\nClusterName             = alps\n"
+    queue = "7|RUNNING|None|n1|5|9|1000|a|name\n8|PENDING|Priority||N/A|N/A|1000|\n"
+    answer = ask(["7", "8", "9"], Says(queue, "9|FAILED|1:0|n1|5|6|1001|b\n", config))
+
+    assert answer.cluster == "alps"
+    found = {name: (job.user_id, job.name) for name, job in answer.jobs.items()}
+    assert found == {"7": ("1000", "a|name"), "8": ("1000", ""), "9": ("1001", "b")}
+
+
+@pytest.mark.parametrize("said", ["please load the module slurm first\n", "<html>\n<p>|</p>\n", "x|y\n"])
+def test_a_script_that_is_no_squeue_has_not_answered(said: str) -> None:
+    """Its words would mean that the queue is empty, and every waiting run would be submitted again."""
+    answer = ask(["7"], Says(said, ""))
+
+    assert (answer.queue, answer.accounting) == (False, True)
+    assert answer.silence == (f"squeue printed something else than jobs: {said.splitlines()[0]}",)
+
+
+def test_words_of_a_site_before_the_jobs_are_left_out() -> None:
+    answer = ask(["7"], Says("Maintenance on Monday | see the manual\n7|RUNNING|None|n1|5|9|1000|a\n", ""))
+
+    assert (answer.queue, list(answer.jobs)) == (True, ["7"])
+
+
+def test_a_script_that_cannot_be_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"squeue": "neither a program nor a script", "sacct": "#!/no/such/interpreter\n"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = ask(["7"])
+
+    assert (answer.queue, answer.accounting, answer.cluster) == (False, False, "")
+    beginnings = [f"{tmp_path / name} cannot be run: " for name in ("squeue", "sacct")]
+    assert [line.startswith(start) for line, start in zip(answer.silence, beginnings, strict=True)] == [True, True]
+
+
+def test_bytes_that_are_no_utf8_are_shown_as_such() -> None:
+    code = r"import sys; sys.stdout.buffer.write(b'caf\xe9 \xc3\xa9'); sys.stderr.buffer.write(b'\xff')"
+
+    assert run_client([sys.executable, "-c", code]) == Printed(0, r"caf\xe9 é", r"\xff")
 
 
 def test_without_jobs_nobody_is_asked() -> None:
@@ -176,8 +220,9 @@ def test_a_scheduler_that_is_down_is_said() -> None:
     )
 
 
-def test_a_machine_without_slurm() -> None:
-    answer = ask(["7"], Says(FileNotFoundError("squeue"), FileNotFoundError("sacct")))
+def test_a_machine_without_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    answer = ask(["7"])
 
     assert answer.silence == ("there is no squeue here", "there is no sacct here")
 

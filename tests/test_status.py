@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from slurm_says import UNKNOWN_JOB, Says
 
 from ablations.grid import expand, load_grid
 from ablations.queued import RECORD, Queued
-from ablations.slurm import scheduler
+from ablations.slurm import retry, scheduler
 from ablations.slurm.causes import cause_of
+from ablations.slurm.holders import holders
 from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import GRACE_S, RunFiles, RunStatus, judge, survey
 from ablations.spec import RunSpec
@@ -33,12 +35,12 @@ def says(job: Job | None = None) -> Answer:
     return Answer({"120_5": job} if job else {}, queue=True, accounting=True)
 
 
-QUEUED = RunFacts(queued=True, queued_time=NOW - 600)
+QUEUED = RunFacts(queued=True, queued_time=NOW - 600, read_time=NOW)
 CLAIMED = replace(QUEUED, claimed=True, last_sign_of_life=NOW - 10)
 SILENT = replace(QUEUED, claimed=True, last_sign_of_life=NOW - STALE_AFTER_S - 1)
 FAILED = replace(QUEUED, has_error=True, error_time=NOW - 5)
 FAILED_BEFORE = replace(QUEUED, has_error=True, error_time=NOW - 900)
-DONE = RunFacts(has_result=True, evaluations=frozenset({"knn"}), queued=True, queued_time=NOW - 600)
+DONE = RunFacts(has_result=True, evaluations=frozenset({"knn"}), queued=True, queued_time=NOW - 600, read_time=NOW)
 STARTED = Job("RUNNING", node="n1", start=NOW - 500)
 STARTED_NOW = Job("RUNNING", node="n2", start=NOW - 20)
 
@@ -124,7 +126,9 @@ def test_a_run_that_somebody_else_works_on_is_running_whatever_became_of_the_job
 def test_a_run_without_a_job_is_as_its_files_say() -> None:
     assert judge(RunFiles(RunFacts()), ("knn",), Answer(), NOW).state is State.PLANNED
     assert judge(RunFiles(RunFacts(has_error=True)), ("knn",), Answer(), NOW).state is State.FAILED
-    verdict = judge(RunFiles(RunFacts(claimed=True, last_sign_of_life=NOW - 720)), ("knn",), Answer(), NOW)
+    verdict = judge(
+        RunFiles(RunFacts(claimed=True, last_sign_of_life=NOW - 720, read_time=NOW)), ("knn",), Answer(), NOW
+    )
     assert (verdict.state, verdict.why) == (State.STALE, "no sign of life for 12 min")
 
 
@@ -136,11 +140,21 @@ def test_a_run_of_a_packed_job_waits_for_its_turn() -> None:
 
 @pytest.mark.parametrize(("age_s", "expected"), [(30, State.QUEUED), (STALE_AFTER_S + 1, State.STALE)])
 def test_a_submission_that_ends_before_it_has_a_job(age_s: float, expected: State) -> None:
-    files = RunFiles(RunFacts(queued=True, queued_time=NOW - age_s), replace(RECORDED, job_id=None, array_index=None))
+    files = RunFiles(
+        RunFacts(queued=True, queued_time=NOW - age_s, read_time=NOW), replace(RECORDED, job_id=None, array_index=None)
+    )
 
     assert judge(files, ("knn",), Answer(), NOW).state is expected
 
 
+SRUN_ENDS = """\
+srun: error: n[1-2]: tasks 0-1: Exited with exit code 1
+srun: launch/slurm: _step_signal: Terminating StepId=29.0
+slurmstepd: error: *** STEP 29.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***
+srun: Job step aborted: Waiting up to 32 seconds for job step to finish.
+srun: error: n1: task 1: Terminated
+srun: Terminating StepId=29.0
+"""
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n'
 
 
@@ -205,6 +219,29 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <modu
             "ZeroDivisionError",
             "ZeroDivisionError: seed 1",
         ),
+        # recorded: what srun and slurmstepd say of the end comes after what went wrong
+        (
+            Job("FAILED", "1:0"),
+            "",
+            f"python: command not found\n{SRUN_ENDS}",
+            "unknown",
+            "python: command not found",
+        ),
+        (
+            Job("FAILED", "1:0"),
+            "",
+            f"data.name = 'stl10': no folder data/stl10; put it into data\n{SRUN_ENDS}",
+            "data missing",
+            "data.name = 'stl10': no folder data/stl10; put it into data",
+        ),
+        (Job("FAILED", "1:0"), "", "epoch 3\nsrun: error: n1: task 0: Segmentation fault\n", "unknown", None),
+        (
+            Job("FAILED", "1:0"),
+            "",
+            "srun: error: n1: task 0: Exited with exit code 1\n",
+            "unknown",
+            "srun: error: n1: task 0: Exited with exit code 1",
+        ),
         (Job("COMPLETED", "0:0"), "", "", "no result", ""),
         (Job("FAILED", "3:0"), "", "", "unknown", "FAILED, exit code 3:0"),
         (None, "", "", "unknown", ""),
@@ -254,7 +291,7 @@ def test_a_survey_of_a_store(specs: list[RunSpec], store: Store) -> None:
     found = survey(specs, store, time.time(), lambda ids: scheduler.ask(ids, client))
 
     assert states(found.runs[:6]) == ["done", "running", "queued", "failed", "stale", "planned"]
-    assert [len(client.asked), client.asked[0][-1]] == [2, "120"]
+    assert sorted(command[-1] for command in client.asked) == ["120", "120", "config"]
     failed = found.runs[3]
     assert failed.cause is not None
     assert (failed.cause.kind, failed.node) == ("import error", "n1")
@@ -271,14 +308,13 @@ def test_a_survey_of_local_runs_asks_nobody(specs: list[RunSpec], store: Store) 
 
 
 def test_a_job_unknown_to_a_new_record_is_queued_until_the_grace_is_over(specs: list[RunSpec], store: Store) -> None:
-    submit(store, specs[0], 0, age_s=5)
     client = Says(UNKNOWN_JOB, "")
-    now = time.time()
 
-    def at(when: float) -> str:
-        return str(survey(specs[:1], store, when, lambda ids: scheduler.ask(ids, client)).runs[0].state)
+    def at(age_s: float) -> str:
+        submit(store, specs[0], 0, age_s=age_s)
+        return str(survey(specs[:1], store, time.time(), lambda ids: scheduler.ask(ids, client)).runs[0].state)
 
-    assert (at(now), at(now + GRACE_S)) == ("queued", "stale")
+    assert (at(5), at(5 + GRACE_S)) == ("queued", "stale")
 
 
 def test_a_folder_of_another_configuration_is_one_failure_and_no_end(specs: list[RunSpec], store: Store) -> None:
@@ -330,3 +366,43 @@ def test_a_queue_record_of_another_version_is_read_by_what_is_known(specs: list[
     (run,) = survey(specs[:1], store, time.time(), lambda ids: scheduler.ask(ids, client)).runs
 
     assert (run.state, run.why) == (State.QUEUED, "Priority")
+
+
+@pytest.mark.parametrize(
+    ("queue", "state", "why"),
+    [
+        ("130|SUSPENDED|None|n1|5|9\n", State.RUNNING, "but SLURM still has its job 130, SUSPENDED"),
+        ("130|PENDING|BeginTime||N/A|N/A\n", State.RUNNING, "but SLURM still has its job 130, PENDING"),
+        ("", State.STALE, "no sign of life for 10 min"),
+        (None, State.STALE, "no sign of life for 10 min; SLURM does not answer"),
+    ],
+)
+def test_a_silent_claim_of_a_job_that_no_submission_has_made(
+    specs: list[RunSpec],
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: str | None,
+    state: State,
+    why: str,
+) -> None:
+    """``ablate run`` in a script of one's own, beside a run of a submission: SLURM is asked about both."""
+    submit(store, specs[1], 1)
+    folder = store.run_dir(specs[0].run_id)
+    write_json(folder / "claim" / "owner.json", {"host": "n1", "pid": 1, "token": "t", "time": 0.0, "job": "130"})
+    silent = time.time() - 600
+    os.utime(folder / "claim", (silent, silent))
+
+    def ask(ids: Iterable[str]) -> Answer:
+        wanted = list(ids)
+        of_submission = Says("120_1|PENDING|Priority||N/A|N/A\n")
+        return scheduler.ask(wanted, Says(queue, queue and "") if wanted == ["130"] else of_submission)
+
+    monkeypatch.setattr(holders, "__defaults__", (ask,))
+    found = survey(specs[:2], store, time.time(), ask)
+    assert found.runs[0].state is state
+    assert why in found.runs[0].why
+    assert found.runs[1].state is State.QUEUED
+    cleared = retry.clear([run for run in found.runs if run.state is State.STALE], store)
+    held = {specs[0].run_id: "SLURM does not answer, and may still have its job 130"}
+    assert cleared.kept == (held if queue is None else {})
+    assert store.facts(specs[0].run_id).claimed == (queue != "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -17,9 +19,13 @@ import pytest
 from conftest import WriteGrid
 from fake_trainer import write_records
 
-from ablations import provenance
+from ablations import job, provenance
 from ablations.errors import UserError
 from ablations.grid import expand, load_grid
+from ablations.launch import unfinished
+from ablations.slurm.holders import holders
+from ablations.slurm.scheduler import Answer, Job
+from ablations.slurm.submit import sort_runs
 from ablations.spec import RunSpec
 from ablations.store import STALE_AFTER_S, Owner, RunFacts, State, Store, state
 from simclr_core.records import read_json, write_json
@@ -39,15 +45,19 @@ BOTH = frozenset({"linear-1", "knn-1"})
         (RunFacts(has_result=True, evaluations=BOTH | {"other-1"}, has_error=True), State.DONE),
         (RunFacts(has_error=True), State.FAILED),
         (RunFacts(has_result=True, has_error=True), State.FAILED),
-        (RunFacts(claimed=True, last_sign_of_life=NOW - 60), State.RUNNING),
-        (RunFacts(claimed=True, last_sign_of_life=NOW - 60, has_result=True, has_error=True), State.RUNNING),
-        (RunFacts(claimed=True, last_sign_of_life=NOW - STALE_AFTER_S - 1), State.STALE),
-        (RunFacts(claimed=True, last_sign_of_life=NOW, owner_is_dead=True), State.STALE),
-        (RunFacts(claimed=True, last_sign_of_life=0, has_result=True, evaluations=BOTH), State.DONE),
+        (RunFacts(claimed=True, last_sign_of_life=NOW - 60, read_time=NOW), State.RUNNING),
+        (
+            RunFacts(claimed=True, last_sign_of_life=NOW - 60, read_time=NOW, has_result=True, has_error=True),
+            State.RUNNING,
+        ),
+        (RunFacts(claimed=True, last_sign_of_life=NOW - STALE_AFTER_S - 1, read_time=NOW), State.STALE),
+        (RunFacts(claimed=True, last_sign_of_life=NOW, read_time=NOW, owner_is_dead=True), State.STALE),
+        (RunFacts(claimed=True, last_sign_of_life=0, read_time=NOW, owner_is_dead=False), State.RUNNING),
+        (RunFacts(claimed=True, last_sign_of_life=0, read_time=NOW, has_result=True, evaluations=BOTH), State.DONE),
     ],
 )
 def test_state_is_a_function_of_facts(facts: RunFacts, expected: State) -> None:
-    assert state(facts, ("linear-1", "knn-1"), NOW) is expected
+    assert state(facts, ("linear-1", "knn-1")) is expected
 
 
 @pytest.fixture
@@ -124,6 +134,8 @@ def abandon(store: Store, run_id: str, *, host: str, pid: int, age_s: float) -> 
     owner = Owner(host, pid, "f" * 32, time.time() - age_s)
     write_json(store.run_dir(run_id) / "claim" / "owner.json", vars(owner))
     write_json(store.run_dir(run_id) / "heartbeat.json", {"time": owner.time})
+    for name in ("heartbeat.json", "claim"):
+        os.utime(store.run_dir(run_id) / name, (owner.time, owner.time))
     return owner
 
 
@@ -146,7 +158,6 @@ def test_a_claim_of_another_machine_is_taken_over_once_its_heart_has_stopped(spe
     assert store.state(spec) is State.RUNNING
     assert store.claim(spec.run_id) is None
 
-    write_json(store.run_dir(spec.run_id) / "heartbeat.json", {"time": time.time() - STALE_AFTER_S - 1})
     abandon(store, spec.run_id, host="elsewhere", pid=pid, age_s=STALE_AFTER_S + 1)
     assert store.state(spec) is State.STALE
     assert store.claim(spec.run_id) is not None
@@ -222,3 +233,143 @@ def test_the_commit_is_that_of_the_code_and_not_of_the_working_directory(
     assert (tracked["commit"], tracked["dirty"]) == (head, False)
     assert (edited["commit"], edited["dirty"]) == (head, True)
     assert installed["sha256"] == tracked["sha256"] != edited["sha256"]
+
+
+# clocks, process numbers, and jobs that say nothing
+
+
+@pytest.mark.parametrize("clock_s", [-7200.0, 7200.0])
+def test_no_other_machines_clock_says_whether_a_run_is_abandoned(spec: RunSpec, store: Store, clock_s: float) -> None:
+    """A node two hours behind writes old times into new files, and one that is ahead new times into old files."""
+    owner = abandon(store, spec.run_id, host="elsewhere", pid=1, age_s=clock_s)
+    for name in ("heartbeat.json", "claim"):
+        os.utime(store.run_dir(spec.run_id) / name)
+    assert store.state(spec) is State.RUNNING
+    assert store.claim(spec.run_id) is None
+
+    silent = store.clock.now() - STALE_AFTER_S - 10
+    for name in ("heartbeat.json", "claim"):
+        os.utime(store.run_dir(spec.run_id) / name, (silent, silent))
+    assert store.state(spec) is State.STALE
+    taken = store.claim(spec.run_id)
+    assert taken is not None
+    assert taken.token != owner.token
+
+
+def test_the_observers_own_clock_does_not_say_it_either(
+    spec: RunSpec, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandon(store, spec.run_id, host="elsewhere", pid=1, age_s=0)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 7200)
+    assert store.state(spec) is State.RUNNING
+
+
+def test_a_process_number_that_was_given_out_again_is_another_process(spec: RunSpec, store: Store) -> None:
+    owner = store.claim(spec.run_id)
+    assert owner is not None
+    if not owner.started:
+        pytest.skip("this system does not tell when a process started")
+    path = store.run_dir(spec.run_id) / "claim" / "owner.json"
+    write_json(path, vars(owner) | {"started": f"{owner.started}1"})
+    assert store.state(spec) is State.STALE
+    write_json(path, vars(owner))
+    assert store.state(spec) is State.RUNNING
+
+
+def test_a_process_that_is_there_is_alive_however_long_it_is_silent(spec: RunSpec, store: Store) -> None:
+    """It may have been stopped, and go on."""
+    owner = store.claim(spec.run_id)
+    assert owner is not None
+    if not owner.started:
+        pytest.skip("this system does not tell when a process started")
+    os.utime(store.run_dir(spec.run_id) / "claim", (1.0, 1.0))
+    assert store.state(spec) is State.RUNNING
+
+
+def test_a_process_that_cannot_be_seen_from_here_is_judged_by_its_heartbeat(spec: RunSpec, store: Store) -> None:
+    """Two containers of one host, each with processes of its own."""
+    folder = store.run_dir(spec.run_id)
+    content = {"host": socket.gethostname(), "pid": dead_pid(), "token": "t", "time": 0.0, "namespace": "pid:[1]"}
+    write_json(folder / "claim" / "owner.json", content)
+    assert store.state(spec) is State.RUNNING
+    os.utime(folder / "claim", (1.0, 1.0))
+    assert store.state(spec) is State.STALE
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Answer({"120_5": Job("SUSPENDED")}, queue=True), "SLURM still has its job 120_5, SUSPENDED"),
+        (Answer({"120_5": Job("RUNNING")}, queue=True), "SLURM still has its job 120_5, RUNNING"),
+        (Answer({"120_5": Job("PENDING")}, queue=True), "SLURM still has its job 120_5, PENDING"),
+        (Answer(accounting=True), "SLURM does not answer, and may still have its job 120_5"),
+        (Answer(queue=True, cluster="other"), "job 120_5 is of cluster here, and this is other"),
+        (Answer(queue=True, cluster="here"), None),
+        (Answer({"120_5": Job("CANCELLED")}, queue=True), None),
+        (Answer(queue=True), None),
+    ],
+)
+def test_a_silent_run_whose_job_slurm_still_has_is_left_alone(
+    spec: RunSpec, store: Store, monkeypatch: pytest.MonkeyPatch, answer: Answer, why: str | None
+) -> None:
+    """By what starts runs here, by what submits them, and by the process that would take the claim."""
+    asked: list[list[str]] = []
+
+    def ask(job_ids: Iterable[str]) -> Answer:
+        asked.append(list(job_ids))
+        return answer if asked[-1] else Answer()
+
+    monkeypatch.setattr(holders, "__defaults__", (ask,))
+    owner = abandon(store, spec.run_id, host="elsewhere", pid=1, age_s=STALE_AFTER_S + 10)
+    path = store.run_dir(spec.run_id) / "claim" / "owner.json"
+    write_json(path, vars(owner) | {"job": "120_5", "cluster": "here"})
+    os.utime(path.parent, (owner.time, owner.time))
+    assert store.state(spec) is State.STALE
+
+    expected = ([], {spec.run_id: why}) if why else ([spec], {})
+    assert unfinished([spec], store) == expected
+    assert asked == [["120_5"]]
+    found = sort_runs([spec], store)
+    assert (found.todo, found.left) == expected
+    assert (store.claim(spec.run_id) is None) == bool(why)
+
+
+class FullDisk:
+    """``write_json`` on a disk that is full, or whose server forgot the file, for a while."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.calls = failures, 0
+
+    def __call__(self, path: Path, content: object) -> None:
+        self.calls += 1
+        if 1 < self.calls <= 1 + self.failures:
+            raise OSError(errno.ENOSPC if self.calls % 2 else errno.ESTALE, "no")
+        write_json(path, content)
+
+
+def test_a_heart_goes_on_beating_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(failures=3)
+    monkeypatch.setattr(job, "write_json", disk)
+    monkeypatch.setattr(job, "HEARTBEAT_S", 0.01)
+    path = tmp_path / "heartbeat.json"
+    with job.Heartbeat(tmp_path, lambda _: None) as beat:
+        beat.progress(job.Update("pretrain", 3, 7, 1.0))
+        deadline = time.monotonic() + 30
+        while disk.calls < 6 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert read_json(path)["step"] == 3
+
+
+def test_where_nothing_can_be_written_the_heartbeat_still_gets_a_new_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = job.Heartbeat(tmp_path, lambda _: None)
+    with beat:
+        pass
+    path = tmp_path / "heartbeat.json"
+    os.utime(path, (1.0, 1.0))
+    monkeypatch.setattr(job, "write_json", FullDisk(failures=9))
+    job.write_json(tmp_path / "other.json", {})
+    beat._write()
+    assert path.stat().st_mtime > 1.0

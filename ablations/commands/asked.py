@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from ablations.entries import shown
 from ablations.errors import UserError, expected
 from ablations.grid import find_grids, load_grid
 from ablations.spec import Grid, RunSpec
-from ablations.store import State, Store
+from ablations.store import State, Store, problems_of
 from simclr_core.options import LARGEST_SEED
 
 Names = Annotated[
@@ -30,13 +31,16 @@ MaybeScale = Annotated[
 ]
 StoreDir = Annotated[Path, typer.Option("--store", help="Folder of runs.")]
 Seeds = Annotated[str | None, typer.Option(help="Instead of the grid's seeds, as in 0,1,2.")]
+CacheDir = Annotated[
+    Path | None, typer.Option(help="Folder for decoded images.", show_default="in the user's cache folder")
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of the result tables.")]
 
 
-def load_all(names: list[str]) -> list[Grid]:
-    """The named grids, each once; raises UserError with the problems of all of them."""
+def load_all(names: list[str], problems: Sequence[str] = ()) -> list[Grid]:
+    """The named grids, each once; raises UserError with the problems of all of them, after those given."""
     grids: list[Grid] = []
-    problems: list[str] = []
+    problems = list(problems)
     for name in dict.fromkeys(names):
         try:
             grids.append(load_grid(name))
@@ -47,12 +51,14 @@ def load_all(names: list[str]) -> list[Grid]:
     return list({grid.name: grid for grid in grids}.values())
 
 
-def demand_all(names: list[str], scale: str, seeds: str | None, store: Path | None) -> list[tuple[Grid, Demand]]:
+def demand_all(
+    names: list[str], scale: str, seeds: str | None, store: Path | None, problems: Sequence[str] = ()
+) -> list[tuple[Grid, Demand]]:
     """Grids, and what they ask for at a scale by now; raises UserError where a seed would both tune and judge.
 
-    Without a store, as if it were empty.
+    Without a store, as if it were empty. ``problems`` are told with those of the grids.
     """
-    numbers, grids = parse_seeds(seeds), load_all(names)
+    numbers, grids = parse_seeds(seeds), load_all(names, problems)
     if problems := [
         f"--seeds: {seed} chooses the tuned levels of {grid.name} and cannot judge"
         for grid in grids
@@ -66,15 +72,19 @@ def demand_all(names: list[str], scale: str, seeds: str | None, store: Path | No
 def runs_of_store(
     names: list[str] | None, scale: str | None, store: Path, seeds: str | None
 ) -> list[tuple[Grid, str, list[RunSpec]]]:
-    """Grids, a scale of each, and the runs: as named, or all those of which the store has runs."""
+    """Grids, a scale of each, and the runs: as named, or all those of which the store has runs.
+
+    Raises UserError where there is no such store.
+    """
+    problems = problems_of(store)
     if names and scale:
-        return [(grid, scale, asked.runs) for grid, asked in demand_all(names, scale, seeds, store)]
-    grids = load_all(names or [str(path) for path in find_grids().values()])
+        return [(grid, scale, asked.runs) for grid, asked in demand_all(names, scale, seeds, store, problems)]
+    grids = load_all(names or [str(path) for path in find_grids().values()], problems)
     if scale is not None and not any(scale in grid.scales for grid in grids):
         scales = dict.fromkeys(name for grid in grids for name in grid.scales)
         raise UserError([f"--scale: no grid has a scale {scale!r}; {expected(scale, scales)}"])
     numbers = parse_seeds(seeds)
-    there = {path.name for path in store.iterdir()} if store.is_dir() else set()
+    there = {path.name for path in store.iterdir()}
     found = []
     for grid in grids:
         for name in grid.scales:
@@ -86,12 +96,14 @@ def runs_of_store(
     return found
 
 
-def checked(names: list[str], scale: str, seeds: str | None, store: Path | None) -> list[tuple[Grid, Demand]]:
+def checked(
+    names: list[str], scale: str, seeds: str | None, store: Path | None, problems: Sequence[str] = ()
+) -> list[tuple[Grid, Demand]]:
     """The same, with figure, claims and paper checked, before anything runs or is written."""
     from reports.checks import check_grid
 
-    grids = demand_all(names, scale, seeds, store)
-    problems: list[str] = []
+    grids = demand_all(names, scale, seeds, store, problems)
+    problems = []
     for grid, asked in grids:
         of_cells = {(spec.role, spec.cell_id): spec for spec in asked.every}  # one seed of each says it all
         cells = Demand(list(of_cells.values()))

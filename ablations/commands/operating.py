@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ablations.commands.asked import MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
+from ablations import sharing
+from ablations.commands.asked import CacheDir, MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
-from ablations.console import err, out, say, table, told
+from ablations.console import err, out, say, table, tell_left, told
 from ablations.demand import Demand, demand
 from ablations.grid import expand, find_grids, load_grid
 from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
+from ablations.slurm import submissions
+from ablations.slurm.code import find_code
 from ablations.slurm.status import RunStatus, survey
+from ablations.slurm.submit import check
 from ablations.spec import RunSpec
-from ablations.store import State, Store
+from ablations.store import State, Store, problems_of
 
 
 def logs(
@@ -42,7 +47,7 @@ def logs(
         run_id = logging.find(
             of_store, run, lambda: [s for _, _, specs in runs_of_store(None, None, store, None) for s in specs]
         )
-    found = logging.output(of_store, run_id, "err" if errors else "out")
+        found = logging.output(of_store, run_id, "err" if errors else "out")
     if found.path is None:
         say(f"{run_id}: no job of a cluster; what it printed went to the terminal of ablate run", err)
         path = of_store.run_dir(run_id) / "metrics.jsonl"
@@ -74,6 +79,7 @@ def retry(
     stale: Annotated[bool, typer.Option("--stale", help="Only runs whose process or job went away.")] = False,
     profile: Annotated[str | None, typer.Option(help="Submit these runs at once, with this profile.")] = None,
     data_dir: DataDir = Path("data"),
+    cache_dir: CacheDir = None,
     allow_dirty: AllowDirty = False,
 ) -> None:
     """Clear failed and stale runs, so that the next ablate run or submit takes them; checkpoints stay.
@@ -83,16 +89,18 @@ def retry(
     states = {state for state, chosen in ((State.FAILED, failed), (State.STALE, stale)) if chosen}
     states = states or {State.FAILED, State.STALE}
     of_store = Store(store)
+    choices = {"data_dir": data_dir, "cache_dir": cache_dir, "allow_dirty": allow_dirty}
     with told():
         asked = runs_of_store(grids, scale, store, None)
-    specs = [spec for _, _, of_grid in asked for spec in of_grid]
-    found = survey(specs, of_store, time.time())
-    runs = [run for run in found.runs if run.state in states]
-    if not runs:
-        say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
-        return
-    cleared = retrying.clear(runs, found.answer, of_store)
-    _tell_kept(cleared.kept)
+        if profile:  # what forbids the submission is told before anything is cleared
+            check(order_of([], "", profile, **choices), of_store, find_code())
+        found = survey([spec for _, _, of_grid in asked for spec in of_grid], of_store, time.time())
+        runs = [run for run in found.runs if run.state in states]
+        if not runs:
+            say(f"nothing to do: no run in {store} is {' or '.join(sorted(states))}")
+            return
+        cleared = retrying.clear(runs, of_store)
+    tell_left(cleared.kept)
     if cleared.runs:
         causes = Counter(run.cause.kind if run.cause else "stale" for run in cleared.runs)
         say(
@@ -104,7 +112,7 @@ def retry(
             for of_scale in dict.fromkeys(run.spec.scale for run in cleared.runs):
                 of_grids = [(grid, Demand(specs)) for grid, at, specs in asked if at == of_scale]
                 with told():
-                    order = order_of(of_grids, of_scale, profile, data_dir=data_dir, allow_dirty=allow_dirty)
+                    order = order_of(of_grids, of_scale, profile, **choices)
                 start(of_grids, order, store, only=only)
         else:
             _advise(cleared.runs, store)
@@ -130,19 +138,22 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
     """
     of_store = Store(store)
     with told():
-        asked = demand_all(grids, scale, None, store)
-    specs, names = [spec for _, of_grid in asked for spec in of_grid.runs], [grid.name for grid, _ in asked]
-    found = survey(specs, of_store, time.time())
-    todo = cancelling.plan(found.runs, names, scale, of_store)
-    _tell_kept(todo.kept)
+        asked = demand_all(grids, scale, None, store, problems_of(store))
+        specs, names = [spec for _, of_grid in asked for spec in of_grid.runs], [grid.name for grid, _ in asked]
+        found = survey(specs, of_store, time.time())
+        todo = cancelling.plan(found.runs, names, scale, of_store)
+        run_ids = [*todo.forgotten, *itertools.chain.from_iterable(todo.jobs.values())]
+        records = (store / submissions.FOLDER).glob("*") if run_ids else ()
+        sharing.check(store, [*map(of_store.run_dir, run_ids), *records])
+    tell_left(todo.kept)
     if not (todo.jobs or todo.forgotten or todo.kept):
         say(f"nothing to cancel: no run of {', '.join(names)} at scale {scale} is in SLURM's queue")
     if todo.jobs:
-        say(f"cancelling {sum(map(len, todo.jobs.values()))} runs; waiting for their jobs to end")
+        say(f"{sum(map(len, todo.jobs.values()))} runs to cancel; looking for their jobs, and waiting for these to end")
     done = cancelling.cancel(todo, of_store)
     if done.runs:
         say(f"{len(done.runs)} runs are out of the queue; ablate submit takes them up again")
-    _tell_kept(done.lingering)
+    tell_left(done.lingering)
     if done.lingering:
         raise typer.Exit(1)
 
@@ -161,7 +172,7 @@ def prune(
     with told():
         chosen = {spec.run_id for _, _, specs in runs_of_store(grids, scale, store, None) for spec in specs}
         every = _every_run(grids or [], Store(store))
-    found = pruning.plan(Store(store), every, chosen if grids or scale else None)
+        found = pruning.plan(Store(store), every, chosen if grids or scale else None)
     for note in found.notes:
         say(note)
     if not found.items:
@@ -175,7 +186,9 @@ def prune(
     out.print(rows)
     whole = pruning.size_text(sum(item.size for item in found.items))
     if yes:
-        pruning.delete(found.items)
+        with told():
+            sharing.check(store, {item.path.parent for item in found.items})
+            pruning.delete(found.items)
         say(f"deleted {whole}")
     else:
         say(f"--yes deletes these {whole}; without a checkpoint, a run cannot be exported or evaluated in a new way")
@@ -190,11 +203,3 @@ def _every_run(named: Iterable[str], store: Store) -> list[RunSpec]:
         for scale in grid.scales
         for spec in (*demand(grid, scale, store).runs, *(expand(grid, scale) if grid.tune else ()))  # any may be chosen
     ]
-
-
-def _tell_kept(reasons: Mapping[str, str]) -> None:
-    """Runs that stay as they are, by reason."""
-    for reason in dict.fromkeys(reasons.values()):
-        runs = [run_id for run_id, why in reasons.items() if why == reason]
-        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-        say(f"left as it is: {runs[0]}{more}: {reason}", err)

@@ -12,8 +12,12 @@ from ablations.collect import Summary, collect
 from ablations.commands.asked import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
 from ablations.console import err, out, say, table, told
 from ablations.errors import UserError
-from ablations.store import Store
+from ablations.store import Store, problems_of
 from simclr_core.runtime import RuntimeConfig
+
+Forget = Annotated[
+    bool, typer.Option("--forget", help="Drop from the tables the finished runs that the store no longer has.")
+]
 
 
 def show(
@@ -78,10 +82,12 @@ def collect_results(
     store: StoreDir = Path("runs"),
     results: ResultsDir = Path("results"),
     seeds: Seeds = None,
+    *,
+    forget: Forget = False,
 ) -> None:
     """Write the tables of finished runs: one JSON file a grid, runs.csv, curves.csv."""
     with told():
-        _, collected = _collect(grids, scale, seeds, store, results)
+        _, collected = _collect(grids, scale, seeds, store, results, forget=forget)
     say(f"{collected.num_done} of {collected.num_runs} runs are in {results}")
 
 
@@ -99,6 +105,7 @@ def report(
         bool, typer.Option("--single-file", help="Also one HTML file, report.html, without the pages of runs.")
     ] = False,
     seeds: Seeds = None,
+    forget: Forget = False,
 ) -> None:
     """Write the report: each figure beside the paper's, a verdict on each claim, the runs behind each number."""
     with told():
@@ -108,19 +115,21 @@ def report(
             raise UserError(["--scale: needs grids; without any, all tables in --results are reported"])
         names: list[str] | None = None
         if grids and scale:
-            names, _ = _collect(grids, scale, seeds, store, results)
+            names, _ = _collect(grids, scale, seeds, store, results, forget=forget)
         from reports.site import SINGLE_FILE, write_site
 
         page: Any = write_site(results, site, names, single_file=single_file)
     say(f"look at {page}" + (f", or at {site / SINGLE_FILE} alone" if single_file else ""))
 
 
-def _collect(names: list[str], scale: str, seeds: str | None, store: Path, results: Path) -> tuple[list[str], Summary]:
+def _collect(
+    names: list[str], scale: str, seeds: str | None, store: Path, results: Path, *, forget: bool
+) -> tuple[list[str], Summary]:
     """Collect grids; the names of their tables, and what was found."""
-    grids = [grid for grid, _ in checked(names, scale, seeds, None)]
+    grids = [grid for grid, _ in checked(names, scale, seeds, None, problems_of(store))]
     gc.disable()  # what is collected stays until it is written, and is much to search for garbage
     try:
-        collected = collect(grids, scale, Store(store), results, parse_seeds(seeds))
+        collected = collect(grids, scale, Store(store), results, parse_seeds(seeds), forget=forget)
     finally:
         gc.enable()
     for path, what in collected.problems:

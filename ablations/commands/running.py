@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from ablations import plan as planning
+from ablations import sharing
 from ablations.commands import looking
-from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
 from ablations.commands.submitting import DataDir
-from ablations.console import err, out, say, table, tell, told
+from ablations.console import err, out, say, table, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand, demand
 from ablations.display import Display, duration
@@ -22,8 +23,8 @@ from ablations.grid import expand, find_grids
 from ablations.inputs import check_data
 from ablations.launch import launch, merge, unfinished
 from ablations.spec import Grid, RunSpec
-from ablations.store import State, Store
-from simclr_core.runtime import RuntimeConfig, device_problem
+from ablations.store import State, Store, problems_of
+from simclr_core.runtime import RuntimeConfig, device_problem, user_path
 
 
 def list_grids() -> None:
@@ -53,7 +54,7 @@ def plan_runs(
 ) -> None:
     """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
     with told():
-        loaded = checked(grids, scale, seeds, store)
+        loaded = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         every = load_all([str(path) for path in find_grids().values()])
         numbers = parse_seeds(seeds)
         others = [spec for grid in every if scale in grid.scales for spec in expand(grid, scale, numbers)]
@@ -63,7 +64,9 @@ def plan_runs(
             for _, asked in loaded
         ]
         runs = [spec for (_, asked), of_grid in zip(loaded, states, strict=True) for spec in _undone(asked, of_grid)]
-        notes = check_data(runs, data_dir.expanduser(), elsewhere=True)
+        notes = check_data(runs, user_path(data_dir), elsewhere=True)
+    if store != Path("runs") and not store.exists():
+        say(f"--store {store}: no such folder yet, so nothing is done; ablate run and ablate submit make it", err)
     for (grid, asked), of_grid in zip(loaded, states, strict=True):
         specs = asked.every
         say(f"{grid.name} at scale {scale}: {grid.question}")
@@ -99,6 +102,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time.", show_default="cores / threads")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one run.")] = 1,
     data_dir: DataDir = Path("data"),
+    cache_dir: CacheDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")] = False,
     seeds: Seeds = None,
@@ -112,13 +116,18 @@ def run(
     Ctrl-C stops and loses no finished run. Exit code 1 if a run failed, 2 if the input is wrong, 130 after Ctrl-C.
     """
     with told():
-        asked = checked(grids, scale, seeds, store)
+        asked = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         if until_decided:
             looking.check(asked, scale, seeds=seeds, limit=limit)
         if problem := device_problem(device):
             raise UserError([f"--device {problem}"])
     runtime = RuntimeConfig(
-        device=device, num_threads=threads, tensorboard=tensorboard, data_dir=str(data_dir), store=str(store)
+        device=device,
+        num_threads=threads,
+        tensorboard=tensorboard,
+        data_dir=str(data_dir),
+        cache_dir=str(cache_dir or ""),
+        store=str(store),
     )
 
     num_workers = workers or max(1, (os.cpu_count() or 1) // threads)
@@ -152,9 +161,11 @@ def _finish(
     store = Store(Path(runtime.store))
     with told():
         specs = merge(specs)
-        todo = unfinished(specs, store)
+        todo, left = unfinished(specs, store)
+        sharing.check(store.root, (store.run_dir(spec.run_id) for spec in todo))
         counts = planning.count(planning.states_of(specs, store).values())
     standing = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    tell_left(left)
     if not todo:
         say(f"nothing to do: {len(specs)} runs in {store.root}: {standing}")
         return

@@ -12,7 +12,9 @@ import typer
 from ablations.commands.asked import MaybeNames, MaybeScale, Seeds, StoreDir, runs_of_store
 from ablations.console import out, say, told
 from ablations.slurm import board
+from ablations.slurm import usage as using
 from ablations.slurm.status import Survey, survey
+from ablations.slurm.usage import Used
 from ablations.store import State, Store
 
 WATCH_EVERY_S = 15.0
@@ -27,6 +29,9 @@ def status(
     seeds: Seeds = None,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every 15 s until nothing runs or waits.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for a program.")] = False,
+    usage: Annotated[
+        bool, typer.Option("--usage", help="Add what finished jobs used: CPU- and GPU-hours, memory, by sacct.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit code 1 if a run has failed or is stale.")] = False,
 ) -> None:
     """Show where runs stand: how many, what runs and how fast, what waits and why, what failed by cause.
@@ -44,22 +49,30 @@ def status(
                 found = _look(grids, scale, store, seeds)
                 live.update(Group(*board.screen(found, store)), refresh=True)
     elif as_json:
-        out.file.write(json.dumps(board.as_json(found, store, time.time()), indent=1) + "\n")  # rich takes its time
+        content = board.as_json(found, store, time.time(), _used(found, store) if usage else None)
+        out.file.write(json.dumps(content, indent=1) + "\n")  # rich takes its time
     elif found:
         for part in board.screen(found, store):
             out.print(part)
     else:
         say(f"{store}: no run of any grid yet; ablate list shows the grids, ablate run and ablate submit start them")
+    if usage and found and not as_json:
+        for part in board.usage_screen(_used(found, store)):
+            out.print(part)
     if check and any(each.survey.counts()[state] for each in found for state in (State.FAILED, State.STALE)):
         raise typer.Exit(1)
+
+
+def _used(found: list[board.Section], store: Path) -> Used:
+    return using.usage([(each.grid.name, each.scale) for each in found], Store(store))
 
 
 def _look(grids: list[str] | None, scale: str | None, store: Path, seeds: str | None) -> list[board.Section]:
     """One survey of all grids: SLURM is asked once."""
     with told():
         asked = runs_of_store(grids, scale, store, seeds)
-    of_store = Store(store)
-    whole = survey((spec for _, _, specs in asked for spec in specs), of_store, time.time())
+        of_store = Store(store)
+        whole = survey((spec for _, _, specs in asked for spec in specs), of_store, time.time())
     runs = iter(whole.runs)
     sections = []
     for grid, name, specs in asked:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ablations import plan as planning
-from ablations.commands.asked import Names, Scale, Seeds, StoreDir, checked
-from ablations.console import err, say, tell, told
+from ablations import sharing
+from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked
+from ablations.console import err, say, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
 from ablations.display import duration
@@ -21,7 +22,8 @@ from ablations.slurm.code import Code, find_code
 from ablations.slurm.profiles import load_profile
 from ablations.slurm.submit import Order
 from ablations.spec import Grid, RunSpec
-from ablations.store import Store
+from ablations.store import Store, problems_of
+from simclr_core.runtime import user_path
 
 DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
@@ -39,6 +41,7 @@ def submit(
     pack: Annotated[int, typer.Option(min=1, help="Runs that share a task.")] = 1,
     max_attempts: Annotated[int, typer.Option(min=1, help="Of a run that is lost without a checkpoint.")] = 5,
     data_dir: DataDir = Path("data"),
+    cache_dir: CacheDir = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Run a copy of the commit.")] = False,
     allow_dirty: AllowDirty = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the batch scripts; change nothing.")] = False,
@@ -48,7 +51,7 @@ def submit(
     What is done, under way or queued is left alone. Exit code 1 if SLURM refused a part, 2 if the input is wrong.
     """
     with told():
-        of_grids = checked(grids, scale, seeds, store)
+        of_grids = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         order = order_of(
             of_grids,
             scale,
@@ -57,6 +60,7 @@ def submit(
             max_parallel=max_parallel,
             max_attempts=max_attempts,
             data_dir=data_dir,
+            cache_dir=cache_dir,
             allow_dirty=allow_dirty,
             snapshot=snapshot,
         )
@@ -75,18 +79,20 @@ def start(
     """Submit what grids lack, or of that the runs ``only``, and say so."""
     with told():
         of_store, code = Store(store), find_code()
-        submitting.check(order, code)
+        submitting.check(order, of_store, code)
         core_s = {}
         for grid, asked in of_grids:
             states = planning.states_of(asked.runs, of_store)
             core_s[grid.name] = planning.cost(grid, order.scale, asked.runs, states, of_store).core_s_per_run
         merged = merge(spec for _, asked in of_grids for spec in asked.runs)
         runs = submitting.sort_runs([spec for spec in merged if only is None or spec.run_id in only], of_store)
-        for note in check_data(runs.todo, order.data_dir.expanduser(), elsewhere=True):
+        for note in check_data(runs.todo, user_path(order.data_dir), elsewhere=True):
             say(note)
+        tell_left(runs.left)
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)
         say(f"{store}: {len(runs.todo)} runs to submit{standing}")
+        sharing.check(store, (of_store.run_dir(spec.run_id) for spec in (*runs.todo, *runs.queued)))
         if dry_run:
             _show(order, runs.todo, core_s, of_store, code)
             return

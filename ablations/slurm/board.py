@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from rich.text import Text
 from ablations import plan as planning
 from ablations.console import table
 from ablations.display import duration
+from ablations.slurm.prune import size_text
 from ablations.slurm.status import SILENT, RunStatus, Survey
+from ablations.slurm.usage import Used
 from ablations.spec import Grid
 from ablations.store import State, Store
 
@@ -78,33 +80,82 @@ def screen(sections: Sequence[Section], store: Path) -> Iterator[RenderableType]
     yield from _advice(by_state[State.FAILED] or by_state[State.STALE], store)
 
 
+def usage_screen(used: Used) -> Iterator[RenderableType]:
+    """What finished jobs have used, a line a grid."""
+    for line in used.silence:
+        yield Text(f"\nSLURM: {line}", style="yellow")
+    if not used.grids:
+        yield Text("\nusage: " + ("not known" if used.silence else "no job of these grids has ended"))
+        return
+    columns = ("\nusage", "\nscale", "\ntasks", "\nrequeues", "CPU\nhours", "GPU\nhours", "CPU\nused")
+    rows = table(*(f"\n{column}" for column in (*columns, "peak\nmemory", "memory\nused")))
+    for (grid, scale), of_grid in used.grids.items():
+        hours = (f"{of_grid.cpu_h:.2f}", f"{of_grid.gpu_h:.2f}")
+        memory = "unknown" if of_grid.max_rss is None else size_text(of_grid.max_rss)
+        parts = (_percent(of_grid.cpu_efficiency), memory, _percent(of_grid.memory_efficiency))
+        rows.add_row(grid, scale, str(of_grid.tasks), str(of_grid.requeues), *hours, *parts)
+    yield rows
+
+
+def _percent(part: float | None) -> str:
+    return "unknown" if part is None else f"{100 * part:.0f} %"
+
+
 def _under_way(runs: list[RunStatus]) -> Iterator[RenderableType]:
     if not runs:
         return
-    rows = table(
-        "\nrunning", "\ncell", "\nseed", "\nstep", "\nimages/s", "\nleft", "\nnode", "\njob", "\nattempt", "\nnote"
-    )
+    columns = ("running", "cell", "seed", "step", "images/s", "left", "node", "job", "attempt", "note")
+    rows = []
     for run in runs[:MOST_ROWS]:
         beat = run.files.facts.heartbeat
-        step = f"{beat['phase']} {beat['step']}/{beat['num_steps']}" if beat.get("num_steps") else ""
         rate = f"{beat['images_per_s']:.0f}" if beat.get("images_per_s") else ""
         left = "" if run.left_s is None else duration(run.left_s)
         job = run.files.record.job_name if run.files.record else ""
-        texts = (step, rate, left, run.node, job, str(len(run.files.attempts) or ""), run.why)
-        rows.add_row(run.spec.run_id, run.spec.label, str(run.spec.seed), *texts)
-    yield rows
+        texts = (_step(beat), rate, left, run.node, job, _attempt(run), run.why)
+        rows.append((run.spec.run_id, run.spec.label, str(run.spec.seed), *texts))
+    yield _table(columns, rows)
     if len(runs) > MOST_ROWS:
         yield Text(f"... and {len(runs) - MOST_ROWS} more that run; --json has all")
+
+
+_IDS = ("running", "stale", "such as")
+"""Columns of run ids."""
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Without columns that say nothing, and with ids in one piece, which are there to be copied."""
+    kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    made = table(*(f"\n{columns[index]}" for index in kept))
+    for column, index in zip(made.columns, kept, strict=True):
+        column.no_wrap = columns[index] in _IDS
+    for row in rows:
+        made.add_row(*(row[index] for index in kept))
+    return made
+
+
+def _step(beat: Mapping[str, Any]) -> str:
+    """How far the pre-training is, else what else it does."""
+    phase = str(beat.get("phase") or "")
+    count = f"{beat['step']}/{beat['num_steps']}" if beat.get("num_steps") else ""
+    return count if count and phase == "pretrain" else f"{phase} {count}".strip()
+
+
+def _attempt(run: RunStatus) -> str:
+    """Its number, from the second on."""
+    return str(len(run.files.attempts)) if len(run.files.attempts) > 1 else ""
 
 
 def _stale(runs: list[RunStatus]) -> Iterator[RenderableType]:
     if not runs:
         return
-    rows = table("\nstale", "\ncell", "\nseed", "\nnode", "\nattempt", "\nwhy")
-    for run in runs[:MOST_ROWS]:
-        texts = (run.node, str(len(run.files.attempts) or ""), run.why)
-        rows.add_row(run.spec.run_id, run.spec.label, str(run.spec.seed), *texts)
-    yield rows
+    columns = ("stale", "cell", "seed", "node", "attempt", "why")
+    yield _table(
+        columns,
+        [
+            (run.spec.run_id, run.spec.label, str(run.spec.seed), run.node, _attempt(run), run.why)
+            for run in runs[:MOST_ROWS]
+        ],
+    )
     if len(runs) > MOST_ROWS:
         yield Text(f"... and {len(runs) - MOST_ROWS} more that are stale; --json has all")
 
@@ -112,7 +163,7 @@ def _stale(runs: list[RunStatus]) -> Iterator[RenderableType]:
 def _failed(runs: list[RunStatus]) -> Iterator[RenderableType]:
     if not runs:
         return
-    rows = table("\nfailed", "\nruns", "\nsuch as", "\ncell", "\nseed", "\nsays")
+    rows: list[Sequence[str]] = []
     groups: dict[str, list[RunStatus]] = {}
     for run in runs:
         groups.setdefault(run.cause.kind if run.cause else "unknown", []).append(run)
@@ -120,10 +171,9 @@ def _failed(runs: list[RunStatus]) -> Iterator[RenderableType]:
         first = group[0]
         line = first.cause.line if first.cause else ""
         shown = line if len(line) <= 100 else f"{line[:97]}..."
-        rows.add_row(
-            kind, str(len(group)), first.spec.run_id, first.spec.label, str(first.spec.seed), shown or first.why
-        )
-    yield rows
+        seen = (first.spec.run_id, first.spec.label, str(first.spec.seed))
+        rows.append((kind, str(len(group)), *seen, shown or first.why))
+    yield _table(("failed", "runs", "such as", "cell", "seed", "says"), rows)
 
 
 def _advice(odd: list[RunStatus], store: Path) -> Iterator[RenderableType]:
@@ -135,9 +185,10 @@ def _advice(odd: list[RunStatus], store: Path) -> Iterator[RenderableType]:
     yield Text(f"to try again:     ablate retry {spec.grid} --scale {spec.scale}{where}")
 
 
-def as_json(sections: Sequence[Section], store: Path, now: float) -> dict[str, Any]:
-    """Everything that the screen is made of."""
+def as_json(sections: Sequence[Section], store: Path, now: float, used: Used | None = None) -> dict[str, Any]:
+    """Everything that the screen is made of; with ``used``, what finished jobs have used, in hours and bytes."""
     silence = dict.fromkeys(line for each in sections for line in each.survey.answer.silence)
+    silence |= dict.fromkeys(used.silence if used else ())
     return {
         "schema_version": 1,
         "store": str(store),
@@ -149,11 +200,17 @@ def as_json(sections: Sequence[Section], store: Path, now: float) -> dict[str, A
                 "scale": each.scale,
                 "counts": {str(state): each.survey.counts()[state] for state in State},
                 "left_s": each.left_s,
+                **(_usage_json(used, each) if used else {}),
                 "runs": [_run_json(run) for run in each.survey.runs],
             }
             for each in sections
         ],
     }
+
+
+def _usage_json(used: Used, section: Section) -> dict[str, Any]:
+    of_grid = used.grids.get((section.grid.name, section.scale))
+    return {"usage": vars(of_grid) if of_grid else None}
 
 
 def _run_json(run: RunStatus) -> dict[str, Any]:

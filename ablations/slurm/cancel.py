@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations import queued
-from ablations.slurm.scheduler import Client, ask, run_client
+from ablations.slurm.scheduler import Answer, Client, ask, cannot_run, run_client
 from ablations.slurm.status import RunStatus
-from ablations.slurm.submissions import wanted, withdraw
+from ablations.slurm.submissions import concerning, read, wanted, withdraw
 from ablations.store import State, Store
 
 GONE_WITHIN_S = 60.0
@@ -43,7 +43,7 @@ def plan(runs: Sequence[RunStatus], grids: Sequence[str], scale: str, store: Sto
             found.kept[run_id] = f"{of_others[run_id]} asks for it too"
         elif not record.job_name and run.state is not State.STALE:
             found.kept[run_id] = "it is being submitted just now; try again in a minute"
-        elif run.state in (State.QUEUED, State.RUNNING) or (run.job and not run.job.ended):
+        elif run.state in (State.QUEUED, State.RUNNING) or (run.job and not run.job.ended) or _is_unclear(run):
             found.jobs.setdefault(record.job_name, []).append(run_id)
         else:
             found.forgotten.append(run_id)
@@ -57,6 +57,11 @@ def plan(runs: Sequence[RunStatus], grids: Sequence[str], scale: str, store: Sto
                 else:
                     found.kept[run_id] = f"its job {name} also brings {left[0]}, which is not cancelled"
     return found
+
+
+def _is_unclear(run: RunStatus) -> bool:
+    """Whether its job may be under way, although SLURM says nothing of it here."""
+    return bool(run.answer.not_ours) and run.state is not State.DONE
 
 
 def _folders(store: Store) -> list[Path]:
@@ -76,15 +81,21 @@ def cancel(
 ) -> Cancelled:
     """Cancel the jobs, wait until they are gone, and take their runs out of the books.
 
+    A job that is not shown to be the submission's own is left alone.
     What is kept for other grids is theirs alone from now on.
     """
-    withdraw(cancelling.grids, cancelling.scale, store)
     done = Cancelled()
     for run_id in cancelling.forgotten:
         _forget(run_id, store)
         done.runs.append(run_id)
     left = dict(cancelling.jobs)
-    said = _scancel(list(left), client)
+    answer = ask(left, client)
+    for name in list(left):
+        if why := _refusal(name, left[name], answer, store):
+            done.lingering |= dict.fromkeys(left.pop(name), why)
+    if not done.lingering:
+        withdraw(cancelling.grids, cancelling.scale, store)
+    said = _scancel([name for name in left if (job := answer.job(name)) and not job.ended], client)
     deadline = time.monotonic() + GONE_WITHIN_S
     while left:
         answer = ask(left, client)
@@ -95,10 +106,31 @@ def cancel(
                 done.runs.append(run_id)
         if not left or said or not answer.queue or time.monotonic() > deadline:
             why = said or "; ".join(answer.silence) or "its job is still ending; the same command looks again"
-            done.lingering = {run_id: why for run_ids in left.values() for run_id in run_ids}
+            done.lingering |= {run_id: why for run_ids in left.values() for run_id in run_ids}
             break
         sleep(_LOOK_EVERY_S)
     return done
+
+
+def _refusal(name: str, run_ids: Sequence[str], answer: Answer, store: Store) -> str:
+    """Why the job of runs is not to be cancelled: it may be somebody else's; "" if it is ours, or gone."""
+    records = [record for run_id in run_ids if (record := queued.read(store.run_dir(run_id)))]
+    record = next((record for record in records if record.job_name == name), None)
+    if record is None:
+        return "it has left the queue, or was submitted again, just now"
+    made = read(store, record.submission)
+    found = concerning(answer, name, record.submission, made)
+    if found.not_ours:
+        advice = "ablate retry --stale frees the run" if found.queue else "ablate cancel ends it there"
+        return f"{found.not_ours}: not cancelled; {advice}"
+    if not found.queue:
+        return f"{'; '.join(answer.silence)}: not cancelled, as nobody says whose job {name} is"
+    job = found.job(name)
+    if job is None or job.ended:
+        return ""
+    if not job.name or (made and made.user_id and job.user_id != made.user_id):
+        return f"job {name} is not that of the user who submitted it: not cancelled"
+    return ""
 
 
 def _forget(run_id: str, store: Store) -> None:
@@ -126,8 +158,8 @@ def _scancel(names: Sequence[str], client: Client) -> str:
         printed = client(["scancel", *words])
     except subprocess.TimeoutExpired:
         return "scancel did not answer"
-    except OSError:
-        return "there is no scancel here"
+    except OSError as error:
+        return cannot_run("scancel", error)
     if not printed.code or "Invalid job id" in printed.err:  # that one has ended by itself
         return ""
     return f"scancel failed: {(printed.err.strip().splitlines() or [f'exit code {printed.code}'])[-1]}"

@@ -45,6 +45,13 @@ _BY_WORDS = (
 
 _EXCEPTION = re.compile(r"(\w+\.)*(?P<name>\w*(Error|Exception|Interrupt|Exit|Warning))(:|$)")
 
+_CLOSING = re.compile(
+    r"srun: (error: \S+: tasks? [\d,-]+: (Exited with exit code \d+|Terminated)"
+    r"|(\S+ \S+: )?(Force )?Terminat(ing|ed) |Job step aborted)"
+    r"|slurmstepd: error: \*\*\* STEP \S+ ON \S+ CANCELLED AT \S+ \*\*\*$"
+)
+"""SLURM's words on the end of a step, which follow from what went wrong in it."""
+
 
 def cause_of(job: Job | None, error: str, log: str) -> Cause:
     """The cause of a failure.
@@ -52,6 +59,8 @@ def cause_of(job: Job | None, error: str, log: str) -> Cause:
     ``job``: SLURM's word, if it has one; ``error``: error.txt, or ""; ``log``: the last lines of the job's stderr.
     SLURM's word counts first: the run that it ends has no say, or an error that only follows from it.
     """
+    lines = log.splitlines()
+    log = "\n".join([line for line in lines if not _CLOSING.match(line)]).strip() or log
     said = _last_words(error) if "Traceback" in error else error.strip().partition("\n")[0]
     line = said or _last_words(log)
     if job and job.ended and job.state in _BY_STATE:

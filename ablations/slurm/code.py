@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import simclr_core
+from ablations import git
 from ablations.errors import UserError
 
 _PACKAGES = ("ablations", "simclr_core")
@@ -23,6 +22,7 @@ class Code:
     repository: Path | None = None
     commit: str | None = None
     changes: tuple[str, ...] = ()  # as git status prints them
+    problem: str = ""  # git's words where it does not say what is tracked, or has changed
 
     @property
     def is_installed(self) -> bool:
@@ -34,13 +34,14 @@ def find_code() -> Code:
     """The code of this process. New files count as changes where Python would import them."""
     root = Path(simclr_core.__file__).resolve().parent.parent
     try:
-        _git(root, "ls-files", "--error-unmatch", "simclr_core/config.py")
-        repository = Path(_git(root, "rev-parse", "--show-toplevel").strip())
-        commit = _git(root, "rev-parse", "HEAD").strip()
-    except (OSError, subprocess.CalledProcessError):
-        return Code(root)
-    edited = _git(repository, "status", "--porcelain", "--untracked-files=no").splitlines()
-    new = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *_PACKAGES).splitlines()
+        if not git.is_tracked(root / "simclr_core" / "config.py"):
+            return Code(root)
+        repository = Path(git.run(root, "rev-parse", "--show-toplevel").strip())
+        commit = git.run(root, "rev-parse", "HEAD").strip()
+        edited = git.run(repository, "status", "--porcelain", "--untracked-files=no").splitlines()
+        new = git.run(root, "status", "--porcelain", "--untracked-files=all", "--", *_PACKAGES).splitlines()
+    except git.GitError as error:
+        return Code(root, problem=str(error))
     return Code(root, repository, commit, tuple(dict.fromkeys([*edited, *new])))
 
 
@@ -49,25 +50,18 @@ def diff(code: Code) -> str:
     assert code.repository is not None
     with tempfile.TemporaryDirectory() as folder:
         environment = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        _git(code.repository, "read-tree", "HEAD", **environment)
-        _git(code.repository, "add", "--update", **environment)
-        _git(code.root, "add", "--", *_PACKAGES, **environment)
-        return _git(code.repository, "diff", "--cached", "--binary", "HEAD", **environment)
+        git.run(code.repository, "read-tree", "HEAD", **environment)
+        git.run(code.repository, "add", "--update", **environment)
+        git.run(code.root, "add", "--", *_PACKAGES, **environment)
+        return git.run(code.repository, "diff", "--cached", "--binary", "HEAD", **environment)
 
 
 def snapshot(code: Code, folder: Path, patch: Path | None) -> Code:
     """A clone of the commit in ``folder``, with a patch applied; raises UserError where there is no repository."""
     if code.repository is None or code.commit is None:
         raise UserError([f"--snapshot: {code.root} is in no git repository; an installed package does not change"])
-    _git(code.repository, "clone", "--quiet", "--shared", "--no-checkout", str(code.repository), str(folder))
-    _git(folder, "checkout", "--quiet", "--detach", code.commit)
+    git.run(code.repository, "clone", "--quiet", "--shared", "--no-checkout", str(code.repository), str(folder))
+    git.run(folder, "checkout", "--quiet", "--detach", code.commit)
     if patch:
-        _git(folder, "apply", "--index", str(patch))
+        git.run(folder, "apply", "--index", str(patch))
     return Code(folder / code.root.relative_to(code.repository), folder, code.commit, code.changes)
-
-
-def _git(folder: Path, *arguments: str, **environment: str) -> str:
-    """What git prints; raises OSError without git, CalledProcessError if it fails."""
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
-    return done.stdout

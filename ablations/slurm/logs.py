@@ -12,7 +12,7 @@ from ablations.errors import UserError
 from ablations.showing import find_run
 from ablations.slurm.scheduler import Answer, ask
 from ablations.slurm.status import Ask, RunFiles, judge
-from ablations.slurm.submissions import log_path
+from ablations.slurm.submissions import concerning, log_path, read
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from simclr_core.options import nearest
@@ -83,6 +83,8 @@ def follow(
         files = _files(store, run_id)
         if files.record and files.record.job_id and (not asked or time.monotonic() - asked > ASK_EVERY_S):
             answer, asked = ask([files.record.job_id]), time.monotonic()
+            made = read(store, files.record.submission)
+            answer = concerning(answer, files.record.job_name, files.record.submission, made)
         # looked at before the file is read, so that the last words are not lost
         is_live = judge(files, _NEVER, answer, time.time()).state in (State.QUEUED, State.RUNNING)
         if path.exists():

@@ -1,7 +1,8 @@
-"""Which SLURM job this process belongs to, as the job's environment tells it."""
+"""Which SLURM job this process belongs to, as the job's environment tells it, and which user."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,3 +39,11 @@ def slurm_place(environ: Mapping[str, str] = os.environ) -> Place | None:
         node=environ.get("SLURMD_NODENAME", ""),
         restart_count=int(environ.get("SLURM_RESTART_COUNT") or 0),
     )
+
+
+def user_name() -> str:
+    """The user's name, or the user's id where no entry names it, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the first until Python 3.13
+        return str(os.getuid())

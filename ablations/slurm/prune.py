@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,7 @@ def plan(store: Store, every: Iterable[RunSpec], chosen: set[str] | None, ask: A
         if run_id in needs and is_done(facts, needs[run_id]) and not facts.claimed and not facts.queued:
             finished.add(run_id)
     for run_id in sorted(finished if chosen is None else finished & chosen):
-        found.items += _of_run(store.run_dir(run_id))
+        found.items += _of_run(store.run_dir(run_id), store.clock.now())
     if unknown := [name for name in names if name not in needs]:
         found.notes.append(f"{len(unknown)} folders of no known grid stay as they are, such as {unknown[0]}")
     over = [each for each in read_all(store) if each.run_ids and each.run_ids <= finished]
@@ -61,6 +60,9 @@ def plan(store: Store, every: Iterable[RunSpec], chosen: set[str] | None, ask: A
     if answer and not answer.queue:
         found.notes.append(f"logs of jobs stay, as nobody says whether the jobs have ended: {answer.silence[0]}")
     elif answer:
+        if others := sorted({each.cluster for each in over if answer.cluster} - {"", answer.cluster}):
+            found.notes.append(f"logs of jobs of cluster {', '.join(others)} stay, as this is {answer.cluster}")
+            over = [each for each in over if each.cluster not in others]
         live = {name.partition("_")[0] for name, job in answer.jobs.items() if not job.ended}
         for each in over:
             if live.isdisjoint(job.job_id for job in each.jobs):
@@ -69,11 +71,11 @@ def plan(store: Store, every: Iterable[RunSpec], chosen: set[str] | None, ask: A
     return found
 
 
-def _of_run(folder: Path) -> Iterator[Item]:
+def _of_run(folder: Path, now: float) -> Iterator[Item]:
     for path in _entries(folder):
         if path.name in CHECKPOINTS:
             yield Item(path, "checkpoint", _size(path))
-        elif path.name[0] == "." and time.time() - path.stat().st_mtime > LEFTOVER_AFTER_S:
+        elif path.name[0] == "." and now - path.stat().st_mtime > LEFTOVER_AFTER_S:
             yield Item(path, "temporary file", _size(path))
 
 

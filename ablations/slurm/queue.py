@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ablations import queued
+from ablations.file_clock import FileClock
+from ablations.processes import is_gone, this_process
 from ablations.queued import RECORD
+from ablations.slurm import submissions
+from ablations.slurm.holders import held
+from ablations.slurm.place import user_name
 from ablations.slurm.scheduler import Answer, ask
+from ablations.store import Store
 from simclr_core.records import read_json, write_json
 
 SUBMITTING_S = 60.0
@@ -38,9 +41,8 @@ def enqueue(run_dir: Path, submission: str, profile: str, partition: str | None)
         "submission": submission,
         "job_id": None,
         "array_index": None,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "user": getpass.getuser(),
+        **this_process(),
+        "user": user_name(),
         "time": time.time(),
         "profile": profile,
         "partition": partition,
@@ -91,7 +93,7 @@ def sift(
     gone = [
         run_dir
         for run_dir, claim in claims.items()
-        if (_is_abandoned(claim) if claim["job_id"] is None else _is_gone(claim, answer))
+        if (_is_abandoned(run_dir, claim) if claim["job_id"] is None else _is_gone(run_dir, claim, answer))
     ]
     return [run_dir for run_dir in claims if run_dir not in gone], gone
 
@@ -113,24 +115,21 @@ def _with_job(run_dir: Path, jobs_of: Callable[[str], Jobs]) -> dict[str, Any] |
     return claim
 
 
-def _is_gone(claim: Mapping[str, Any], answer: Answer) -> bool:
+def _is_gone(run_dir: Path, claim: Mapping[str, Any], answer: Answer) -> bool:
     """The scheduler says that the job has ended, or knows it no more."""
-    if not answer.queue:
-        return False
-    index = claim["array_index"]
-    job = answer.job(claim["job_id"] if index is None else f"{claim['job_id']}_{index}")
-    return job is None or (job.ended and not answer.may_come_back(job, time.time()))
+    index, submission = claim["array_index"], claim["submission"]
+    name = claim["job_id"] if index is None else f"{claim['job_id']}_{index}"
+    answer = submissions.concerning(answer, name, submission, submissions.read(Store(run_dir.parent), submission))
+    return not held(name, answer)
 
 
-def _is_abandoned(claim: Mapping[str, Any]) -> bool:
+def _is_abandoned(run_dir: Path, claim: Mapping[str, Any]) -> bool:
     """Its submitter died before it had a job, or so it seems."""
-    age_s = time.time() - claim["time"]
-    if claim["host"] != socket.gethostname():
-        return bool(age_s > SUBMITTING_ELSEWHERE_S)
-    try:
-        os.kill(claim["pid"], 0)
-    except ProcessLookupError:
-        return bool(age_s > SUBMITTING_S)
-    except PermissionError:
+    gone = is_gone(claim)
+    if gone is False:
         return False
-    return False
+    try:
+        age_s = FileClock(run_dir).now() - (run_dir / RECORD).stat().st_mtime
+    except OSError:  # it has left the queue just now
+        return False
+    return bool(age_s > (SUBMITTING_S if gone else SUBMITTING_ELSEWHERE_S))

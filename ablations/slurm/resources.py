@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ablations.errors import UserError
+from ablations.slurm import gpus
 from ablations.slurm.profiles import Profile
 from ablations.spec import RunSpec
 
@@ -50,8 +51,8 @@ def check_pack(profile: Profile, pack: int) -> None:
             f"--pack {pack}: profile {profile.name} trains one run with {profile.num_processes} processes;"
             " expected nodes: 1 and tasks_per_node: 1"
         )
-    if pack > 1 and profile.gpus_per_node > 1:
-        problems.append(f"--pack {pack}: packed runs share one GPU; profile {profile.name} has gpus_per_node > 1")
+    if pack > 1 and (num_gpus := gpus.asked_for(profile)) > 1:
+        problems.append(f"--pack {pack}: packed runs share one GPU; profile {profile.name} asks for {num_gpus}")
     if problems:
         raise UserError(problems)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ablations import queued
-from ablations.slurm.scheduler import Answer
+from ablations import queued, sharing
+from ablations.slurm.holders import held
 from ablations.slurm.status import RunStatus
 from ablations.store import Store
 
@@ -19,30 +19,36 @@ class Cleared:
     kept: dict[str, str] = field(default_factory=dict)  # run id -> reason
 
 
-def clear(runs: Iterable[RunStatus], answer: Answer, store: Store) -> Cleared:
+def clear(runs: Iterable[RunStatus], store: Store) -> Cleared:
     """Remove error.txt, the claim and the queue record of each run, unless somebody may still work on it.
 
-    ``answer`` is what the scheduler said when the runs were surveyed.
+    Raises UserError before any is cleared where this user may not write what another has written.
     """
+    runs = list(runs)
+    sharing.check(store.root, (store.run_dir(run.spec.run_id) for run in runs))
     cleared = Cleared()
     for run in {run.spec.run_id: run for run in runs}.values():
-        if reason := _held(run, answer) or _clear(run, store):
+        if reason := _held(run) or _clear(run, store):
             cleared.kept[run.spec.run_id] = reason
         else:
             cleared.runs.append(run)
     return cleared
 
 
-def _held(run: RunStatus, answer: Answer) -> str:
+def _held(run: RunStatus) -> str:
     """Who, by the survey, may still work on a run; "" if nobody does."""
     record = run.files.record
     if run.cause and run.cause.kind == "another run's folder":
         return run.cause.line
+    facts = run.files.facts
+    is_anothers = facts.claim_job and not run.files.is_claimed_by_job
+    if is_anothers and (reason := held(facts.claim_job, run.answer, facts.claim_cluster)):
+        return reason
     if not record or not record.job_name or (run.job and run.job.ended):
         return ""
     if run.job:
         return f"job {record.job_name} is still {run.job.state}; ablate cancel ends it"
-    return "" if answer.queue else f"SLURM does not answer, and may still run job {record.job_name}"
+    return held(record.job_name, run.answer)
 
 
 def _clear(run: RunStatus, store: Store) -> str:

@@ -1,4 +1,4 @@
-"""What SLURM says of jobs: one call of ``squeue`` and one of ``sacct`` for any number of them.
+"""What SLURM says of jobs: one call of ``squeue`` and one of ``sacct`` for any number of them, and whose word it is.
 
 ``squeue`` is slurmctld's own word, and counts wherever it lists a job: accounting is seconds behind, and calls a job
 NODE_FAIL while the queue has it PENDING again. ``sacct`` tells how jobs ended that the queue has forgotten.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +52,8 @@ class Job:
     node: str = ""
     start: float | None = None  # unix seconds
     end: float | None = None
+    user_id: str = ""  # "" where it was not told
+    name: str = ""
 
     @property
     def waits(self) -> bool:
@@ -76,6 +79,8 @@ class Answer:
     queue: bool = False  # squeue answered
     accounting: bool = False  # sacct answered
     silence: tuple[str, ...] = ()  # one line for each that did not
+    cluster: str = ""  # whose word it is; "" where that is unknown
+    not_ours: str = ""  # why it says nothing of a submission's job, whose number it may hold: see submissions.py
 
     def job(self, name: str) -> Job | None:
         """What is known of a job, by its name as in ``jobs``."""
@@ -83,6 +88,12 @@ class Answer:
         base = name.partition("_")[0]
         # a range of waiting elements that SLURM cut short stands for those that it does not name
         return found or self.jobs.get(f"{base}_...")
+
+    def joined(self, other: Answer) -> Answer:
+        """What this answer and one about other jobs say together."""
+        silence = tuple(dict.fromkeys((*self.silence, *other.silence)))
+        both = self.queue and other.queue, self.accounting and other.accounting
+        return Answer({**other.jobs, **self.jobs}, *both, silence, self.cluster or other.cluster)
 
     def may_come_back(self, job: Job, now: float) -> bool:
         """Whether a job that has ended may be in the queue again a moment later, or is while the queue is silent."""
@@ -93,20 +104,38 @@ def run_client(command: Sequence[str]) -> Printed:
     """Run a client of SLURM with times in seconds, whole array ranges, and none of the user's own filters."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
     environment = {**kept, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
-    done = subprocess.run(
-        list(command), env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    return Printed(done.returncode, done.stdout, done.stderr)
+    done = subprocess.run(list(command), env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
+    return Printed(done.returncode, text_of(done.stdout), text_of(done.stderr))
+
+
+def text_of(output: bytes) -> str:
+    """What a program printed, as text; a site's own words in it may be in any encoding."""
+    return output.decode("utf-8", errors="backslashreplace")
+
+
+def settings(client: Client = run_client) -> str:
+    """What ``scontrol show config`` prints; "" where nobody answers."""
+    try:
+        return client(["scontrol", "show", "config"]).out
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def cluster_in(settings: str) -> str:
+    """The cluster's name, from its settings; "" where they are not known."""
+    found = re.search(r"(?m)^ClusterName\s*=\s*(\S+)", settings)
+    return found[1] if found else ""
 
 
 def ask(job_ids: Iterable[str], client: Client = run_client) -> Answer:
-    """What SLURM says of jobs, given by the ids of the jobs or arrays; both clients are asked at the same time."""
+    """What SLURM says of jobs, given by the ids of the jobs or arrays; all clients are asked at the same time."""
     wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
     if not wanted:
         return Answer()
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(3) as threads:
+        whose = threads.submit(settings, client)
         queue = threads.submit(_jobs, _QUEUE, _queue_job, wanted, client)
         accounting = threads.submit(_jobs, _ACCOUNTING, _past_job, wanted, client)
     present, queue_problem = queue.result()
@@ -118,21 +147,22 @@ def ask(job_ids: Iterable[str], client: Client = run_client) -> Answer:
         same = known is not None and known.state == job.state
         past[name] = replace(job, exit_code=known.exit_code) if known and same else job
     silence = tuple(problem for problem in (queue_problem, accounting_problem) if problem)
-    return Answer(past, not queue_problem, not accounting_problem, silence)
+    return Answer(past, not queue_problem, not accounting_problem, silence, cluster_in(whose.result()))
 
 
-_QUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%N|%S|%e")
-_ACCOUNTING = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode,NodeList,Start,End")
+# a job's name comes last: it may hold the sign between the values
+_QUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%N|%S|%e|%U|%j")
+_ACCOUNTING = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode,NodeList,Start,End,UID,JobName")
 
 
-def _queue_job(state: str, reason: str, node: str, start: str, end: str) -> Job:
+def _queue_job(state: str, reason: str, node: str, start: str, end: str, user_id: str = "", name: str = "") -> Job:
     """The queue also gives times that it expects: the start of a waiting job, the end of a running one."""
-    job = Job(_word(state), reason=_known(reason), node=_known(node))
+    job = Job(word(state), reason=_known(reason), node=_known(node), user_id=user_id, name=name)
     return replace(job, start=None if job.waits else _time(start), end=_time(end) if job.ended else None)
 
 
-def _past_job(state: str, exit_code: str, node: str, start: str, end: str) -> Job:
-    return Job(_word(state), exit_code, node=_known(node), start=_time(start), end=_time(end))
+def _past_job(state: str, exit_code: str, node: str, start: str, end: str, user_id: str = "", name: str = "") -> Job:
+    return Job(word(state), exit_code, "", _known(node), _time(start), _time(end), user_id, name)
 
 
 def _jobs(
@@ -140,25 +170,45 @@ def _jobs(
 ) -> tuple[dict[str, Job], str]:
     """The jobs that a client prints, or a line on why there are none."""
     jobs: dict[str, Job] = {}
+    lines, problem = rows(command, job_ids, client)
+    for name, *values in (line.split("|", 7) for line in lines):
+        if len(values) < 5:
+            continue
+        names = _names(name)
+        if names == [name]:
+            jobs[name] = read(*values)
+        else:  # accounting's range of waiting elements may still hold some that it lists apart
+            jobs = dict.fromkeys(names, read(*values)) | jobs
+    return jobs, problem
+
+
+def rows(command: Sequence[str], job_ids: list[str], client: Client) -> tuple[list[str], str]:
+    """The lines on jobs that a client prints, or one on why there are none."""
+    found: list[str] = []
     for chunk in _chunks(job_ids):
         try:
             printed = client([*command, "-j", chunk])
         except subprocess.TimeoutExpired:
-            return {}, f"{command[0]} did not answer within {TIMEOUT_S:.0f} s"
-        except OSError:
-            return {}, f"there is no {command[0]} here"
+            return [], f"{command[0]} did not answer within {TIMEOUT_S:.0f} s"
+        except OSError as error:
+            return [], cannot_run(command[0], error)
         # so squeue says that it knows none of them
         if printed.code and "Invalid job id specified" not in printed.err:
             said = (printed.err or printed.out).strip().splitlines()
-            return {}, f"{command[0]} failed: {said[-1] if said else f'exit code {printed.code}'}"
-        for name, *values in (line.split("|") for line in printed.out.splitlines()):
-            if len(values) == 5:
-                names = _names(name)
-                if names == [name]:
-                    jobs[name] = read(*values)
-                else:  # accounting's range of waiting elements may still hold some that it lists apart
-                    jobs = dict.fromkeys(names, read(*values)) | jobs
-    return jobs, ""
+            return [], f"{command[0]} failed: {said[-1] if said else f'exit code {printed.code}'}"
+        lines = [line for line in printed.out.splitlines() if line.strip() and not line.startswith("CLUSTER: ")]
+        of_jobs = [line for line in lines if line[0].isdecimal() and "|" in line]
+        if lines and not of_jobs:  # a site's script in the client's place: what it does not say is not known
+            return [], f"{command[0]} printed something else than jobs: {lines[0].strip()[:100]}"
+        found += of_jobs
+    return found, ""
+
+
+def cannot_run(program: str, error: OSError) -> str:
+    """One line on a client that could not be started."""
+    if isinstance(error, FileNotFoundError) and not shutil.which(program):
+        return f"there is no {program} here"
+    return f"{shutil.which(program) or program} cannot be run: {error.strerror or error}"
 
 
 def _chunks(job_ids: list[str]) -> Iterator[str]:
@@ -187,7 +237,8 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _word(state: str) -> str:
+def word(state: str) -> str:
+    """A state without what follows it, as in "CANCELLED by 0"."""
     words = state.split()
     return words[0].rstrip("+") if words else "UNKNOWN"
 

@@ -6,6 +6,7 @@ or have ended; then the heartbeat, about a process that went away without a word
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class RunStatus:
     files: RunFiles
     job: Job | None = None
     cause: Cause | None = None  # of a failure
+    answer: Answer = field(default_factory=Answer)  # what SLURM says of its job
 
     @property
     def left_s(self) -> float | None:
@@ -94,42 +96,58 @@ def judge(run: RunFiles, eval_ids: Sequence[str], answer: Answer, now: float, *,
     facts = run.facts
     if is_done(facts, eval_ids):
         return Verdict(State.DONE)
-    others = facts.is_alive(now) and not run.is_claimed_by_job  # at work whatever becomes of the job
+    others = facts.is_alive and not run.is_claimed_by_job  # at work whatever becomes of the job
     if others or not facts.queued:
-        return _by_files(facts, eval_ids, now)
+        return _of_no_queue(facts, eval_ids, answer)
     if run.record is None or not run.record.job_name:
-        return _without_job(run, eval_ids, now)
+        return _without_job(run, eval_ids, answer)
     if not answer.queue and not answer.accounting:
-        return _by_files(facts, eval_ids, now, SILENT)
+        return _by_files(facts, eval_ids, answer.not_ours or SILENT)
     job = answer.job(run.record.job_name)
     if job is None:
-        return _unknown(facts, run.record, eval_ids, answer, now)
+        return _unknown(facts, run.record, eval_ids, answer)
     return _known(facts, run.record, job, answer, now, busy)
 
 
-def _without_job(run: RunFiles, eval_ids: Sequence[str], now: float) -> Verdict:
+def _of_no_queue(facts: RunFacts, eval_ids: Sequence[str], answer: Answer) -> Verdict:
+    """A run that no submission brings, though its process may belong to a job: ``ablate run`` in a script."""
+    found = _by_files(facts, eval_ids)
+    job = answer.job(facts.claim_job) if facts.claim_job else None
+    if found.state is not State.STALE or not facts.claim_job:
+        return found
+    if not answer.queue:
+        return _by_files(facts, eval_ids, SILENT)
+    if job and not job.ended:
+        return Verdict(State.RUNNING, f"{found.why}, but SLURM still has its job {facts.claim_job}, {job.state}")
+    return found
+
+
+def _without_job(run: RunFiles, eval_ids: Sequence[str], answer: Answer) -> Verdict:
     if run.facts.claimed or run.facts.has_failed:
-        return _by_files(run.facts, eval_ids, now)
-    if now - run.facts.queued_time > STALE_AFTER_S:
+        return _of_no_queue(run.facts, eval_ids, answer)
+    if run.facts.read_time - run.facts.queued_time > STALE_AFTER_S:
         return Verdict(State.STALE, "its submission ended before it got a job")
     return Verdict(State.QUEUED, "is being submitted" if run.record else "its queue record cannot be read")
 
 
-def _by_files(facts: RunFacts, eval_ids: Sequence[str], now: float, why: str = "") -> Verdict:
-    found = state(facts, eval_ids, now)
+def _by_files(facts: RunFacts, eval_ids: Sequence[str], why: str = "") -> Verdict:
+    found = state(facts, eval_ids)
     if found is State.STALE:
-        gone = "its process is gone" if facts.owner_is_dead else _silent(now - facts.last_sign_of_life)
+        gone = "its process is gone" if facts.owner_is_dead else _silent(facts.silent_s)
         why = f"{gone}; {why}" if why else gone
     return Verdict(found, why)
 
 
-def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: Answer, now: float) -> Verdict:
+def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: Answer) -> Verdict:
     if facts.has_failed:
         return Verdict(State.FAILED)
-    if now - facts.queued_time <= GRACE_S:
-        return Verdict(State.QUEUED, "SLURM does not list it, but it was submitted less than a minute ago")
+    if facts.read_time - facts.queued_time <= GRACE_S:
+        unlisted = "SLURM does not list it, but it was submitted less than a minute ago"
+        return Verdict(State.QUEUED, answer.not_ours or unlisted)
     if not answer.queue:
-        return _by_files(facts, eval_ids, now, "the queue does not answer, and accounting does not know the job")
+        return _by_files(facts, eval_ids, "the queue does not answer, and accounting does not know the job")
+    if answer.not_ours:
+        return Verdict(State.STALE, answer.not_ours)
     if answer.accounting:
         return Verdict(
             State.STALE, f"SLURM knows no job {record.job_name}: cancelled while it waited, or forgotten since"
@@ -147,8 +165,8 @@ def _running(facts: RunFacts, record: Queued, job: Job, now: float, busy: bool) 
     if job.state in ("SUSPENDED", "STOPPED"):
         return Verdict(State.RUNNING, f"SLURM has it {job.state.lower()}")
     if facts.claimed:
-        silence = now - max(facts.last_sign_of_life, job.start or 0.0)  # the claim may be of the job's last start
-        if silence <= STALE_AFTER_S:
+        silence = min(facts.silent_s, now - (job.start or 0.0))  # the claim may be of the job's last start
+        if facts.owner_is_dead is False or silence <= STALE_AFTER_S:
             return Verdict(State.RUNNING)
         return Verdict(State.STALE, f"SLURM calls job {record.job_name} {job.state}, but {_silent(silence)}")
     if facts.has_failed:  # a run that is given up leaves the queue with its error
@@ -173,24 +191,36 @@ def _silent(seconds: float) -> str:
 
 
 def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -> Survey:
-    """Every run as it stands. The scheduler is asked before the files are read, so that files are never behind it."""
+    """Every run as it stands.
+
+    The scheduler is asked before the files are read, so that files are never behind it; and once more if these have
+    silent claims of jobs that no submission has made.
+    """
     wanted = list(specs)
     names = {path.name for path in store.root.iterdir()} if store.root.is_dir() else set()
     records = {name: record for name in names if (record := queued.read(store.run_dir(name)))}
     asked = {record.job_id for spec in wanted if (record := records.get(spec.run_id)) and record.job_id}
-    answer = ask(asked) if asked else Answer()
+    whole = ask(asked) if asked else Answer()
+    made = functools.cache(functools.partial(submissions.read, store))
     jobs = Counter(record.job_name for record in records.values())
     shared = {name: record for name, record in records.items() if jobs[record.job_name] > 1}
     busy = {record.job_name for name, record in shared.items() if (store.run_dir(name) / "claim").is_dir()}
-    read: dict[str, RunFiles] = {}
+    read = {
+        run_id: _read(store, run_id) if run_id in names else RunFiles(RunFacts())
+        for run_id in dict.fromkeys(spec.run_id for spec in wanted)
+    }
+    if claimants := _silent_jobs(read.values()) - {record.job_name for record in records.values()}:
+        others = ask(claimants)
+        whole = whole.joined(others) if asked else others
     eval_ids: dict[int, Sequence[str]] = {}  # by identity: the runs of a grid share their evaluations
-    found = Survey(answer=answer)
+    found = Survey(answer=whole)
     for spec in wanted:
         run_id = spec.run_id
-        if run_id not in read:
-            read[run_id] = _read(store, run_id) if run_id in names else RunFiles(RunFacts())
         files = read[run_id]
         record = files.record
+        answer = whole
+        if record and record.job_name:
+            answer = submissions.concerning(whole, record.job_name, record.submission, made(record.submission))
         if id(spec.evaluations) not in eval_ids:
             eval_ids[id(spec.evaluations)] = spec.eval_ids
         verdict = judge(
@@ -201,15 +231,22 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
                 store.check_spec(spec, files.facts)
             except UserError as error:
                 found.runs.append(
-                    RunStatus(spec, State.FAILED, "", files, cause=Cause("another run's folder", str(error)))
+                    RunStatus(
+                        spec, State.FAILED, "", files, cause=Cause("another run's folder", str(error)), answer=answer
+                    )
                 )
                 continue
         job = answer.job(record.job_name) if record and record.job_name else None
         cause = None
         if verdict.state is State.FAILED:
             cause = cause_of(job, _error(store, files, run_id), submissions.log_tail(store, files.attempts, record))
-        found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause))
+        found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause, answer))
     return found
+
+
+def _silent_jobs(runs: Iterable[RunFiles]) -> set[str]:
+    """The jobs of claims from which no sign of life comes."""
+    return {run.facts.claim_job for run in runs if run.facts.claim_job and not run.facts.is_alive}
 
 
 def _error(store: Store, files: RunFiles, run_id: str) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import pwd
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ablations import queued
 from ablations.queued import Queued
+from ablations.slurm.scheduler import Answer
 from ablations.store import Store
 from simclr_core.records import read_json, write_json
 
 FOLDER = ".submissions"
 RECORD = "submission.json"
 _TAIL_BYTES = 16_384
+_LONGEST_WORD = 60  # accounting keeps 255 letters of a job's name
 
 
 Asked = Mapping[str, Mapping[str, Sequence[str]]]
@@ -38,6 +42,9 @@ class Submission:
     scale: str
     jobs: tuple[SubmittedJob, ...]
     asked: Asked = field(default_factory=dict)
+    cluster: str = ""  # that has its jobs; "" where this was not written down
+    user_id: str = ""  # of who submitted; "" where this was not written down
+    brings: Mapping[str, Sequence[str]] = field(default_factory=dict)  # grid -> runs that it submitted
 
     @property
     def run_ids(self) -> set[str]:
@@ -47,18 +54,55 @@ class Submission:
 
 def read_all(store: Store) -> list[Submission]:
     """The submissions to a store, oldest first; what cannot be read is left out."""
-    found = []
-    for path in sorted((store.root / FOLDER).glob(f"*/{RECORD}")):
-        try:
-            content = read_json(path)
-            jobs = tuple(
-                SubmittedJob(job["job_id"], tuple(tuple(runs) for runs in job["run_ids"])) for job in content["jobs"]
-            )
-            when, scale = float(content["time"]), str(content["scale"])
-            found.append(Submission(path.parent, when, scale, jobs, content.get("asked", {})))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    names = sorted(path.parent.name for path in (store.root / FOLDER).glob(f"*/{RECORD}"))
+    found = [submission for name in names if (submission := read(store, name))]
     return sorted(found, key=lambda submission: submission.time)
+
+
+def read(store: Store, name: str) -> Submission | None:
+    """One submission to a store; None where it cannot be read."""
+    folder = store.root / FOLDER / name
+    try:
+        content = read_json(folder / RECORD)
+        jobs = tuple(
+            SubmittedJob(job["job_id"], tuple(tuple(runs) for runs in job["run_ids"])) for job in content["jobs"]
+        )
+        kept = {key: content[key] for key in ("asked", "cluster", "user_id", "brings") if key in content}
+        return Submission(folder, float(content["time"]), str(content["scale"]), jobs, **kept)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def job_name(grids: Sequence[str], scale: str, submission: str) -> str:
+    """How the jobs of a submission are called: ``simclr_fig5.demo.ID``; of three grids ``simclr_fig5+2.demo.ID``."""
+    more = f"+{len(grids) - 1}" if len(grids) > 1 else ""
+    words = (grids[0][:_LONGEST_WORD] + more, scale[:_LONGEST_WORD])
+    return ".".join([*(re.sub(r"[^\w+-]", "_", word, flags=re.ASCII) for word in words), submission])
+
+
+def concerning(answer: Answer, job: str, submission: str, made: Submission | None) -> Answer:
+    """``answer`` as far as it is about a job that a submission made.
+
+    A number is another job's on another cluster, and on the same one where it was misread. On another cluster nobody
+    has answered for the job; of one that does not have the submission in its name, SLURM does not know it.
+    ``made``: what the submission left, if anything.
+    """
+    if made and made.cluster and answer.cluster and made.cluster != answer.cluster:
+        return Answer(not_ours=f"job {job} is in the queue of cluster {made.cluster}, and this is {answer.cluster}")
+    found = answer.job(job)
+    if not found or not found.name or found.name.rpartition(".")[2] == submission:
+        return answer
+    of_user = f" of user {_user(found.user_id)}" if found.user_id else ""
+    others = {name: other for name, other in answer.jobs.items() if other is not found}
+    why = f"job {job} is {found.name!r}{of_user}, none of submission {submission}"
+    return replace(answer, jobs=others, not_ours=why)
+
+
+def _user(user_id: str) -> str:
+    try:
+        return pwd.getpwuid(int(user_id)).pw_name
+    except (KeyError, ValueError):
+        return user_id
 
 
 def asked_for(grids: Mapping[str, Collection[str]], store: Store) -> dict[str, dict[str, list[str]]]:

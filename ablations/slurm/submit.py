@@ -10,29 +10,31 @@ import functools
 import os
 import re
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablations import launch, queued
 from ablations.errors import UserError
-from ablations.slurm import additions, orders, queue
+from ablations.slurm import additions, gpus, orders, queue
 from ablations.slurm import code as code_of
 from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch, batches, check_pack, share
-from ablations.slurm.sbatch import executor, script
+from ablations.slurm.sbatch import name_of, script
+from ablations.slurm.scheduler import cluster_in, settings
+from ablations.slurm.send import Sent, send
 from ablations.slurm.submissions import FOLDER, RECORD, asked_for, is_on_file
 from ablations.slurm.task import Task
+from ablations.slurm.variables import as_a_user_means_them
 from ablations.spec import RunSpec
 from ablations.store import State, Store
+from simclr_core.options import ConfigError
 from simclr_core.records import read_json, write_json, write_text
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, user_path
 
 MAX_ARRAY_SIZE = 1001
 """SLURM's own default: where there is no SLURM to ask, as for a dry run elsewhere."""
@@ -49,6 +51,7 @@ class Order:
     max_parallel: int | None = None  # tasks at a time
     max_attempts: int = 5
     data_dir: Path = Path("data")
+    cache_dir: Path | None = None  # None: of the user on the node
     allow_dirty: bool = False
     snapshot: bool = False
 
@@ -62,6 +65,7 @@ class Sorted:
     running: list[RunSpec] = field(default_factory=list)  # by processes that are in no queue
     done: list[RunSpec] = field(default_factory=list)
     gone: list[Path] = field(default_factory=list)  # claims for the queue that nothing stands behind
+    left: dict[str, str] = field(default_factory=dict)  # run id -> why it is left alone, though no sign of life comes
 
 
 @dataclass
@@ -84,7 +88,11 @@ def sort_runs(specs: Sequence[RunSpec], store: Store) -> Sorted:
     states = {run_dir: store.state(spec) for run_dir, spec in by_dir.items()}
     claimed = [run_dir for run_dir, state in states.items() if state is not State.DONE and _is_queued(run_dir)]
     still, found.gone = queue.sift(claimed, functools.cache(functools.partial(_jobs_of, store)))
+    silent = {spec.run_id: states[run_dir] for run_dir, spec in by_dir.items() if run_dir not in still}
+    found.left = launch.left_alone(silent, store)
     for run_dir, spec in by_dir.items():
+        if spec.run_id in found.left:
+            continue
         if states[run_dir] is State.DONE:
             found.done.append(spec)
         elif run_dir in still:
@@ -115,15 +123,32 @@ def _places(job_id: str, run_ids: Sequence[Sequence[str]]) -> Iterator[tuple[str
             yield run_id, (job_id, index if len(run_ids) > 1 else None)
 
 
-def check(order: Order, code: Code) -> None:
-    """Raise UserError with what forbids the order, whatever runs it is for."""
-    check_pack(order.profile, order.pack)
+def check(order: Order, store: Store, code: Code) -> None:
+    """Raise UserError with all that forbids the order, whatever runs it is for."""
+    problems: list[str] = []
+    root = str(store.root.resolve())
+    if found := re.search(r"[%\\\x00-\x1f\x7f]", root):
+        problems.append(f"--store {root}: SLURM reads {found[0]!r} in the names of logs as something else")
+    if code.problem and (order.snapshot or not order.allow_dirty):
+        unknown = f"{code.root}: git does not say whether the code differs from its commit: {code.problem}"
+        problems.append(f"{unknown}; --allow-dirty without --snapshot goes on, and notes with every run what git says")
     if code.changes and not order.allow_dirty:
         shown = "".join(f"\n    {line}" for line in code.changes[:10])
         more = f"\n    and {len(code.changes) - 10} more" if len(code.changes) > 10 else ""
-        raise UserError(
-            [f"{code.repository} differs from its commit: commit, or keep the difference by --allow-dirty{shown}{more}"]
+        problems.append(
+            f"{code.repository} differs from its commit: commit, or keep the difference by --allow-dirty{shown}{more}"
         )
+    for folder in (order.data_dir, order.cache_dir or Path()):
+        try:
+            user_path(folder)
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        check_pack(order.profile, order.pack)
+    except UserError as error:
+        problems += error.problems
+    if problems:
+        raise UserError(problems)
 
 
 def dry_run(
@@ -164,21 +189,24 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     done.added = additions.ask([*runs.queued, *taken], store)
     waiting = {spec.run_id for spec in claimed}
     record["asked"] = asked_for(order.grids, store)
+    record["cluster"] = cluster_in(settings())
+    record["brings"] = {grid: [s.run_id for s in claimed if s.grid == grid] for grid in {s.grid for s in claimed}}
     write_json(folder / RECORD, record)
     try:
         for batch in batches(claimed, core_s, order.profile, order.pack, limit, order.max_parallel):
             try:
-                job_id = _submit_batch(order, batch, code, folder, store)
+                sent = _submit_batch(order, batch, code, folder, store)
             except UserError as error:
                 done.problems += error.problems
                 break
             run_ids = [[spec.run_id for spec in task] for task in batch.tasks]
-            record["jobs"].append({"job_id": job_id, "run_ids": run_ids})
+            record["jobs"].append({"job_id": sent.job_id, "run_ids": run_ids})
+            record["cluster"] = sent.cluster or record["cluster"]
             write_json(folder / RECORD, record)
-            for run_id, place in _places(job_id, run_ids):
+            for run_id, place in _places(sent.job_id, run_ids):
                 queue.name_job(store.run_dir(run_id), name, *place)
                 waiting.discard(run_id)
-            done.job_ids.append(job_id)
+            done.job_ids.append(sent.job_id)
             done.num_runs += sum(len(task) for task in batch.tasks)
             done.num_tasks += len(batch.tasks)
     finally:
@@ -205,7 +233,11 @@ def _record(order: Order, code: Code) -> dict[str, Any]:
         "scale": order.scale,
         "profile": {"name": order.profile.name, **order.profile.content},
         "commit": code.commit,
-        "dirty": bool(code.changes),
+        "dirty": None if code.problem else bool(code.changes),
+        **({"git_error": code.problem} if code.problem else {}),
+        "user_id": str(os.getuid()),
+        "cluster": "",
+        "brings": {},
         "asked": {},
         "jobs": [],
     }
@@ -220,15 +252,14 @@ def _kept(code: Code, folder: Path, order: Order) -> Code:
     return code_of.snapshot(code, folder / "code", patch) if order.snapshot else code
 
 
-def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: Store) -> str:
-    """Submit one array; its job id. Raises UserError with sbatch's words if it is refused."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
+def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: Store) -> Sent:
+    """Submit one array. Raises UserError with sbatch's words if it is refused."""
     shares = share(order.profile, order.pack)
     runtime = RuntimeConfig(
-        device="cuda" if order.profile.gpus_per_node else "cpu",
+        device="cuda" if gpus.asked_for(order.profile) else "cpu",
         num_threads=shares.num_threads,
-        data_dir=str(order.data_dir.expanduser().resolve()),
+        data_dir=str(user_path(order.data_dir).resolve()),
+        cache_dir="" if order.cache_dir is None else str(user_path(order.cache_dir).resolve()),
         store=str(store.root.resolve()),
     )
     tasks = [
@@ -242,34 +273,12 @@ def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: S
         )
         for task in batch.tasks
     ]
-    with outside_of_jobs():
-        try:
-            job = executor(order.profile, batch, code, folder).submit_array(tasks)[0]
-        except (FailedJobError, FailedSubmissionError) as error:
-            said = [line.strip() for line in str(error).splitlines() if "sbatch:" in line]
-            raise UserError([f"sbatch refused {len(tasks)} tasks: {'; '.join(said) or error}"]) from None
-        except (OSError, RuntimeError) as error:  # no srun, no sbatch
-            raise UserError([f"cannot submit: {error}"]) from None
-    return str(job.job_id).partition("_")[0]
-
-
-@contextmanager
-def outside_of_jobs() -> Iterator[None]:
-    """Let a job submit as a login node would: sbatch and submitit would take the job's own variables for theirs."""
-    from submitit.helpers import clean_env
-
-    conf = os.environ.get("SLURM_CONF")  # where SLURM is: it goes with the rest, and nothing works without it
-    with clean_env():
-        if conf is not None:
-            os.environ["SLURM_CONF"] = conf
-        yield
+    text = script(order.profile, batch, code, folder)
+    with as_a_user_means_them(text):
+        return send(tasks, batch.time_min, text, name_of(batch, folder.name), folder)
 
 
 def max_array_size() -> int:
     """How many elements an array may have here."""
-    try:
-        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S607
-    except (OSError, subprocess.TimeoutExpired):
-        return MAX_ARRAY_SIZE
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    found = re.search(r"(?m)^MaxArraySize\s*=\s*(\d+)", settings())
     return max(1, int(found[1])) if found else MAX_ARRAY_SIZE

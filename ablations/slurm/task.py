@@ -22,22 +22,26 @@ from ablations import provenance, queued
 from ablations.console import say
 from ablations.display import Display
 from ablations.errors import UserError
-from ablations.job import JobReport
+from ablations.job import JobReport, Update
 from ablations.launch import launch
 from ablations.slurm import additions, orders, ranks
+from ablations.slurm.holders import holders
 from ablations.slurm.place import SUBMISSION, Place, slurm_place
 from ablations.slurm.queue import dequeue, name_job
 from ablations.spec import RunSpec
 from ablations.store import State, Store
 from ablations.worker import Stop
 from simclr_core.records import write_text
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, slurm_gave_gpus
 
 STOP_WITHIN_S = 60.0
 """How long the handler waits for a checkpoint; SLURM sends its signal earlier than that before it kills."""
 
 KILLED_WITHIN_S = 1800.0
 """A job that was told to end and is not killed for so long goes on."""
+
+BARREN_STARTS = 5
+"""A job that was told to stop so often in a row before any run had got to work is not put back into the queue."""
 
 LOOK_EVERY_S = 2.0
 
@@ -56,34 +60,52 @@ class Task:
     num_workers: int  # runs at a time
     max_attempts: int  # of a run
     execute: str  # the trainer, as module:name
+    num_barren: int = 0  # starts in a row that were told to stop before a run had begun
     _session: Session | None = field(default=None, init=False, repr=False, compare=False)
 
     def __call__(self) -> list[str]:
         """Bring all runs to their end; what became of each, for the log. Raises RunsFailedError."""
-        place = slurm_place()
-        assert place is not None, "a task runs in a SLURM job"
         os.environ[SUBMISSION] = Path(self.folder).name
+        if slurm_gave_gpus():
+            self.runtime.device = "cuda"
+        # submitit listens by now: a signal that came while Python started is delivered here
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         if ranks.rank() > 0:
             ranks.follow(self)
             return []
         while True:
-            self._session = session = Session(self, replace(place, submission=Path(self.folder).name))
+            self._session = session = self._new_session()
             signal.signal(signal.SIGTERM, session.terminated)
             session.run()
             if session.is_finished():
                 break
             _wait_for_the_kill()
         if session.failures:
-            raise RunsFailedError("; ".join(session.failures))
+            raise RunsFailedError(session.said())
         return session.endings
 
     def checkpoint(self) -> Any:
-        """Called in submitit's signal handler: stop, and say what to do when the job is back."""
+        """Called in submitit's signal handler: stop, and say what to do when the job is back.
+
+        None, which ends the job, once ``BARREN_STARTS`` in a row have come to nothing.
+        """
         from submitit.helpers import DelayedSubmission
 
-        if self._session:
-            self._session.stop_now()
-        return DelayedSubmission(replace(self))
+        session = self._session or self._new_session()
+        session.stop_now()
+        num_barren = 0 if session.has_begun else self.num_barren + 1
+        if num_barren == BARREN_STARTS:
+            session.give_up(
+                f"given up after {num_barren} starts, each told to stop before a run had begun: the time limit, or"
+                " what the partition grants before a preemption, is too short for the start; raise time_min"
+            )
+            return None
+        return DelayedSubmission(replace(self, num_barren=num_barren))
+
+    def _new_session(self) -> Session:
+        place = slurm_place()
+        assert place is not None, "a task runs in a SLURM job"
+        return Session(self, replace(place, submission=Path(self.folder).name))
 
 
 class Session:
@@ -94,7 +116,8 @@ class Session:
         self.store = Store(Path(task.runtime.store))
         self.stop = Stop()
         self.endings: list[str] = []
-        self.failures: list[str] = []
+        self.failures: dict[str, str] = {}  # run id -> why
+        self.has_begun = False  # some run has got to work
         self._left = list(task.run_ids)  # which no ending is known of
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._guarded, name="runs", daemon=True)
@@ -114,7 +137,8 @@ class Session:
     def stop_now(self) -> None:
         """Ask all runs for a checkpoint and wait for it, as long as there is time."""
         self.stop.request()
-        self._thread.join(STOP_WITHIN_S)
+        if self._thread.is_alive():
+            self._thread.join(STOP_WITHIN_S)
 
     def terminated(self, *_: object) -> None:
         """SIGTERM: scancel, or a preemption that sends nothing else. The kill follows."""
@@ -139,6 +163,8 @@ class Session:
             with NodeDisplay(self, len(todo), self.task.num_workers) as display:
                 execute = ranks.LEAD if ranks.size() > 1 else self.task.execute
                 summary = launch(todo, self.task.runtime, self.task.num_workers, display, self.stop, execute)
+            if problems := [problem for problem in summary.problems if problem.startswith("runtime.")]:
+                self.give_up("\n".join(problems))  # what is wrong with this node is so for every run
             for run_id in summary.held:
                 self._await(run_id)
             todo = [spec for spec in todo if spec.run_id in self._left]
@@ -176,9 +202,11 @@ class Session:
         sign = self.store.facts(run_id).last_sign_of_life
         while not self.stop.requested():
             facts = self.store.facts(run_id)
-            if not facts.claimed or not facts.is_alive(time.time()):
+            if not facts.is_alive:
+                if facts.claimed and (why := holders({run_id: facts}).get(run_id)):
+                    self._end(run_id, f"is another process's: {why}")
                 return
-            if facts.last_sign_of_life > sign:
+            if facts.owner_is_dead is False or facts.last_sign_of_life > sign:
                 self._end(run_id, "is another process's")
                 return
             time.sleep(LOOK_EVERY_S)
@@ -191,12 +219,23 @@ class Session:
         elif report.outcome == "refused":
             self._fail(spec.run_id, "\n".join(report.problems))
         elif report.outcome == "failed":
-            self.failures.append(f"{spec.run_id}: {report.detail}")
+            self.failures[spec.run_id] = report.detail
             self._end(spec.run_id, "failed")
+
+    def said(self) -> str:
+        """Why runs have failed, each reason once."""
+        reasons = dict.fromkeys(self.failures.values())
+        runs = {reason: [run_id for run_id, why in self.failures.items() if why == reason] for reason in reasons}
+        return "; ".join(f"{', '.join(run_ids)}: {reason}" for reason, run_ids in runs.items())
+
+    def give_up(self, text: str) -> None:
+        """Fail what is left, all for one reason."""
+        for run_id in list(self._left):
+            self._fail(run_id, text)
 
     def _fail(self, run_id: str, text: str) -> None:
         write_text(self.store.run_dir(run_id) / "error.txt", text + "\n")
-        self.failures.append(f"{run_id}: {text}")
+        self.failures[run_id] = text
         self._end(run_id, "failed")
 
     def _end(self, run_id: str, ending: str) -> None:
@@ -213,6 +252,11 @@ class NodeDisplay(Display):
     def __init__(self, session: Session, total: int, num_workers: int) -> None:
         super().__init__(Console(width=200), total, num_workers)
         self._session = session
+
+    def progress(self, worker: int, update: Update) -> None:
+        """A run has got to work."""
+        super().progress(worker, update)
+        self._session.has_begun = True
 
     def finished(self, worker: int, spec: RunSpec, report: JobReport) -> None:
         """A worker is free again, and its run has ended or not."""

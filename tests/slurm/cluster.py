@@ -23,6 +23,9 @@ PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "sl
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "setpriv", *accounting.PROGRAMS)
 NODES = ("n1", "n2", "n3")
 CPUS = 4
+GPUS = 2
+"""On each node, of type ``a100``: jobs are given them by SLURM, and there is no driver behind them."""
+
 MAX_ARRAY_SIZE = 1001
 REMEMBERED_S = 900
 """For so long the controller knows a job that has ended."""
@@ -62,6 +65,7 @@ DefMemPerCPU=64
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
+GresTypes=gpu
 SlurmdTimeout=10
 SlurmctldTimeout=30
 MessageTimeout=10
@@ -77,7 +81,7 @@ PartitionName=high Nodes=ALL DefaultTime=60 State=UP PriorityTier=10 PreemptMode
 """
 _NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} Boards=1 SocketsPerBoard=1"
-    " CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory=65536 State=UNKNOWN\n"
+    " CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory=65536 Gres=gpu:a100:{gpus} State=UNKNOWN\n"
 )
 
 
@@ -128,13 +132,18 @@ class Cluster:
             accounting=accounting.configure(self.root, ports[1], listen.replace("NoCtldInAddrAny,", "")),
         )
         nodes = [
-            _NODE.format(name=name, host=host, port=port, cpus=CPUS)
+            _NODE.format(name=name, host=host, port=port, cpus=CPUS, gpus=GPUS)
             for name, port in zip(NODES, ports[2:], strict=True)
         ]
         lines = text.splitlines(keepends=True)
         first_partition = next(i for i, line in enumerate(lines) if line.startswith("PartitionName"))
         self.conf.write_text("".join([*lines[:first_partition], *nodes, *lines[first_partition:]]), encoding="utf-8")
         (self.root / "cgroup.conf").write_text("CgroupAutomount=no\n", encoding="utf-8")
+        gpus = [self.root / f"nvidia{number}" for number in range(GPUS)]
+        for gpu in gpus:
+            gpu.symlink_to("/dev/null")  # SLURM asks for a device, and takes its number from its name
+        lines = [f"Name=gpu Type=a100 File={gpu} Flags=nvidia_gpu_env\n" for gpu in gpus]
+        (self.root / "gres.conf").write_text("AutoDetect=off\n" + "".join(lines), encoding="utf-8")
         (self.root / "munge.key").write_bytes(os.urandom(128))
         (self.root / "munge.key").chmod(0o400)
         for folder in ("state", *NODES):

@@ -1,0 +1,40 @@
+"""Whether a job of SLURM may still work on a run that gives no sign of life: it may be suspended, and go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ablations.slurm.place import slurm_place
+from ablations.slurm.scheduler import Answer, ask
+
+if TYPE_CHECKING:
+    from ablations.store import RunFacts
+
+
+def holders(silent: Mapping[str, RunFacts], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:
+    """Run id -> why its claim is left alone although it is silent: SLURM still has the claim's job, or does not answer.
+
+    SLURM is asked once, if any run is a job's.
+    """
+    here = slurm_place()
+    jobs = {
+        run_id: (facts.claim_job, facts.claim_cluster)
+        for run_id, facts in silent.items()
+        if facts.claim_job and not (here and facts.claim_job == here.job_name and facts.owner_is_dead)
+    }
+    answer = scheduler(job for job, _ in jobs.values()) if jobs else Answer()
+    return {run_id: why for run_id, (job, cluster) in jobs.items() if (why := held(job, answer, cluster))}
+
+
+def held(job_name: str, answer: Answer, cluster: str = "") -> str:
+    """Why a job may still work on its runs, or come to it; "" if SLURM says that it has ended, or knows it no more."""
+    if cluster and answer.cluster and cluster != answer.cluster:
+        return f"job {job_name} is of cluster {cluster}, and this is {answer.cluster}"
+    if not answer.queue:
+        return answer.not_ours or f"SLURM does not answer, and may still have its job {job_name}"
+    job = answer.job(job_name)
+    if job is None or (job.ended and not answer.may_come_back(job, time.time())):
+        return ""
+    return f"SLURM still has its job {job_name}, {job.state}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ablations.errors import expected
 from simclr_core.config import RunConfig
-from simclr_core.options import ConfigError, Scalar, field_problems, override
+from simclr_core.options import LARGEST, LARGEST_SEED, ConfigError, Scalar, field_problems, override
 
 _USUAL = RunConfig()
 
@@ -98,6 +98,8 @@ class Entries:
         for i, seed in enumerate(seeds):
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
                 self.problem(f"{place}[{i}] = {seed!r}: expected an integer from 0 on")
+            elif seed > LARGEST_SEED:
+                self.problem(f"{place}[{i}] = {seed!r}: expected at most {LARGEST_SEED}")
             elif seed in seeds[:i]:
                 self.problem(f"{place}[{i}] = {seed!r}: listed twice")
         return tuple(seed for seed in seeds if isinstance(seed, int))
@@ -105,7 +107,7 @@ class Entries:
     def _seconds(self, value: Any, place: str) -> float | None:
         if value is None:
             return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LARGEST[float]:
             return float(value)
         self.problem(f"{place} = {value!r}: expected seconds, above 0")
         return None

@@ -67,7 +67,8 @@ def run_job(
     """Claim a run, execute it, note provenance, release it.
 
     An error is written to ``error.txt`` and reported. An exception with ``problems`` says that what the user gave is
-    wrong (a missing folder, an unreadable image): it is reported as refused, and a folder made for it is removed.
+    wrong (a missing folder, an unreadable image): it is reported as refused, and a folder made for it is removed unless
+    a training has left something there.
     KeyboardInterrupt releases the run and goes on. Once ``stop_requested`` is true, the training leaves a checkpoint
     of its step, and the run is reported as stopped.
     """
@@ -108,9 +109,14 @@ def run_job(
         if attempt is not None:
             provenance.end(run_dir, attempt, outcome, duration_s)
         store.release(spec.run_id, owner)
-        if outcome == "refused" and is_new:
+        if outcome == "refused" and is_new and not _is_begun(run_dir):
             shutil.rmtree(run_dir)
     return JobReport(spec.run_id, outcome, detail, duration_s, problems, notes)
+
+
+def _is_begun(run_dir: Path) -> bool:
+    """Whether the folder holds more than what a run is described by."""
+    return any(path.name not in ("provenance.json", "spec.json") for path in run_dir.iterdir())
 
 
 class Heartbeat:

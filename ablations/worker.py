@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -17,9 +18,12 @@ from typing import Any
 
 from ablations.job import JobReport, Update, load_execute, run_job
 from ablations.spec import RunSpec
+from simclr_core.options import ConfigError
 from simclr_core.runtime import RuntimeConfig
 
 PROGRESS_EVERY_S = 0.5
+DEVICES = "simclr_core.distributed"
+"""Where the trainer picks a device: one that is not there would fail every run, so a worker asks before its first."""
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
 _OF_A_CLUSTER = (signal.SIGTERM, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2)
@@ -108,12 +112,13 @@ def _work(connection: Connection, runtime: RuntimeConfig, execute_path: str, sto
     try:
         try:
             execute = load_execute(execute_path)
-        except ImportError as error:
-            problem = f"the trainer cannot be loaded: {error}"
+            if torch := sys.modules.get("torch"):
+                torch.set_num_threads(runtime.num_threads)
+                importlib.import_module(DEVICES).device_of(runtime.device)
+        except (ImportError, ConfigError) as error:
+            problem = str(error) if isinstance(error, ConfigError) else f"the trainer cannot be loaded: {error}"
             connection.send(JobReport(connection.recv().run_id, "refused", problem, 0.0, (problem,)))
             return
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(runtime.num_threads)
         connection.send(None)
         while True:
             spec = connection.recv()

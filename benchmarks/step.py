@@ -28,7 +28,7 @@ from simclr_core.batches import Batches
 from simclr_core.config import BackboneConfig, RunConfig
 from simclr_core.cost import forward_multiply_adds, num_features
 from simclr_core.data import ImageSet, load_dataset
-from simclr_core.decoding import DataError
+from simclr_core.data_error import DataError
 from simclr_core.distributed import World
 from simclr_core.memory import keep_freed_memory
 from simclr_core.pretrain import build_training, descend

@@ -6,7 +6,7 @@ The same configuration gives the same run id as in a grid, and lands in the same
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,10 +23,10 @@ from rich.table import Table
 from simclr_core.config import EvalConfig, RunConfig
 from simclr_core.identity import run_id
 from simclr_core.launched import Launched
-from simclr_core.options import ConfigError, flatten, nearest, override
+from simclr_core.options import ConfigError, flatten, nearest, override, valid_values
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.records import NoSpaceError, read_json
-from simclr_core.runtime import RuntimeConfig, user_path
+from simclr_core.runtime import RuntimeConfig, problems_of_runtime, user_path
 
 _HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
 _ROOT = {
@@ -61,6 +61,17 @@ def to_evaluations(described: Any) -> list[EvalConfig]:
     return evaluations
 
 
+def to_runtime(values: Mapping[str, Any]) -> RuntimeConfig:
+    """The typed runtime settings; raises ConfigError with all that is wrong with them."""
+    try:
+        runtime = override(RuntimeConfig(), values)
+    except ConfigError as error:
+        raise ConfigError([f"runtime.{problem}" for problem in error.problems]) from None
+    if problems := problems_of_runtime(runtime):
+        raise ConfigError(problems)
+    return runtime
+
+
 def problems_of_overrides(arguments: list[str]) -> list[str]:
     """What is wrong with ``key=value`` arguments, in the words that grids use; sweeps are left to Hydra."""
     try:
@@ -77,11 +88,13 @@ def problems_of_overrides(arguments: list[str]) -> list[str]:
         base, problems = RunConfig(), error.problems
     known = {"evaluations", *(f"runtime.{f.name}" for f in fields(RuntimeConfig))}
     settings = {key: value for key, value in values.items() if key not in known}
+    of_runtime = {key.removeprefix("runtime."): value for key, value in values.items() if key.startswith("runtime.")}
     names = sorted(known | {key for key, _ in flatten(base)})
     problems += [f"{key}: no such setting{nearest(key, names)}" for key in settings if key not in names]
     checks: list[Callable[[], object]] = [
         lambda: override(base, {key: value for key, value in settings.items() if key in names}),
         lambda: to_evaluations(values.get("evaluations", [])),
+        lambda: to_runtime({key: value for key, value in of_runtime.items() if f"runtime.{key}" in known}),
     ]
     for check in checks:
         try:
@@ -117,7 +130,7 @@ def _run(composed: DictConfig) -> None:
 
     config = to_run_config(composed)
     evaluations = to_evaluations(OmegaConf.to_container(composed.evaluations))
-    runtime = RuntimeConfig(**{f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
+    runtime = to_runtime({f.name: composed.runtime[f.name] for f in fields(RuntimeConfig)})
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
     launched = Launched()
     try:
@@ -161,9 +174,24 @@ def _exit(problems: list[str]) -> NoReturn:
     raise SystemExit(2)
 
 
+def _help() -> Iterator[str]:
+    """What can be given, a line each."""
+    yield "python -m simclr_core recipe=NAME key=value ... 'evaluations=[{protocol: linear}, ...]'"
+    yield "trains and evaluates one configuration; flags such as --cfg job are Hydra's, and --hydra-help lists them"
+    yield f"\nrecipes: {', '.join(RECIPES)}"
+    kinds = {"settings, which the recipe sets first": ("", RunConfig()), "runtime": ("runtime.", RuntimeConfig())}
+    for title, (prefix, node) in (kinds | {"of an evaluation": ("", EvalConfig())}).items():
+        yield f"\n{title}:"
+        for key, value in flatten(node):
+            yield f"  {prefix}{key}: {valid_values(node, key)}" + (f"; {value}" if prefix and value != "" else "")
+
+
 def main() -> None:
     """Check the arguments, then let Hydra compose and run."""
     arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print("\n".join(_help()))
+        return
     if not any(a.startswith("-") for a in arguments) and (problems := problems_of_overrides(arguments)):
         _exit(problems)
     _register()

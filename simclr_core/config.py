@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from simclr_core.options import ConfigError, field_problems, option
+from simclr_core.options import LARGEST_SEED, ConfigError, field_problems, option
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
@@ -19,6 +19,7 @@ BLOCKS = {
 }
 """The ResNets by depth: the kind of block, and how many there are in each of the four stages."""
 DEPTHS = tuple(BLOCKS)
+_WIDEST = 1_000_000  # of a layer, in units: far more than fits in a GPU
 
 
 @dataclass
@@ -27,9 +28,9 @@ class DataConfig:
 
     name: str = "photos"  # built in; cifar10, cifar100, stl10: torchvision's; any other: a folder <data_dir>/<name>
     version: int = option(1, low=1)
-    image_size: int = option(32, low=8)  # pixels a side
+    image_size: int = option(32, low=8, high=8192)  # pixels a side
     train_images: int = option(0, low=0)  # images used to pre-train, drawn by subset_seed; 0: all
-    subset_seed: int = option(0, low=0)
+    subset_seed: int = option(0, low=0, high=LARGEST_SEED)
     normalization: str = option("none", choices=("none", "imagenet", "cifar10"))  # mean and standard deviation
     reading: str = option(
         "memory", choices=("memory", "stream"), neutral="memory"
@@ -80,8 +81,8 @@ class ViewsConfig:
     jitter_hue: float = option(0.2, low=0.0, high=0.5)  # of a turn
     gray_probability: float = option(0.2, low=0.0, high=1.0)
     blur_probability: float = option(0.5, low=0.0, high=1.0)
-    blur_min_sigma: float = option(0.1, low=0.01)  # pixels
-    blur_max_sigma: float = option(2.0, low=0.01)
+    blur_min_sigma: float = option(0.1, low=0.01, high=1000.0)  # pixels
+    blur_max_sigma: float = option(2.0, low=0.01, high=1000.0)
     blur_border: str = option("reflect", choices=("reflect", "zero"), neutral="reflect")
     blur_sigma_per: str = option("image", choices=("image", "batch"), neutral="image")
     cutout_size: float = option(0.5, low=0.0, high=1.0, only=_PAIR)  # side of the square over the image's
@@ -103,7 +104,7 @@ class BackboneConfig:
     """
 
     depth: int = option(50, low=10)  # 10 (one basic block a stage), 18, 34, 50, 101, 152
-    width_multiplier: float = option(1.0, low=0.0)  # 1 is 64 channels in the first stage
+    width_multiplier: float = option(1.0, low=0.0, high=64.0)  # 1 is 64 channels in the first stage
     stem: str = option("imagenet", choices=("imagenet", "cifar", "small"))
     zero_init_residual: bool = True
     layout: str = option("torchvision", choices=("torchvision", "original"), neutral="torchvision")
@@ -118,9 +119,9 @@ class ProjectorConfig:
     """The projection head g: features (B, F) -> z (B, D)."""
 
     kind: str = option("nonlinear", choices=("none", "linear", "nonlinear"))
-    num_layers: int = option(2, low=2, only=_NONLINEAR)
-    dim: int = option(128, low=1, only=_WITH_LAYERS)
-    hidden_dim: int = option(0, low=0, only=_NONLINEAR)  # 0: as wide as the features
+    num_layers: int = option(2, low=2, high=100, only=_NONLINEAR)
+    dim: int = option(128, low=1, high=_WIDEST, only=_WITH_LAYERS)
+    hidden_dim: int = option(0, low=0, high=_WIDEST, only=_NONLINEAR)  # 0: as wide as the features
     hidden_batch_norm: bool = option(True, only=_NONLINEAR)
     output_batch_norm: str = option(
         "scale_only", choices=("none", "affine", "scale_only", "no_affine"), only=_WITH_LAYERS
@@ -136,7 +137,7 @@ class PredictorConfig:
     """SimSiam's prediction MLP: z (B, D) -> p (B, D)."""
 
     kind: str = option("none", choices=("none", "mlp"))
-    hidden_dim: int = option(512, low=1, only=_MLP)
+    hidden_dim: int = option(512, low=1, high=_WIDEST, only=_MLP)
     lr_schedule: str = option("constant", choices=("constant", "cosine"), only=_MLP | {"trained": (True,)})
     trained: bool = option(True, only=_MLP, neutral=True)  # False: stays at its random initialisation (Table 1)
     hidden_batch_norm: bool = option(True, only=_MLP, neutral=True)
@@ -154,7 +155,7 @@ class MethodConfig:
     """The objective."""
 
     name: str = option("simclr", choices=("simclr", "simsiam", "supervised"))
-    num_classes: int = option(10, low=2, only=_SUPERVISED)  # of the data set whose labels are learnt
+    num_classes: int = option(10, low=2, high=_WIDEST, only=_SUPERVISED)  # of the data set whose labels are learnt
     loss: str = option(
         "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
     )  # SimCLR Table 4
@@ -210,7 +211,7 @@ class OptimizerConfig:
 class TrainingConfig:
     """Length, batch and arithmetic. ``epochs`` 0 is the untrained network, the reference line of the figures."""
 
-    epochs: int = option(100, low=0)
+    epochs: int = option(100, low=0, high=1_000_000)
     step_count: str = option(
         "whole_epochs", choices=("whole_epochs", "released"), neutral="whole_epochs"
     )  # released: images * epochs // batch + 1 steps
@@ -234,7 +235,7 @@ class RunConfig:
     method: MethodConfig = field(default_factory=MethodConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    seed: int = option(0, low=0)
+    seed: int = option(0, low=0, high=LARGEST_SEED)
 
 
 _TRAINS = {"protocol": ("linear_sgd", "fine_tune", "transform_probe")}
@@ -249,17 +250,17 @@ class EvalConfig:
     embedding: str = option("features", choices=("features", "z"))
     data: str = option("", neutral="")  # another data set than the one pre-trained on (transfer)
     num_labels: int = option(0, low=0)  # labelled training images, class-balanced, drawn by label_seed; 0: all
-    label_seed: int = option(0, low=0)
+    label_seed: int = option(0, low=0, high=LARGEST_SEED)
     label_list: str = option("", neutral="")  # a file of image names instead, such as ImageNet's published 1 %
     k: int = option(200, low=1, only={"protocol": ("knn",)})
     temperature: float = option(0.1, low=1e-6, only={"protocol": ("knn",)})
-    epochs: int = option(90, low=1, only=_TRAINS)
+    epochs: int = option(90, low=1, high=1_000_000, only=_TRAINS)
     batch_size: int = option(256, low=1, only=_TRAINS)
     optimizer: str = option("sgd", choices=("sgd", "lars"), only=_SGD)  # Nesterov SGD, or LARS (apex)
     base_lr: float = option(0.1, low=0.0, only=_SGD)  # per 256 images
     weight_decay: float = option(0.0, low=0.0, only=_SGD)
     crop_min_area: float = option(0.08, low=0.0, high=1.0, only=_SGD)
-    seed: int = option(0, low=0, only=_TRAINS)
+    seed: int = option(0, low=0, high=LARGEST_SEED, only=_TRAINS)
     task: str = option("color", choices=("color", "rotate", "noise", "sobel"), only={"protocol": ("transform_probe",)})
 
     @property
@@ -294,7 +295,7 @@ def problems_of(config: RunConfig) -> list[str]:
     if config.views.blur_max_sigma < config.views.blur_min_sigma:
         problems.append("views.blur_max_sigma: expected at least views.blur_min_sigma")
     images, batch = config.data.train_images, config.training.global_batch_size
-    if images and images < batch:
+    if 0 < images < batch and config.training.epochs:
         problems.append(f"training.global_batch_size = {batch}: data.train_images = {images} fill no batch")
     if config.training.batch_norm == "per_device" and batch % config.training.device_batch_size:
         problems.append(

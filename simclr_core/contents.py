@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from simclr_core.config import DataConfig
-from simclr_core.data import BUILT_IN, transferred_to
-from simclr_core.decoding import DataError
+from simclr_core.data import transferred_to
+from simclr_core.data_error import DataError
 from simclr_core.identity import from_canonical
+from simclr_core.inventory import BUILT_IN
 from simclr_core.records import read_json, write_json
 
 FOLDER = ".data"

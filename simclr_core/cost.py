@@ -11,14 +11,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from simclr_core.config import BLOCKS, BackboneConfig, ProjectorConfig, RunConfig
+from simclr_core.inventory import BUILT_IN
 from simclr_core.options import Scalar, leaf_values
 
-NUM_IMAGES = {
-    "photos": 8_192,
-    "cifar10": 50_000,
-    "cifar100": 50_000,
+NUM_IMAGES = {name: found.num_pretrain for name, found in BUILT_IN.items()} | {
     "cifar10-jpeg": 50_000,
-    "stl10": 100_000,
     "imagenet": 1_281_167,
 }
 """Images to pre-train on, of the data sets whose number is known before they are read."""

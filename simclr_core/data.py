@@ -20,9 +20,11 @@ from simclr_core import image_folder, photos, torchvision_sets
 from simclr_core.caching import cached_array
 from simclr_core.class_folders import SHOWN_PROBLEMS
 from simclr_core.config import DataConfig
-from simclr_core.decoding import DataError, printable
-from simclr_core.image_folder import SPLITS, ImageFolder
+from simclr_core.data_error import DataError, printable
+from simclr_core.image_folder import ImageFolder
 from simclr_core.images import Images, ImageSet
+from simclr_core.inventory import BUILT_IN
+from simclr_core.listing import SPLITS
 from simclr_core.seeding import generator
 from simclr_core.streaming import StreamedImages
 
@@ -40,8 +42,6 @@ __all__ = [
     "transferred_to",
 ]
 
-BUILT_IN = (photos.NAME, *torchvision_sets.SETS)
-"""All other names are those of folders."""
 NORMALIZATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),

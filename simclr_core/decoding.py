@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
 from simclr_core.class_folders import FORMATS
+from simclr_core.data_error import DataError
 
 _AS_PILLOW_HAS_IT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
 """Modes that Pillow turns into RGB of 8 bits without a loss but that of transparency."""
@@ -27,23 +27,6 @@ _GRAY_16_AS_32 = ("PNG", "PPM")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 _PADDING_GRAY = (128, 128, 128)
 """What libjpeg fills in for the blocks that a JPEG file does not hold."""
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-
-class DataError(ValueError):
-    """Everything that is wrong with a data set, one line each, in ``problems``.
-
-    They can be printed and written to files whatever bytes the names of files hold.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = [printable(problem) for problem in problems]
-        super().__init__("\n".join(self.problems))
-
-
-def printable(text: str) -> str:
-    """The text with bytes that are no UTF-8 escaped, which Python has as surrogates in names of files."""
-    return _SURROGATE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
 
 
 def image_extent(path: Path) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from simclr_core.launched import Launched
 from simclr_core.options import ConfigError
-from simclr_core.runtime import slurm_gave_gpus
+from simclr_core.runtime import device_problem, slurm_gave_gpus
 
 T = TypeVar("T")
 
@@ -121,14 +121,24 @@ def device_of(name: str) -> torch.device:
     """The device of a name as ``RuntimeConfig`` has it.
 
     ``auto`` takes a GPU where there is one, or where SLURM gave one to this job: it is not left idle without a word.
-    Raises ConfigError for a GPU that torch does not see.
+    Raises ConfigError for a name that is none, and for a device that torch does not see.
     """
+    if problem := device_problem(name):
+        raise ConfigError([f"runtime.device = {problem}"])
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() or slurm_gave_gpus() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "has no driver for one here" if torch.version.cuda else "was built without CUDA"
         raise ConfigError([f"runtime.device = {name!r}: torch sees no GPU; torch {torch.__version__} {why}"])
+    if device.type == "cuda" and (device.index or 0) >= (seen := torch.cuda.device_count()):
+        raise ConfigError([f"runtime.device = {name!r}: torch sees {seen} GPUs here, numbered from 0"])
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            why = str(error).splitlines()[0]
+            raise ConfigError([f"runtime.device = {name!r}: cannot be used here ({why})"]) from None
     return device
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 from simclr_core.config import EvalConfig, RunConfig, ViewsConfig
+from simclr_core.data_error import DataError
+from simclr_core.inventory import Inventory
+from simclr_core.labels import find_label_list, labels_from_list
 from simclr_core.options import ConfigError, field_problems
 
 LEAST_KNN_TEMPERATURE = 0.012
@@ -35,6 +41,8 @@ def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
         )
     if evaluation.num_labels == 1:
         problems.append("num_labels = 1: no two classes to tell apart; expected at least 2, or 0 for all")
+    if evaluation.protocol == "fine_tune" and evaluation.batch_size == 1:
+        problems.append("batch_size = 1: fine-tuning needs the statistics of a batch; expected at least 2")
     if evaluation.protocol == "transform_probe" and (expected := _expected_views(config.views, evaluation.task)):
         problems.append(f"task = {evaluation.task!r}: the views never differ in it; expected {expected}")
     return [f"evaluation {evaluation.metric}: {problem}" for problem in problems]
@@ -53,3 +61,52 @@ def _expected_views(views: ViewsConfig, task: str) -> str:
         return "" if rotates else "views.rotate_probability above 0"
     name = f"{'gray' if task == 'color' else task}_probability"
     return "" if 0 < getattr(views, name) < 1 else f"views.{name} between 0 and 1"
+
+
+def label_problems(
+    evaluations: Sequence[EvalConfig], name: str, look: Callable[[str], Inventory], data_dir: Path
+) -> list[str]:
+    """What forbids evaluations of runs that pre-train on the data set ``name``, given what data sets hold.
+
+    ``look`` gives the inventory of a data set by its name. What is wrong with the inventory of ``name`` is left out.
+    """
+    problems = []
+    for evaluation in evaluations:
+        found = look(evaluation.data or name)
+        if found.problems:
+            told = list(found.problems) if evaluation.data else []
+        else:
+            told = _label_problems(evaluation, found, data_dir / found.name)
+            told += found.unusable if evaluation.data else ()
+        problems += [f"evaluation {evaluation.metric}: {problem}" for problem in told]
+    return problems
+
+
+def _label_problems(evaluation: EvalConfig, found: Inventory, folder: Path) -> list[str]:
+    """A probe's answers are transformations; all other protocols are to tell classes apart."""
+    is_probe = evaluation.protocol == "transform_probe"
+    problems = []
+    if not is_probe and found.num_classes < 2:
+        problems.append(f"{found.name} has one class: nothing to tell apart; expected at least 2")
+    elif evaluation.label_list:
+        problems = _list_problems(evaluation.label_list, found, folder, is_probe=is_probe)
+    if evaluation.num_labels > found.num_labelled:
+        count = f"{found.name} has {found.num_labelled} labelled training images"
+        problems.append(f"num_labels = {evaluation.num_labels}: {count}")
+    return problems
+
+
+def _list_problems(name: str, found: Inventory, folder: Path, *, is_probe: bool) -> list[str]:
+    if not found.files:
+        return [f"label_list = {name!r}: images of {found.name} are no files that a list could name"]
+    try:
+        path = find_label_list(name, folder)
+        rows = labels_from_list(path, found.files).rows
+    except DataError as error:
+        return error.problems
+    if is_probe:
+        return [] if len(rows) > 1 else [f"{path}: names one image; expected at least 2"]
+    classes = {found.files[row].split("/")[-2] for row in rows}
+    if len(classes) > 1:
+        return []
+    return [f"{path}: names images of one class, {classes.pop()}: nothing to tell apart; expected at least 2"]

@@ -135,7 +135,7 @@ class _Material:
     def rows(self) -> Tensor:
         """Positions of the training images whose labels may be seen."""
         if self.label_list:
-            return self.label_list.rows
+            return torch.tensor(self.label_list.rows)
         return label_indices(self.data.train.labels, self.evaluation.num_labels, self.evaluation.label_seed)
 
     @functools.cached_property

@@ -18,11 +18,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from simclr_core.class_folders import FORMATS, list_split, named, shown
-from simclr_core.decoding import DataError, decode, image_extent
-from simclr_core.options import nearest
+from simclr_core.class_folders import named, shown
+from simclr_core.data_error import DataError
+from simclr_core.decoding import decode, image_extent
+from simclr_core.listing import SPLITS, list_folder
 
-SPLITS = ("train", "test")
 DECODING = 1
 """Raised when the same files would give other pixels."""
 GIVE_UP = 1000
@@ -192,56 +192,10 @@ def scan(name: str, data_dir: Path, image_size: int, *, progress: bool, skip: bo
     Where ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
     What is meant as an image, or holds some, and cannot be read is an error unless ``skip``.
     """
-    root = data_dir / name
-    with _told():
-        if not root.is_dir():
-            there = sorted(path.name for path in data_dir.iterdir() if path.is_dir()) if data_dir.is_dir() else []
-            problem = f"data.name = {name!r}: no folder {root}{nearest(name, ['photos', *there])}"
-            raise DataError([f"{problem}; {_layout(root)}"])
-        folders = {"train": "train", "test": "test"}
-        found = {split: list_split(root / folders[split]) for split in SPLITS}
-        if not found["test"].classes and (validation := list_split(root / "val")).classes:
-            folders["test"], found["test"] = "val", validation
-    classes = {split: list(found[split].classes) for split in SPLITS}
-    problems = [f"{root / split}: no class folders; {_layout(root)}" for split in SPLITS if not classes[split]]
-    if not problems:
-        problems = [
-            f"{root / folders[split]}: no {named('class folder', missing)}, which {folders[other]} has"
-            for split, other in (("train", "test"), ("test", "train"))
-            if (missing := sorted(set(classes[other]) - set(classes[split])))
-        ]
-    for split in SPLITS:
-        if empty := [each for each, images in found[split].classes.items() if not images]:
-            problems.append(_no_image(root / folders[split], empty))
-    unusable = {split: found[split].unusable for split in SPLITS}
-    if not skip:
-        problems += [problem for split in SPLITS for problem in unusable[split]]
-    if problems:
-        raise DataError(shown(problems, root, "things that cannot be used"))
-    files = {
-        split: [
-            (label, f"{folders[split]}/{each}/{image}")
-            for label, (each, images) in enumerate(found[split].classes.items())
-            for image in images
-        ]
-        for split in SPLITS
-    }
-    others = [path for split in SPLITS for path in found[split].others]
-    return ImageFolder(root, tuple(classes["train"]), files, unusable, others, image_size, progress)
-
-
-def _layout(root: Path) -> str:
-    return (
-        f"expected {root}/train/<class>/ and {root}/test/<class>/ (or val in place of test) with images"
-        f" ({', '.join(FORMATS)})"
-    )
-
-
-def _no_image(split: Path, classes: list[str]) -> str:
-    expected = f"expected {', '.join(FORMATS)}"
-    if len(classes) == 1:
-        return f"{split / classes[0]}: no image; {expected}"
-    return f"{split}: no image in the {named('class folder', classes)}; {expected}"
+    found = list_folder(name, data_dir)
+    if problems := found.problems + ([] if skip else found.unusable_lines):
+        raise DataError(shown(problems, found.root, "things that cannot be used"))
+    return ImageFolder(found.root, found.classes, found.files, found.unusable, found.others, image_size, progress)
 
 
 @contextmanager

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +18,13 @@ from simclr_core.backbones import ResNet
 from simclr_core.config import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.contents import check_content
 from simclr_core.data import Dataset, load_dataset
+from simclr_core.data_error import DataError
 from simclr_core.distributed import device_of
-from simclr_core.eval_checks import validate_evaluations
+from simclr_core.eval_checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import embed
 from simclr_core.evaluate import evaluate
 from simclr_core.identity import canonical, eval_id
+from simclr_core.inventory import inventory
 from simclr_core.methods import build_method
 from simclr_core.options import ConfigError
 from simclr_core.pretrain import OnProgress
@@ -163,6 +166,9 @@ def evaluate_checkpoint(
     missing = [e for e in evaluations if not (out_dir / "evals" / f"{eval_id(e)}.json").exists()]
     if not missing:
         return
+    look = functools.partial(inventory, data_dir=runtime.data_path)
+    if problems := label_problems(missing, config.data.name, look, runtime.data_path):
+        raise DataError(problems)
     torch.set_num_threads(runtime.num_threads)
     device = device_of(runtime.device)
 

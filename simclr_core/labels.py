@@ -9,19 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from simclr_core.decoding import DataError
+from simclr_core.data_error import DataError
 from simclr_core.runtime import user_path
 
 _SHOWN = 5
 
 
 class LabelList(NamedTuple):
-    """``rows``: positions in the training set (n,), ascending. ``sha256``: of the list's file."""
+    """``rows``: positions in the training set, ascending. ``sha256``: of the list's file."""
 
-    rows: Tensor
+    rows: tuple[int, ...]
     sha256: str
 
 
@@ -72,5 +69,4 @@ def labels_from_list(path: Path, files: Sequence[str]) -> LabelList:
         problems = [f"{path}: names no image"]
     if problems:
         raise DataError(problems)
-    rows_of_list = torch.tensor([rows[name][0] for name in names])
-    return LabelList(rows_of_list.sort().values, hashlib.sha256(content).hexdigest())
+    return LabelList(tuple(sorted(rows[name][0] for name in names)), hashlib.sha256(content).hexdigest())

@@ -9,12 +9,16 @@ from __future__ import annotations
 import difflib
 import functools
 import itertools
-import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+LARGEST = {int: 2**31 - 1, float: 1e38}
+"""Of a number whose field gives no bound of its own: what float32 and tables hold."""
+LARGEST_SEED = 2**63 - 1
+"""What a table's column of integers holds."""
 Scalar = bool | int | float | str
 Conditions = Mapping[str, tuple[Scalar, ...]]
 Node = TypeVar("Node")
@@ -40,9 +44,10 @@ def option(
 ) -> Any:
     """A field with its valid values, and the values of its node's other fields under which it is in use.
 
-    ``neutral`` is the value that reproduces runs made before the field existed (under the conditions
-    ``neutral_under``, where they are given); ``identity`` leaves it out.
+    A number without ``high`` is bounded by ``LARGEST``. ``neutral`` is the value that reproduces runs made before the
+    field existed (under the conditions ``neutral_under``, where they are given); ``identity`` leaves it out.
     """
+    high = LARGEST.get(type(default)) if high is None else high
     metadata = {"choices": choices, "low": low, "high": high, "only": only or {}}
     return field(default=default, metadata=metadata | {"neutral": neutral, "neutral_under": neutral_under or {}})
 
@@ -85,10 +90,11 @@ def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
         return value
     if kind is str and isinstance(value, str):
         return value
-    if kind is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
-        return int(value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if kind is int and (isinstance(value, int) or value.is_integer()):
+            return int(value)
+        if kind is float and abs(value) <= sys.float_info.max:
+            return float(value)
     raise ConfigError([f"{key} = {value!r}: expected {_article(kind.__name__)}"])
 
 
@@ -104,10 +110,27 @@ def _check(value: Any, f: Field[Any], key: str) -> list[str]:
         return []
     low, high = meta.get("low"), meta.get("high")
     if low is not None and value < low:
-        return [f"{key} = {value!r}: expected at least {low:g}"]
+        return [f"{key} = {value!r}: expected at least {_number(low)}"]
     if high is not None and value > high:
-        return [f"{key} = {value!r}: expected at most {high:g}"]
+        return [f"{key} = {value!r}: expected at most {_number(high)}"]
     return []
+
+
+def _number(bound: float) -> str:
+    """A bound in full if it is an integer: 2147483647, and not 2.14748e+09."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def valid_values(node: Any, key: str) -> str:
+    """In words, what a leaf of ``node`` takes, by its dotted key: its choices, or ``an integer from 1 to 100``."""
+    *parents, name = key.split(".")
+    owner = functools.reduce(getattr, parents, node)
+    (f,) = (f for f in fields(owner) if f.name == name)
+    if choices := f.metadata.get("choices"):
+        return ", ".join(choices)
+    low, high = (f.metadata.get(end) for end in ("low", "high"))
+    words = _article(type(f.default).__name__)
+    return words if low is None or high is None else f"{words} from {_number(low)} to {_number(high)}"
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,19 @@ from simclr_core import checkpoint
 from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.contents import check_content
 from simclr_core.curves import late_mean
-from simclr_core.data import Dataset, load_dataset
+from simclr_core.data import Dataset, load_dataset, transferred_to
+from simclr_core.data_error import DataError
 from simclr_core.distributed import World, agree, from_main, joined
-from simclr_core.eval_checks import validate_evaluations
+from simclr_core.eval_checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import Embeddings, embed
 from simclr_core.evals.monitor import knn_monitor
-from simclr_core.evaluate import evaluate
+from simclr_core.evaluate import Load, evaluate
 from simclr_core.heads import z_std
 from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
+from simclr_core.inventory import Inventory, inventory, is_here, training_problems
 from simclr_core.memory import keep_freed_memory
 from simclr_core.methods import build_method
-from simclr_core.options import ConfigError, flatten
+from simclr_core.options import flatten
 from simclr_core.pretrain import OnProgress, Progress, StopRequested, Training, pretrain
 from simclr_core.records import read_json, write_json
 from simclr_core.runtime import RuntimeConfig
@@ -52,7 +55,8 @@ def execute(
     started several processes, they train together; process 0 alone looks at ``run_dir``, writes to it, tells of
     progress and evaluates, while the others return after the training.
     Raises ConfigError, DataError, or SpecMismatchError for a directory of another run, and TrainingStopped, after a
-    checkpoint, once ``stop_requested`` is true.
+    checkpoint, once ``stop_requested`` is true. Whatever can be known of the data and of the evaluations is checked
+    before ``run_dir`` is written to.
     """
     validate(config)
     validate_evaluations(config, evaluations)
@@ -62,14 +66,16 @@ def execute(
         missing, finished = from_main(lambda: _look(config, evaluations, run_dir))
         if finished and not missing:
             return
+        from_main(lambda: _foresee(config, missing, finished, runtime))
         torch.set_num_threads(runtime.num_threads)
         keep_freed_memory()
         on_progress = on_progress if world.is_main else lambda _: None
         on_progress(Progress("load", 0, 1))
         load = functools.partial(_load_for, run_dir.parent, runtime=runtime)
-        from_main(lambda: bool(load(config.data)))  # one process alone decodes images into the cache
+        # one process alone decodes images into the cache, those of transfer too: they may turn out to be unreadable
+        from_main(lambda: _check(config, missing, finished, runtime, lambda name: _loaded(name, config, load)))
         dataset = load(config.data)
-        _check_labels(config, dataset)
+        from_main(lambda: _claim_spec(config, run_dir))
         kept = checkpoint.read(run_dir / checkpoint.NAME) if finished and world.is_main else None
         training = None
         if not from_main(lambda: kept is not None):
@@ -95,20 +101,52 @@ def execute(
 
 
 def _look(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> tuple[list[EvalConfig], bool]:
-    """Make ``run_dir`` this configuration's; which evaluations are missing, and whether the training is finished."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _claim_spec(config, run_dir)
+    """Whether ``run_dir`` is this configuration's; which evaluations are missing, and whether the training is done."""
+    path = run_dir / "spec.json"
+    if path.exists() and read_json(path) != _spec(config):
+        raise SpecMismatchError(f"{path}: holds another configuration than {run_id(config)}; move the folder away")
     missing = [e for e in evaluations if not (run_dir / "evals" / f"{eval_id(e)}.json").exists()]
     return missing, (run_dir / "result.json").exists()
 
 
+def _spec(config: RunConfig) -> dict[str, Any]:
+    return {"config_version": CONFIG_VERSION, "run_id": run_id(config), "config": canonical(config)}
+
+
 def _claim_spec(config: RunConfig, run_dir: Path) -> None:
-    spec = {"config_version": CONFIG_VERSION, "run_id": run_id(config), "config": canonical(config)}
-    path = run_dir / "spec.json"
-    if not path.exists():
-        write_json(path, spec)
-    elif read_json(path) != spec:
-        raise SpecMismatchError(f"{path}: holds another configuration than {spec['run_id']}; move the folder away")
+    """Make ``run_dir`` this configuration's."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if not (run_dir / "spec.json").exists():
+        write_json(run_dir / "spec.json", _spec(config))
+
+
+def _check(
+    config: RunConfig,
+    missing: list[EvalConfig],
+    finished: bool,
+    runtime: RuntimeConfig,
+    look: Callable[[str], Inventory],
+) -> None:
+    """Raise DataError if the data sets do not allow the training that is to come, or an evaluation after it."""
+    look = functools.cache(look)
+    own = look(config.data.name)
+    problems = list(own.problems) if finished else training_problems(config, own)
+    problems += label_problems(missing, config.data.name, look, runtime.data_path)
+    if problems:
+        raise DataError(problems)
+
+
+def _foresee(config: RunConfig, missing: list[EvalConfig], finished: bool, runtime: RuntimeConfig) -> None:
+    """Check what the names of files tell at once, where decoding may take an hour; a missing folder is told by it."""
+    if is_here(config.data.name, runtime.data_path):
+        _check(config, missing, finished, runtime, lambda name: inventory(name, runtime.data_path))
+
+
+def _loaded(name: str, config: RunConfig, load: Load) -> Inventory:
+    """What a data set turns out to hold once it is read, or its headers are: without what is skipped."""
+    dataset = load(config.data if name == config.data.name else transferred_to(name, config.data))
+    num_pretrain, num_labelled = len(dataset.pretrain.labels), len(dataset.train.labels)
+    return Inventory(name, len(dataset.classes), num_pretrain, num_labelled, dataset.train_files)
 
 
 def _load_for(store: Path, data: DataConfig, runtime: RuntimeConfig) -> Dataset:
@@ -127,21 +165,6 @@ def _load(data: DataConfig, runtime: RuntimeConfig) -> Dataset:
 @functools.lru_cache(maxsize=2)  # what is pre-trained on, and what is transferred to
 def _load_once(data: tuple[Any, ...], data_dir: Path, cache_dir: Path | None) -> Dataset:
     return load_dataset(DataConfig(*data), data_dir, cache_dir)
-
-
-def _check_labels(config: RunConfig, dataset: Dataset) -> None:
-    """Raises ConfigError for a supervised run whose data set has no labels, or other classes than it learns."""
-    if config.method.name != "supervised":
-        return
-    problems = []
-    if len(dataset.classes) != config.method.num_classes:
-        problems.append(
-            f"method.num_classes = {config.method.num_classes}: {dataset.name} has {len(dataset.classes)} classes"
-        )
-    if (dataset.pretrain.labels < 0).any():
-        problems.append(f"method.name = 'supervised': images of {dataset.name} have no label")
-    if problems:
-        raise ConfigError(problems)
 
 
 def _result(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from simclr_core.options import ConfigError
+from simclr_core.options import ConfigError, field_problems, nearest, option
 
 
 def user_path(text: str | Path) -> Path:
@@ -44,9 +45,9 @@ class RuntimeConfig:
     """Device, threads and folders."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU that there is or that SLURM gave
-    num_threads: int = 1  # CPU threads of one run
-    num_workers: int = 2  # processes that decode images read as a stream
-    checkpoint_every_s: float = 120.0  # between checkpoints of a run in training
+    num_threads: int = option(1, low=1)  # CPU threads of one run
+    num_workers: int = option(2, low=0)  # processes that decode images read as a stream
+    checkpoint_every_s: float = option(120.0, low=0.0)  # between checkpoints of a run in training
     tensorboard: bool = False  # also write the curves as TensorBoard scalars
     data_dir: str = "data"  # holds one folder per named data set
     cache_dir: str = ""  # decoded images; "": simclr-ablations in the user's cache folder
@@ -61,3 +62,16 @@ class RuntimeConfig:
     def cache_path(self) -> Path | None:
         """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``; None without a home."""
         return user_path(self.cache_dir) if self.cache_dir else user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def problems_of_runtime(runtime: RuntimeConfig) -> list[str]:
+    """What is wrong with it, whatever the machine has."""
+    problem = device_problem(runtime.device)
+    return field_problems(runtime, "runtime.") + ([f"runtime.device = {problem}"] if problem else [])
+
+
+def device_problem(name: str) -> str:
+    """A name that is none of a device's, and what was expected; "" for one that could be."""
+    if re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", name):
+        return ""
+    return f"{name!r}: expected auto, cpu, cuda, or one GPU as in cuda:1{nearest(name, ['auto', 'cpu', 'cuda'])}"

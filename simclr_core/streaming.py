@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as vision
 
 from simclr_core.crops import evaluation_view
-from simclr_core.decoding import DataError, decode, resized_crop
+from simclr_core.data_error import DataError
+from simclr_core.decoding import decode, resized_crop
 from simclr_core.image_folder import ImageFolder
 from simclr_core.images import Batches
 

@@ -22,7 +22,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, STL10
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 from torchvision.transforms.v2 import functional as vision
 
-from simclr_core.decoding import DataError
+from simclr_core.data_error import DataError
 from simclr_core.images import ImageSet
 
 SETS = {"cifar10": CIFAR10, "cifar100": CIFAR100, "stl10": STL10}

@@ -172,6 +172,18 @@ def tells_where(config, evaluations, runtime, run_dir, *others: object) -> None:
     write_json(run_dir / "code.json", sys.modules["ablations.worker"].__file__)
 
 
+class UnreadableError(ValueError):
+    problems = ("data/animals/train/ant/ant7.png: not a readable image",)
+
+
+def refuses_in_mid_run(config, _evaluations, _runtime, run_dir, *_: object) -> None:
+    """After a checkpoint, an image cannot be read."""
+    spec = {"config_version": CONFIG_VERSION, "run_id": run_id(config), "config": canonical(config)}
+    write_json(run_dir / "spec.json", spec)
+    (run_dir / "checkpoint.pt").write_text("hours of work")
+    raise UnreadableError
+
+
 def tells_runtime(config, evaluations, runtime, run_dir, *others: object) -> None:
     """Notes where and how the run was to execute."""
     quick(config, evaluations, runtime, run_dir, *others)

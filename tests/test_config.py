@@ -10,7 +10,7 @@ import pytest
 
 from simclr_core.config import EvalConfig, RunConfig, problems_of
 from simclr_core.identity import CONFIG_VERSION, canonical, cell_id, eval_id, from_canonical, run_id
-from simclr_core.options import ConfigError, flatten, option, override
+from simclr_core.options import ConfigError, field_problems, flatten, option, override
 from simclr_core.recipes import RECIPES, recipe
 from simclr_core.runtime import RuntimeConfig
 
@@ -191,3 +191,44 @@ def test_a_field_that_was_left_out_has_its_neutral_value() -> None:
 
     assert from_canonical(Node, {"old": 7}) == Node(7, 2, 4)
     assert canonical(Node(7, 2, 4)) == {"old": 7}
+
+
+SEED_NAMES = ("seed", "subset_seed", "label_seed")
+
+
+@pytest.mark.parametrize("kind", [RunConfig, EvalConfig, RuntimeConfig])
+def test_every_number_has_bounds(kind: type) -> None:
+    """A seed of 26 digits would be another number in a table; a size of 1e12 is found out by the memory alone."""
+    for key, value in flatten(kind()):
+        if isinstance(value, bool | str):
+            continue
+        is_seed = key.rpartition(".")[2] in SEED_NAMES
+        largest = 10**26 if is_seed else 10**12 if isinstance(value, int) else 1e39
+        too_large, too_small = (field_problems(override(kind(), {key: number})) for number in (largest, -1))
+        assert [problem for problem in too_large if problem.startswith(f"{key} = 1") and "at most" in problem], key
+        assert [problem for problem in too_small if problem.startswith(f"{key} = -1") and "at least" in problem], key
+
+
+def test_the_largest_seed_is_a_tables_largest_integer() -> None:
+    assert field_problems(override(RunConfig(), {"seed": 2**63 - 1})) == []
+    assert field_problems(override(RunConfig(), {"seed": 2**63})) == [
+        "seed = 9223372036854775808: expected at most 9223372036854775807"
+    ]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e400])
+@pytest.mark.parametrize(("key", "expected"), [("training.epochs", "an integer"), ("optimizer.base_lr", "a number")])
+def test_what_is_not_finite_is_no_number(key: str, expected: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"{key} = .*: expected {expected}"):
+        override(RunConfig(), {key: value})
+
+
+def test_an_integer_that_no_float_holds_is_no_number() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.base_lr = 1000.*: expected a number"):
+        override(RunConfig(), {"optimizer.base_lr": 10**400})
+
+
+def test_too_few_images_for_a_batch_are_no_matter_without_training() -> None:
+    few = override(RunConfig(), {"data.train_images": 100})
+
+    assert problems_of(override(few, {"training.epochs": 0})) == []

@@ -147,6 +147,21 @@ def test_each_process_takes_the_gpu_of_its_local_rank(monkeypatch: pytest.Monkey
         device("cuda:1", num_gpus=4, local_rank=1)
 
 
+def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"runtime\.device = 'cuda': torch sees no GPU; torch "):
+        distributed.device_of("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"runtime\.device = 'cuda:2': torch sees 2 GPUs here, numbered from 0"):
+        distributed.device_of("cuda:2")
+    with pytest.raises(ConfigError, match=r"runtime\.device = 'xpu:99': cannot be used here"):
+        distributed.device_of("xpu:99")
+    with pytest.raises(ConfigError, match=r"runtime\.device = 'gpu': expected auto, cpu, cuda"):
+        distributed.device_of("gpu")
+    assert str(distributed.device_of("cuda:1")) == "cuda:1"
+
+
 # What they exchange.
 
 

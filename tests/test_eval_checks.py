@@ -22,6 +22,10 @@ PROBE = {"protocol": "transform_probe"}
             "fine_tune_z_top1: embedding = 'z': fine-tuning puts its layer on the backbone; expected 'features'",
         ),
         (
+            {"protocol": "fine_tune", "batch_size": 1},
+            "fine_tune_top1: batch_size = 1: fine-tuning needs the statistics of a batch; expected at least 2",
+        ),
+        (
             {"protocol": "knn", "temperature": 0.01},
             "knn_top1: temperature = 0.01: exp(1 / temperature) overflows; expected at least 0.012",
         ),

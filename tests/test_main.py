@@ -75,3 +75,29 @@ def test_evaluations_are_checked_with_the_rest() -> None:
         "evaluations[1].num_labels = 'some': expected an integer",
     ]
     assert "expected a list" in problems_of_overrides(["recipe=simclr_demo", "evaluations=linear"])[0]
+
+
+def test_help_names_recipes_and_settings(tmp_path: Path) -> None:
+    told = run_main("--help", cwd=tmp_path)
+
+    assert (told.returncode, told.stderr) == (0, "")
+    for line in (
+        "recipes: simclr_demo",
+        "  data.image_size: an integer from 8 to 8192",
+        "  method.name: simclr, simsiam, supervised",
+        "  runtime.num_threads: an integer from 1 to 2147483647; 1",
+        "  protocol: linear, linear_sgd, knn, fine_tune, transform_probe",
+    ):
+        assert f"\n{line}" in told.stdout
+
+
+def test_runtime_settings_are_checked_with_the_rest() -> None:
+    wrong = {"device": "gpu", "num_threads": "two", "num_workers": -1}
+    found = [problems_of_overrides(["recipe=simclr_demo", f"runtime.{key}={value}"]) for key, value in wrong.items()]
+
+    assert found == [
+        ["runtime.device = 'gpu': expected auto, cpu, cuda, or one GPU as in cuda:1 (did you mean 'cpu'?)"],
+        ["runtime.num_threads = 'two': expected an integer"],
+        ["runtime.num_workers = -1: expected at least 0"],
+    ]
+    assert problems_of_overrides(["recipe=simclr_demo", "runtime.device=cuda:1", "runtime.num_workers=0"]) == []

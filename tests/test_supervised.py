@@ -12,9 +12,9 @@ from toy import toy_config
 
 from simclr_core.config import EvalConfig
 from simclr_core.curves import late_mean
+from simclr_core.data_error import DataError
 from simclr_core.identity import canonical
 from simclr_core.methods import build_method
-from simclr_core.options import ConfigError
 from simclr_core.run import execute
 from simclr_core.runtime import RuntimeConfig
 
@@ -47,7 +47,7 @@ def test_a_supervised_run_learns_the_labels(toy_runtime: RuntimeConfig, tmp_path
 
 
 def test_classes_that_the_data_do_not_have_are_an_error(toy_runtime: RuntimeConfig, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"method\.num_classes = 10: toy has 2 classes"):
+    with pytest.raises(DataError, match=r"method\.num_classes = 10: toy has 2 classes"):
         execute(toy_config("supervised_mini"), [], toy_runtime, tmp_path)
 
 

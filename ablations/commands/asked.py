@@ -15,6 +15,7 @@ from ablations.errors import UserError, expected
 from ablations.grid import find_grids, load_grid
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store, problems_of
+from simclr_core.options import LARGEST_SEED
 
 Names = Annotated[
     list[str],
@@ -118,7 +119,9 @@ def parse_seeds(text: str | None) -> list[int] | None:
     """``"0,1,2"`` as numbers; raises UserError for anything else."""
     if text is None:
         return None
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
+    parts = [part.strip() for part in text.split(",")]
+    if too_large := [part for part in parts if part.isdecimal() and (len(part) > 1000 or int(part) > LARGEST_SEED)]:
+        raise UserError([f"--seeds: {part}: expected at most {LARGEST_SEED}" for part in too_large])
+    if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
         raise UserError([f"--seeds {text!r}: expected different whole numbers from 0 on, as in 0,1,2"])
     return [int(part) for part in parts]

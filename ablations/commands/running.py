@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +13,18 @@ from ablations import plan as planning
 from ablations import sharing
 from ablations.commands import looking
 from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.commands.submitting import DataDir
 from ablations.console import err, out, say, table, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand, demand
 from ablations.display import Display, duration
+from ablations.errors import UserError
 from ablations.grid import expand, find_grids
+from ablations.inputs import check_data
 from ablations.launch import launch, merge, unfinished
 from ablations.spec import Grid, RunSpec
 from ablations.store import State, Store, problems_of
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.runtime import RuntimeConfig, device_problem, user_path
 
 
 def list_grids() -> None:
@@ -44,6 +47,7 @@ def plan_runs(
     scale: Scale,
     store: StoreDir = Path("runs"),
     seeds: Seeds = None,
+    data_dir: DataDir = Path("data"),
     device_tflops: Annotated[
         float | None, typer.Option(min=1e-3, help="TFLOP/s that a device sustains: also estimate its time.")
     ] = None,
@@ -59,6 +63,8 @@ def plan_runs(
             planning.states_of(asked.runs, of_store) | {spec.run_id: State.PLANNED for spec in asked.foreseen}
             for _, asked in loaded
         ]
+        runs = [spec for (_, asked), of_grid in zip(loaded, states, strict=True) for spec in _undone(asked, of_grid)]
+        notes = check_data(runs, user_path(data_dir), elsewhere=True)
     if store != Path("runs") and not store.exists():
         say(f"--store {store}: no such folder yet, so nothing is done; ablate run and ablate submit make it", err)
     for (grid, asked), of_grid in zip(loaded, states, strict=True):
@@ -80,6 +86,12 @@ def plan_runs(
             seconds = planning.device_s(specs, of_grid, device_tflops)
             told_s = "unknown, as is the size of the data set" if seconds is None else f"about {duration(seconds)}"
             say(f"on a device at {device_tflops:g} TFLOP/s: {told_s}, pre-training alone, by its multiply-adds")
+    for note in notes:
+        say(note)
+
+
+def _undone(asked: Demand, states: Mapping[str, State]) -> list[RunSpec]:
+    return [spec for spec in asked.every if states[spec.run_id] is not State.DONE]
 
 
 def run(
@@ -89,7 +101,7 @@ def run(
     store: StoreDir = Path("runs"),
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time.", show_default="cores / threads")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one run.")] = 1,
-    data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    data_dir: DataDir = Path("data"),
     cache_dir: CacheDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")] = False,
@@ -107,6 +119,8 @@ def run(
         asked = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
         if until_decided:
             looking.check(asked, scale, seeds=seeds, limit=limit)
+        if problem := device_problem(device):
+            raise UserError([f"--device {problem}"])
     runtime = RuntimeConfig(
         device=device,
         num_threads=threads,
@@ -156,6 +170,8 @@ def _finish(
         say(f"nothing to do: {len(specs)} runs in {store.root}: {standing}")
         return
     todo = todo[:limit]
+    with told():
+        check_data(todo, runtime.data_path, elsewhere=False)
     declared = declare(asked, scale, todo, store)
     num_workers = min(num_workers, len(todo))
     say(f"{len(specs)} runs in {store.root}: {standing}; {len(todo)} to run, {num_workers} at a time")
@@ -164,6 +180,8 @@ def _finish(
     if summary.problems:
         withdraw(declared, scale, store)
         tell(summary.problems)
+        if any((store.run_dir(spec.run_id) / "checkpoint.pt").exists() for spec in todo):
+            say("what is trained is kept: once this is mended, the same command makes what is missing", err)
         raise typer.Exit(2)
     for run_id in summary.held:
         say(f"{run_id}: another process works on it")

@@ -15,6 +15,7 @@ from ablations.console import err, say, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
 from ablations.display import duration
+from ablations.inputs import check_data
 from ablations.launch import merge
 from ablations.slurm import submit as submitting
 from ablations.slurm.code import Code, find_code
@@ -22,6 +23,7 @@ from ablations.slurm.profiles import load_profile
 from ablations.slurm.submit import Order
 from ablations.spec import Grid, RunSpec
 from ablations.store import Store, problems_of
+from simclr_core.runtime import user_path
 
 DataDir = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 AllowDirty = Annotated[bool, typer.Option("--allow-dirty", help="Run uncommitted changes; keep them.")]
@@ -84,6 +86,8 @@ def start(
             core_s[grid.name] = planning.cost(grid, order.scale, asked.runs, states, of_store).core_s_per_run
         merged = merge(spec for _, asked in of_grids for spec in asked.runs)
         runs = submitting.sort_runs([spec for spec in merged if only is None or spec.run_id in only], of_store)
+        for note in check_data(runs.todo, user_path(order.data_dir), elsewhere=True):
+            say(note)
         tell_left(runs.left)
         others = {"done": runs.done, "queued": runs.queued, "running": runs.running}
         standing = "".join(f", {len(specs)} {state}" for state, specs in others.items() if specs)

@@ -241,7 +241,7 @@ def test_without_slurm_nothing_is_claimed(
     monkeypatch.setenv("PATH", "/nowhere")
     code, printed = ablate("--allow-dirty")
     assert code == 1, printed
-    assert 'cannot submit: Could not detect "srun"' in printed
+    assert "cannot submit: " in printed
     assert not list(tmp_path.glob("runs/*/queued"))
     assert not (tmp_path / "runs" / ".declared").exists()
 

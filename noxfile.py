@@ -1,6 +1,7 @@
 """The project's chores: `nox -l` lists them, plain `nox` runs every check.
 
-All sessions share the virtual environment that nox itself was installed into, so that torch is installed once.
+All sessions share the virtual environment that nox itself was installed into, so that torch is installed once, in the
+versions of constraints.txt. The benchmarks' peers, `oldest` and `latest` have environments of their own.
 """
 
 from __future__ import annotations
@@ -21,26 +22,30 @@ nox.options.default_venv_backend = "none"
 
 ROOT = Path(__file__).parent
 PYPROJECT = ROOT / "pyproject.toml"
+CONSTRAINTS = ROOT / "constraints.txt"
+OF_THE_PLATFORM = ("torch", "torchvision")  # pip chooses them, and what torch alone needs, for the machine
 TESTS_ON_PATH = {"PYTHONPATH": str(ROOT / "tests")}
 PEERS = ("kornia==0.9.0", "lightly==1.6.0")  # of the benchmarks
 DEMO_GRIDS = ("simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient")
 
 
 def install(session: nox.Session, *groups: str, project: bool = False) -> None:
-    """Install dependency groups, and the project, each unless that was done since pyproject.toml last changed."""
+    """Install dependency groups, and the project, each unless done since pyproject.toml or constraints.txt changed."""
     if sys.prefix == sys.base_prefix:
         session.error("nox installs into its own environment: run it from a virtual one, as the README shows")
     pyproject = nox.project.load_toml(PYPROJECT)
     requirements = {name: nox.project.dependency_groups(pyproject, name) for name in groups}
     if project:
         requirements["project"] = ("--editable", str(ROOT))
-    state = hashlib.sha256(f"{ROOT}\n{PYPROJECT.read_text(encoding='utf-8')}".encode()).hexdigest()
+    contents = [path.read_text(encoding="utf-8") for path in (PYPROJECT, CONSTRAINTS)]
+    state = hashlib.sha256("\n".join([str(ROOT), *contents]).encode()).hexdigest()
     stamps = {name: Path(sys.prefix) / "nox-installed" / name for name in requirements}
     missing = [name for name, stamp in stamps.items() if not stamp.is_file() or stamp.read_text("utf-8") != state]
     if not missing:
         return
     wanted = [argument for name in missing for argument in requirements[name]]
-    python(session, "pip", "install", "--disable-pip-version-check", *wanted)
+    options = ("--disable-pip-version-check", "--constraint", str(CONSTRAINTS))
+    python(session, "pip", "install", *options, *wanted)
     for name in missing:
         stamps[name].parent.mkdir(exist_ok=True)
         stamps[name].write_text(state, encoding="utf-8")
@@ -89,6 +94,41 @@ def tests(session: nox.Session) -> None:
     """Run the tests, two at a time; arguments after `--` go to pytest."""
     install(session, "test", project=True)
     python(session, "pytest", "--numprocesses=2", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+def tests_with_versions(session: nox.Session, *options: str, interpreter: str) -> None:
+    """Run the tests in an environment of the session's own, whose versions uv chooses; nothing constrains them."""
+    install(session, "versions")
+    folder = ROOT / ".nox" / session.name
+    own = folder / "bin" / "python"
+    python(session, "uv", "venv", "--clear", "--quiet", "--no-python-downloads", "--python", interpreter, str(folder))
+    project = ("--group", "test", "--editable", str(ROOT))
+    python(session, "uv", "pip", "install", "--python", str(own), *options, *project)
+    session.run(str(own), "-m", "pytest", "--numprocesses=2", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(default=False)
+def latest(session: nox.Session) -> None:
+    """Run the tests with the latest versions that pyproject.toml allows, torch's too."""
+    tests_with_versions(session, interpreter=sys.executable)
+
+
+@nox.session(default=False)
+def oldest(session: nox.Session) -> None:
+    """Run the tests with the oldest Python and the oldest versions that pyproject.toml allows, torch's too."""
+    tests_with_versions(session, "--resolution=lowest-direct", interpreter="3.11")
+
+
+@nox.session(default=False)
+def constraints(session: nox.Session) -> None:
+    """Write constraints.txt anew: the latest versions that pyproject.toml allows, for every Python from 3.11 on."""
+    install(session, "versions")
+    excludes = Path(session.create_tmp(), "excludes.txt")
+    excludes.write_text("\n".join(OF_THE_PLATFORM), encoding="utf-8")
+    groups = [f"--group={name}" for name in nox.project.load_toml(PYPROJECT)["dependency-groups"]]
+    how = ("--universal", "--python-version=3.11", "--upgrade", "--all-extras", f"--excludes={excludes}", *groups)
+    shown = ("--quiet", "--no-annotate", "--custom-compile-command=nox -s constraints")
+    python(session, "uv", "pip", "compile", str(PYPROJECT), *how, *shown, f"--output-file={CONSTRAINTS}")
 
 
 @nox.session(default=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,32 @@ claims:
     not_testable: {mini: one row is no matrix}
 """
 
+HOME_FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+"""Variables that say where in a home something lies; unset, that follows from HOME."""
+
 WriteGrid = Callable[..., Path]
 Ablate = Callable[..., Result]
 UseTrainer = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module is imported, put an empty folder in the place of the user's home."""
+    home = tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HOME", home.name)
+    for name in HOME_FOLDERS:
+        patch.delenv(name, raising=False)
+    patch.setenv("MPLCONFIGDIR", home.name)  # one list of fonts for all tests: it takes seconds to make
+    config.add_cleanup(home.cleanup)
+    config.add_cleanup(patch.undo)
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home for each test and for what it starts, SLURM's jobs too: no test sees what another one keeps."""
+    with tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True) as home:
+        monkeypatch.setenv("HOME", home)
+        yield Path(home)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -245,7 +247,7 @@ def no_lines(folder: Path) -> None:
         (poor_evaluation, "evals/linear-features-", "no 'num_labels'; no 'num_test'; top1 = [50], expected", False),
         (torn_provenance, "provenance.json", "its attempts are left out", True),
         (provenance_of_numbers, "provenance.json", "its attempts are left out", True),
-        (no_curve, "metrics.jsonl", "cannot be read (No such file or directory); the run has no curve", True),
+        (no_curve, "metrics.jsonl", f"cannot be read ({os.strerror(errno.ENOENT)}); the run has no curve", True),
         (words_in_the_curve, "metrics.jsonl", "line 1 cannot be read; skipped", True),
         (no_lines, "metrics.jsonl", "3 lines, the first of them line 2, cannot be read; skipped", True),
     ],

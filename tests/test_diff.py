@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import itertools
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -221,7 +223,7 @@ def test_everything_wrong_is_told_at_once(ablate: Ablate, before, tmp_path) -> N
 def test_what_cannot_be_compared_is_said(before, tmp_path) -> None:
     site = write_site(before, tmp_path / "site").parent
     (site / "grids" / f"{FIG2}.demo.json").unlink()
-    with pytest.raises(InputError, match=r"simsiam_fig2_stop_gradient\.demo\.json: No such file"):
+    with pytest.raises(InputError, match=rf"simsiam_fig2_stop_gradient\.demo\.json: {os.strerror(errno.ENOENT)}"):
         compare(site, before)
     (site / "report.json").write_text("{")
     with pytest.raises(InputError, match=r"report\.json: cannot be read"):

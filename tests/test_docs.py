@@ -53,6 +53,10 @@ def test_sessions_named_in_the_documents_exist() -> None:
     assert named - sessions == set()
 
 
+def test_the_set_up_installs_with_the_constraints() -> None:
+    assert all(" pip install -c constraints.txt nox" in line.replace("/", " ") for line in SET_UP.findall(README))
+
+
 def test_ablate_commands_in_the_readme_exist() -> None:
     from typer.main import get_command
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,7 +235,7 @@ def test_files_that_are_no_checkpoints_are_told_and_run_nothing(
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
     torch.save({"state_dict": {}}, tmp_path / "nothing.pt")
     expected = {
-        "missing.pt": "No such file or directory",
+        "missing.pt": os.strerror(errno.ENOENT),
         "text.pt": "not a file of tensors that torch can load",
         "empty.pt": "not a file of tensors that torch can load",
         "code.pt": "not a file of tensors that torch can load",

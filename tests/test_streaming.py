@@ -273,7 +273,7 @@ def test_a_file_that_cannot_be_decoded_ends_the_stream_with_its_name(
     with pytest.raises(DataError) as caught:
         list(images.whole(torch.arange(len(images)), 2, num_workers))
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{path}: not a readable image (image file is truncated")
+    assert problem.startswith(f"{path}: not a readable image (")
     assert multiprocessing.active_children() == []
 
 
@@ -298,7 +298,7 @@ def test_workers_are_silent_about_odd_exif_data(own: Path, load: Callable[..., D
     path = own / "pictures/train/n01/n01_00.JPEG"
     image = pil_loader(str(path))
     image.save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
-    with pytest.warns(UserWarning, match="Corrupt EXIF data"), Image.open(path) as opened:
+    with pytest.warns(UserWarning, match="EXIF"), Image.open(path) as opened:
         assert opened.size == image.size
 
     (batch,) = images.whole(torch.tensor([0]), 1, num_workers=1)  # a warning would be an error here

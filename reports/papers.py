@@ -58,8 +58,8 @@ def read_paper(name: str, axes: Collection[str] = ()) -> dict[str, list[object]]
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or [])
             rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError([f"{path.name}: cannot be read as CSV in UTF-8 ({error})"]) from None
+    except (UnicodeDecodeError, csv.Error) as unreadable:
+        raise InputError([f"{path.name}: cannot be read as CSV in UTF-8 ({unreadable})"]) from None
     missing = [column for column in (*axes, *COLUMNS) if column not in header]
     if missing:
         raise InputError([f"{path.name}: no column {column!r}{nearest(column, header)}" for column in missing])

@@ -314,10 +314,10 @@ def test_a_broken_grid_blocks_no_other_and_hidden_files_are_none(ablate: Ablate,
     assert {"little", "broken"} <= find_grids().keys()
     assert not any(name.startswith(".") for name in find_grids())
     warning = f"{WARNING}; this grid is left out\n"
+    assert ablate("run", "little", "--scale", "demo", "--limit", "1").exit_code == 0
     for arguments in (["list"], ["plan", "little", "--scale", "demo"], ["status"]):
         done = ablate(*arguments)
         assert (done.exit_code, done.stderr) == (0, warning), arguments
-    assert ablate("run", "little", "--scale", "demo", "--limit", "1").exit_code == 0
 
     broken = ablate("plan", "broken", "--scale", "demo")
     assert (broken.exit_code, broken.stderr.splitlines()[0]) == (2, "error: 2 problems")

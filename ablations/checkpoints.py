@@ -27,8 +27,6 @@ def export(run: str, form: str, out: Path, store: Path) -> str:
     """
     if form not in FORMATS:
         raise UserError([f"--format {form!r}: {expected(form, FORMATS)}"])
-    if out.is_dir():
-        raise UserError([f"--out {out}: is a folder; expected a file's name"])
     run_dir = Path(run) if (Path(run) / "spec.json").exists() else find_run(store, run)
     getattr(importlib.import_module(TRAINER), FORMATS[form])(run_dir, out)
     config = read_json(run_dir / "spec.json")["config"]
@@ -50,7 +48,7 @@ def evaluate_checkpoint(
     evaluations = [EvalConfig(protocol=protocol, num_labels=num_labels) for protocol in ("linear", "knn")]
     evaluate = importlib.import_module(TRAINER).evaluate_checkpoint
     evaluate(checkpoint, config, evaluations, runtime, out)
-    return [read_json(path) for path in sorted((out / "evals").glob("*.json"))]
+    return [read_json(path) for path in sorted((out / "evals").glob("[!.]*.json"))]
 
 
 def _parsed(settings: Sequence[str]) -> dict[str, Scalar]:

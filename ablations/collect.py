@@ -209,14 +209,14 @@ def _run_of_line(line: bytes) -> str:
     """The run of a line of provenance.jsonl."""
     try:
         return str(json.loads(line)["run_id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
 def _runs_of_others(results_dir: Path, paths: set[Path]) -> set[str]:
     """The runs that the grids already in a results folder, other than these, ask for."""
     runs: set[str] = set()
-    for path in sorted(results_dir.glob("*.*.json")):
+    for path in sorted(results_dir.glob("[!.]*.*.json")):
         if path in paths:
             continue
         try:
@@ -238,10 +238,9 @@ def _problems_of_others(path: Path, others: set[str]) -> list[tuple[str, str]]:
 def _declared_before(path: Path) -> dict[str, Any] | None:
     """What the table that is to be replaced knows of the claims before the runs, of which the store may not know."""
     try:
-        found = read_json(path).get("declared")
+        return declared.whole(read_json(path).get("declared"))
     except (OSError, ValueError, AttributeError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:

@@ -77,10 +77,17 @@ def _started(spec: RunSpec, store: Store) -> bool:
 def read(store: Store, grid: str, scale: str) -> dict[str, Any] | None:
     """What was kept; None if nothing was, or if it cannot be read."""
     try:
-        content = read_json(_path(store, grid, scale))
+        return whole(read_json(_path(store, grid, scale)))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) else None
+
+
+def whole(content: Any) -> dict[str, Any] | None:
+    """The content of a record if it is one, None otherwise."""
+    if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
+        return None
+    numbers = [content.get(key) for key in ("time", "num_started", "num_runs")]
+    return content if all(isinstance(number, int | float) for number in numbers) else None
 
 
 def estimate(

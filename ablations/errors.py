@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 
 from simclr_core.options import nearest
 
@@ -19,8 +20,8 @@ class GridError(UserError):
     """What is wrong with grid files: each line says which file, which place, what was expected."""
 
 
-LISTED = 20
-"""More valid names than that are counted, and only the nearest are told."""
+LISTED, NEAREST = 20, 5
+"""Of more valid names than ``LISTED`` only the nearest are told, so many, and how many there are."""
 
 
 def expected(name: object, valid: Iterable[str]) -> str:
@@ -28,5 +29,15 @@ def expected(name: object, valid: Iterable[str]) -> str:
     names = list(valid)
     if not names:
         return "there are none"
-    listed = ", ".join(names) if len(names) <= LISTED else f"{len(names)} names"
-    return f"expected one of {listed}{nearest(name, names)}"
+    if len(names) <= LISTED:
+        return f"expected one of {', '.join(names)}{nearest(name, names)}"
+    return f"expected one of {len(names)} names, the nearest are {', '.join(_by_likeness(str(name), names)[:NEAREST])}"
+
+
+def _by_likeness(name: str, names: Sequence[str]) -> list[str]:
+    """The most alike first, as a whole or in what they begin with."""
+
+    def likeness(each: str) -> float:
+        return max(difflib.SequenceMatcher(None, name, part).ratio() for part in (each, each[: len(name)]))
+
+    return sorted(names, key=likeness, reverse=True)

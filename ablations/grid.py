@@ -23,6 +23,10 @@ PACKAGED = Path(ablations.__file__).parent.parent / "grids"
 """The grids that travel with the code, in a checkout and in an installed wheel alike."""
 
 
+FILES = "[!.]*.yaml"
+"""Not ``._x.yaml``, which macOS leaves beside a file, nor ``.#x.yaml``, which emacs does: ``*`` would match both."""
+
+
 def find_grids() -> dict[str, Path]:
     """Every grid by name: those of ``./grids`` and the packaged ones.
 
@@ -31,13 +35,20 @@ def find_grids() -> dict[str, Path]:
     found: dict[str, Path] = {}
     problems: list[str] = []
     for folder in (Path.cwd() / "grids", PACKAGED):
-        for path in sorted(folder.glob("*.yaml")):
+        for path in sorted(folder.glob(FILES)):
             other = found.setdefault(path.stem, path)
-            if other.resolve() != path.resolve() and other.read_bytes() != path.read_bytes():
+            if not _is_same(other, path):
                 problems.append(f"grid {path.stem!r}: {shown(other)} and {shown(path)} differ; rename one of them")
     if problems:
         raise GridError(problems)
     return found
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.resolve() == other.resolve() or one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def load_grid(name_or_path: str) -> Grid:
@@ -49,11 +60,13 @@ def load_grid(name_or_path: str) -> Grid:
     if not (path.suffix in (".yaml", ".yml") or "/" in name_or_path):
         found = find_grids()
         if name_or_path not in found:
-            raise GridError([f"no grid {name_or_path!r}: {expected(name_or_path, found)}"])
+            raise GridError([f"no grid {name_or_path!r}: {expected(name_or_path, found)}; ablate list shows all"])
         path = found[name_or_path]
     elif not path.is_file():
-        near = nearest(path.name, [other.name for other in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
-        raise GridError([f"{name_or_path}: no such file{near}"])
+        folder = path if path.is_dir() else path.parent
+        near = nearest(path.name, sorted(other.name for other in folder.glob(FILES)))
+        what = "is a folder; expected a grid's file" if path.is_dir() else "no such file"
+        raise GridError([f"{name_or_path}: {what}{near}"])
     reader = Reader(path)
     grid = reader.read()
     if not reader.problems:

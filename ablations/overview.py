@@ -19,7 +19,7 @@ TFLOPS = 100.0
 
 def overview() -> str:
     """Markdown: a row for each grid, and the number of different runs of all of them."""
-    grids = [load_grid(str(path)) for path in sorted(PACKAGED.glob("*.yaml"))]
+    grids = [load_grid(str(path)) for path in sorted(PACKAGED.glob("[!.]*.yaml"))]
     lines = ["| grid | question | runs and cost | claims |", "| --- | --- | --- | --- |"]
     for grid in grids:
         cost = "<br>".join(f"`{scale}` {_cost(grid, scale)}" for scale in grid.scales)

@@ -84,7 +84,7 @@ def cost(
     else:
         told = beforehand(grid, scale, specs, store) if extrapolate else _by_grid(grid, scale, specs)
     if told is None:
-        return Cost(None, "nothing: no finished run tells, and the grid gives no figure", None, None)
+        return Cost(None, "no run that could tell is finished, and the grid has no expected_core_s", None, None)
     estimates, source = told
     left = sum(s for spec, s in zip(specs, estimates, strict=True) if states[spec.run_id] is not State.DONE)
     per_run = statistics.mean(estimates) if estimates else grid.scales[scale].expected_core_s

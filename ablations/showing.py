@@ -32,7 +32,7 @@ def sections(folder: Path) -> Iterator[tuple[str, Any]]:
         yield "command", attempts[-1]["command"]
     for title, name in (("configuration", "spec.json"), ("result", "result.json")):
         yield title, _read(folder / name) or "none yet"
-    evaluations = sorted((folder / "evals").glob("*.json"))
+    evaluations = sorted((folder / "evals").glob("[!.]*.json"))
     yield "evaluations", [_read(path) for path in evaluations] or "none yet"
     yield "attempts", attempts or "none yet"
     if (folder / "error.txt").exists():

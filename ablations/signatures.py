@@ -30,7 +30,7 @@ def names_of(folder: Path) -> list[str]:
     if queued.RECORD.parts[0] in there:
         names += [queued.RECORD.parts[0], str(queued.RECORD)]
     if "evals" in there:
-        names += ["evals", *sorted(f"evals/{path.name}" for path in (folder / "evals").glob("*.json"))]
+        names += ["evals", *sorted(f"evals/{path.name}" for path in (folder / "evals").glob("[!.]*.json"))]
     return names
 
 

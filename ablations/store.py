@@ -165,7 +165,7 @@ class Store:
             _whole(folder / name, folder, torn) if name in names else None
             for name in ("result.json", "spec.json", "heartbeat.json")
         )
-        paths = sorted((folder / "evals").glob("*.json")) if "evals" in names else []
+        paths = sorted((folder / "evals").glob("[!.]*.json")) if "evals" in names else []
         scores = {path.stem: content for path in paths if (content := _whole(path, folder, torn)) is not None}
         signs = (_modified(folder / name) or 0.0 for name in ("claim", "heartbeat.json"))
         error_time = _modified(folder / "error.txt") if "error.txt" in names else None

@@ -110,7 +110,7 @@ def _example(folder: Path) -> Example | None:
         if read_json(folder / "result.json")["outcome"] not in _FULL_LENGTH:
             return None
         config = from_canonical(RunConfig, read_json(folder / "spec.json")["config"])
-        took = times(folder, [path.stem for path in (folder / "evals").glob("*.json")])
+        took = times(folder, [path.stem for path in (folder / "evals").glob("[!.]*.json")])
         work = training_multiply_adds(config)
         if work and took.training_s > 0:
             per_label = {

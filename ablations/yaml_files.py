@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ class _Loader(_Parser):  # type: ignore[misc]
                 seen[meant] = key.value
         made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return made
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep=deep)
+        try:  # PyYAML lets its own errors out, as of int("") for 0b_, and Python those of 5,000 digits
+            value = super().construct_object(node, deep=deep)
+            str(value)
+        except (ValueError, LookupError):
+            what = f"{reprlib.repr(node.value)} cannot be read as {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+        return value
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -75,6 +87,10 @@ for _kind in ("bool", "float", "int", "merge", "null", "str", "value"):
     _Texts.add_constructor(f"tag:yaml.org,2002:{_kind}", _as_written)
 
 
+MOST_ENTRIES = 1_000_000
+"""Nine aliases of nine of nine, and so on, would fill every memory."""
+
+
 def load_yaml(path: Path) -> Any:
     """The plain content of a YAML file; raises GridError naming the line that cannot be read."""
     return _load(path, _Loader)
@@ -87,13 +103,36 @@ def load_texts(path: Path) -> Any:
 
 def _load(path: Path, loader: type[_Loader]) -> Any:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - a safe loader
-        json.dumps(content, default=str, skipkeys=True)  # fails on an alias within its own anchor
+        content = _content(path.read_text(encoding="utf-8"), loader)
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
         raise GridError([f"{shown(path)}:{line} {error.problem or error.context}"]) from None
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise GridError([f"{shown(path)}: cannot be read as YAML: {str(error).splitlines()[0]}"]) from None
-    except (ValueError, RecursionError):
+    except RecursionError:
         raise GridError([f"{shown(path)}: an alias stands within its own anchor, or the nesting is too deep"]) from None
     return content
+
+
+def _content(text: str, loader: type[_Loader]) -> Any:
+    """The content of a document, made only if its aliases do not blow it up; raises YAMLError or RecursionError."""
+    reader = loader(text)
+    try:
+        document = reader.get_single_node()
+        if document is None:
+            return None
+        if _size(document, {}) > MOST_ENTRIES:
+            raise yaml.YAMLError(f"more than {MOST_ENTRIES:,} entries, with those that aliases stand for")
+        return reader.construct_document(document)
+    finally:
+        reader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Nodes from this one down, each as often as aliases repeat it."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in known:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else itertools.chain.from_iterable(node.value)
+        known[node] = 1 + sum(_size(part, known) for part in parts)
+    return known[node]

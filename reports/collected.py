@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from reports.errors import InputError, nearest
+from reports.json_text import load_json
 
 SCHEMA_VERSION = 1
 
@@ -30,7 +30,7 @@ def read_provenance(results_dir: Path, problems: list[str]) -> dict[str, dict[st
         for number, line in enumerate(file, start=1):
             at = f"{path.name}, line {number}"
             try:
-                content = json.loads(line)
+                content = load_json(line)
             except ValueError as error:
                 wrong.append(f"{at}: not JSON ({error})")
                 continue
@@ -70,7 +70,7 @@ def load_problems(results_dir: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path.read_bytes())
     except ValueError as error:
         raise InputError([f"{path.name}: not JSON ({error})"]) from None
     if not isinstance(content, dict) or not isinstance(content.get("problems"), list):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from reports.claims import CONTRADICTED, SUPPORTED
 from reports.environment import page
 from reports.errors import InputError
 from reports.metrics import Quantity, number, quantity
@@ -46,10 +47,18 @@ class ClaimDiff:
 
     @property
     def kind(self) -> str:
-        """``flipped``, ``same``, ``new`` or ``gone``."""
+        """``flipped``, ``decided``, ``lost``, ``changed``, ``same``, ``new`` or ``gone``.
+
+        Only where both sides have decided, and otherwise, has the verdict flipped. More seeds decide what was
+        undecided, fewer lose it again; ``changed`` has no decision on either side, as from undecided to not testable.
+        """
         if self.was is None or self.now is None:
             return "new" if self.was is None else "gone"
-        return "same" if self.was.verdict == self.now.verdict else "flipped"
+        if self.was.verdict == self.now.verdict:
+            return "same"
+        before, after = (side.verdict in (SUPPORTED, CONTRADICTED) for side in (self.was, self.now))
+        kinds = {(True, True): "flipped", (False, True): "decided", (True, False): "lost", (False, False): "changed"}
+        return kinds[before, after]
 
     @property
     def asked_otherwise(self) -> str:
@@ -152,8 +161,12 @@ class Diff:
 
     @property
     def num_flipped(self) -> int:
-        """Verdicts that differ."""
-        return sum(len(grid.claims_of("flipped")) for grid in self.grids)
+        """Verdicts that were decided on both sides, and differ."""
+        return self.num_of("flipped")
+
+    def num_of(self, kind: str) -> int:
+        """Claims of a kind."""
+        return sum(len(grid.claims_of(kind)) for grid in self.grids)
 
     @property
     def num_moved(self) -> int:
@@ -162,10 +175,12 @@ class Diff:
 
     @property
     def summary(self) -> str:
-        """``1 verdict flipped, 2 of 50 cells moved.``"""
+        """``1 verdict flipped, 3 newly decided, 2 of 50 cells moved``."""
         flipped, cells = self.num_flipped, sum(len(grid.cells) for grid in self.grids)
         verdicts = f"{flipped or 'no'} {'verdict' if flipped == 1 else 'verdicts'} flipped"
-        return f"{verdicts}, {self.num_moved or 'none'} of {cells} cells moved"
+        counts = {"newly decided": self.num_of("decided"), "no longer decided": self.num_of("lost")}
+        others = "".join(f", {count} {words}" for words, count in counts.items() if count)
+        return f"{verdicts}{others}, {self.num_moved or 'none'} of {cells} cells moved"
 
 
 def compare(before: Path, after: Path) -> Diff:

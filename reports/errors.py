@@ -14,8 +14,8 @@ class InputError(ValueError):
         self.problems = problems
 
 
-LISTED = 20
-"""More valid names than that are counted, and only the nearest are told."""
+LISTED, NEAREST = 20, 5
+"""Of more valid names than ``LISTED`` only the nearest are told, so many, and how many there are."""
 
 
 def name_problems(name: object, valid: Collection[str], place: str, what: str = "") -> list[str]:
@@ -31,7 +31,9 @@ def name_problems(name: object, valid: Collection[str], place: str, what: str = 
 def nearest(name: object, valid: Iterable[str]) -> str:
     """``": expected one of a, b (did you mean 'a'?)"``, for the end of a message about a wrong name."""
     names = list(valid)
+    if len(names) > LISTED:
+        near = difflib.get_close_matches(str(name), names, n=NEAREST, cutoff=0.0)
+        return f": expected one of {len(names)} names, the nearest are {', '.join(near)}"
     close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.5)
     hint = f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""
-    listed = ", ".join(names) if len(names) <= LISTED else f"{len(names)} names"
-    return f": expected one of {listed}{hint}"
+    return f": expected one of {', '.join(names)}{hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from reports.checks import FRAME_COLUMNS, check_grid
 from reports.claims import Verdict, judge
 from reports.collected import Provenance, load_problems, read_provenance
 from reports.errors import InputError, nearest
+from reports.json_text import load_json
 from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.papers import load_paper
 from reports.result_tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION, Rows, read_table, rows_by_run
@@ -124,7 +124,7 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
     Raises InputError with everything that is wrong in the folder's files.
     """
     results_dir = Path(results_dir)
-    found = {path.stem: path for path in sorted(results_dir.glob("*.*.json"))} if results_dir.is_dir() else {}
+    found = {path.stem: path for path in sorted(results_dir.glob("[!.]*.*.json"))} if results_dir.is_dir() else {}
     if not found:
         raise InputError([f"{results_dir}: no result tables (<grid>.<scale>.json); collect them first"])
     chosen = {
@@ -153,8 +153,8 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
 
 def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
-        spec = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        spec = load_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         problems.append(f"{path.name}: not JSON ({error})")
         return None
     if not isinstance(spec, dict):

@@ -21,6 +21,7 @@ from pathlib import Path
 from reports.card import Card
 from reports.characters import showable
 from reports.errors import InputError
+from reports.json_text import load_json
 
 NAME = "report.json"
 SCHEMA_VERSION = 1
@@ -69,7 +70,7 @@ class Report:
 def read_report(site: Path) -> Report | None:
     """The report that is in a site's folder; None where there is none, or none that can be read."""
     try:
-        content = json.loads((site / NAME).read_bytes())
+        content = load_json((site / NAME).read_bytes())
         if content["schema_version"] != SCHEMA_VERSION:
             return None
         entries = {

@@ -32,7 +32,7 @@ def paper_path(name: str) -> Path:
     """
     path = PAPER_DIR / name if Path(name).name == name else Path(name)
     if not path.is_file():
-        there = sorted(other.name for other in path.parent.glob("*.csv")) if path.parent.is_dir() else []
+        there = sorted(other.name for other in path.parent.glob("[!.]*.csv")) if path.parent.is_dir() else []
         raise InputError([f"paper CSV {name}: no such file{nearest(path.name, there)}"])
     return path
 
@@ -53,10 +53,13 @@ def load_paper(name: str, axes: Collection[str] = ()) -> pd.DataFrame:
 def read_paper(name: str, axes: Collection[str] = ()) -> dict[str, list[object]]:
     """The columns of ``load_paper``; without pandas, which a check of a grid before its runs need not load."""
     path = paper_path(name)
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        header = list(reader.fieldnames or [])
-        rows = list(reader)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a mark in front
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as unreadable:
+        raise InputError([f"{path.name}: cannot be read as CSV in UTF-8 ({unreadable})"]) from None
     missing = [column for column in (*axes, *COLUMNS) if column not in header]
     if missing:
         raise InputError([f"{path.name}: no column {column!r}{nearest(column, header)}" for column in missing])

@@ -89,10 +89,12 @@ def _read_quickly(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
 
 
 def _read_carefully(path: Path, columns: Sequence[str], problems: list[str]) -> pd.DataFrame | None:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        rows = [row for row in reader if row]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        problems.append(f"{path.name}: cannot be read as CSV in UTF-8 ({error})")
+        return None
     wrong = [f"{path.name}: no column {name!r}{nearest(name, header)}" for name in columns if name not in header]
     wrong += [
         f"{path.name}, row {line}: {len(row)} fields, expected {len(header)}"

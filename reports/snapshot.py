@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from reports.claims import Verdict
 from reports.errors import InputError, nearest
 from reports.evidence import cell_name
 from reports.inputs import GridResult, load_results
+from reports.json_text import load_json
 from reports.last_report import NAME, read_report
 from reports.metrics import quantity
 from reports.selectors import level_text
@@ -71,7 +71,7 @@ def read_side(path: Path) -> dict[str, GridState]:
     """
     if (path / NAME).is_file():
         return _of_report(path)
-    if any(path.glob("*.*.json")):
+    if any(path.glob("[!.]*.*.json")):
         states = [_of_result(result) for result in load_results(path)]
         return {state.slug: state for state in states}
     if path.exists():
@@ -83,7 +83,7 @@ def read_side(path: Path) -> dict[str, GridState]:
 
 
 def _is_side(path: Path) -> bool:
-    return path.is_dir() and ((path / NAME).is_file() or any(path.glob("*.*.json")))
+    return path.is_dir() and ((path / NAME).is_file() or any(path.glob("[!.]*.*.json")))
 
 
 def _of_result(result: GridResult) -> GridState:
@@ -114,7 +114,7 @@ def _of_report(site: Path) -> dict[str, GridState]:
     for slug in report.entries:
         path = site / "grids" / f"{slug}.json"
         try:
-            states[slug] = _of_twin(slug, json.loads(path.read_bytes()))
+            states[slug] = _of_twin(slug, load_json(path.read_bytes()))
         except OSError as error:
             problems.append(f"{path}: {error.strerror}; the report is not whole, write it anew")
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -161,7 +161,7 @@ def _print_results(run_dir: Path) -> None:
     table.add_column("evaluation")
     table.add_column("top-1 %", justify="right")
     table.add_column("labels", justify="right")
-    for path in sorted((run_dir / "evals").glob("*.json")):
+    for path in sorted((run_dir / "evals").glob("[!.]*.json")):
         scored = read_json(path)
         top1 = "-" if scored["top1"] is None else f"{scored['top1']:.2f}"
         table.add_row(scored["metric"], top1, f"{scored['num_labels']:,}")

@@ -95,8 +95,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; raises OSError or json.JSONDecodeError (a ValueError)."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file; raises OSError, or ValueError for what is no JSON or nested too deeply for Python."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
 
 
 def append_jsonl(path: Path, line: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import reports
 from ablations.display import duration
 from ablations.grid import expand, find_grids, load_grid
 from ablations.provenance import cpu_model
+from ablations.slurm.profiles import find_profiles
 from simclr_core.cost import training_multiply_adds
 
 FIG5 = "simclr_fig5_augmentation_pairs"
@@ -74,7 +75,7 @@ def test_plan_knows_the_pace_of_other_grids_runs(
 ) -> None:
     fake_trainer("quick")
     path = write_grid(("demo: {note: small, expected_core_s: 20}", "demo: {note: small}"))
-    unknown = "time: unknown; known is nothing: no finished run tells, and the grid gives no figure"
+    unknown = "time: unknown: no run that could tell is finished, and the grid has no expected_core_s"
     assert unknown in ablate("plan", str(path), "--scale", "mini").output
 
     ablate("run", str(path), "--scale", "demo", "--workers", "1")
@@ -164,8 +165,9 @@ BAD_GRIDS = {
         " (did you mean 'better' or 'some_better'?)"
     ),
     "csv: simclr_fig5_augmentation_pairs.csv -> csv: simclr_fig6.csv": (
-        "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 27 names"
-        " (did you mean 'simclr_cifar10.csv' or 'simclr_fig7_depth_width.csv'?)"
+        "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 27 names,"
+        " the nearest are simclr_cifar10.csv, simclr_fig7_depth_width.csv, simclr_appA_flip_blur.csv,"
+        " simclr_fig8_projection_head.csv, simclr_fig5_augmentation_pairs.csv"
     ),
 }
 
@@ -190,7 +192,11 @@ def test_a_wrong_grid_is_one_line_and_exit_code_2(
     [
         (
             ["plan", "simclr_fig5", "--scale", "demo"],
-            f"no grid 'simclr_fig5': expected one of {len(find_grids())} names (did you mean '{FIG5}'?)",
+            (
+                f"no grid 'simclr_fig5': expected one of {len(find_grids())} names, the nearest are {FIG5}, "
+                "simclr_fig7_depth_width, simclr_fig8_projection_head, simclr_fig9_batch_epochs, simclr_cifar10; "
+                "ablate list shows all"
+            ),
         ),
         (
             ["status", FIG2, "--scale", "dmo"],
@@ -281,3 +287,66 @@ def test_report_collects_and_says_where_to_look(ablate: Ablate, fake_trainer: Us
     assert done.exit_code == 0
     assert done.stdout == "look at page/index.html\n"
     assert "Stop-gradient" in Path("page", "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def grids(write_grid: WriteGrid, tmp_path: Path) -> Path:
+    """A folder ``grids`` with a good grid, one that is broken, and what macOS and emacs leave beside them."""
+    folder = tmp_path / "grids"
+    folder.mkdir()
+    write_grid().rename(folder / "little.yaml")
+    write_grid(("seeds: [0, 1]", "seeds: []"), ("views.kind", "views.kid"), name="broken").rename(
+        folder / "broken.yaml"
+    )
+    (folder / "._little.yaml").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X\xff")
+    (folder / ".#little.yaml").symlink_to("user@host.1234:1700000000")
+    return folder
+
+
+WARNING = (
+    "warning: grids/broken.yaml: set.views.kid: no such setting (did you mean 'views.kind'?) (and 1 more problems)"
+)
+
+
+@pytest.mark.usefixtures("grids")
+def test_a_broken_grid_blocks_no_other_and_hidden_files_are_none(ablate: Ablate, fake_trainer: UseTrainer) -> None:
+    fake_trainer("quick")
+    assert {"little", "broken"} <= find_grids().keys()
+    assert not any(name.startswith(".") for name in find_grids())
+    warning = f"{WARNING}; this grid is left out\n"
+    assert ablate("run", "little", "--scale", "demo", "--limit", "1").exit_code == 0
+    for arguments in (["list"], ["plan", "little", "--scale", "demo"], ["status"]):
+        done = ablate(*arguments)
+        assert (done.exit_code, done.stderr) == (0, warning), arguments
+
+    broken = ablate("plan", "broken", "--scale", "demo")
+    assert (broken.exit_code, broken.stderr.splitlines()[0]) == (2, "error: 2 problems")
+    pruned = ablate("prune", "--yes")  # a checkpoint may be what the broken grid needs
+    assert (pruned.exit_code, "grids/broken.yaml" in pruned.stderr) == (2, True)
+
+
+def test_hidden_files_are_no_results_evaluations_profiles_or_papers(
+    ablate: Ablate, write_grid: WriteGrid, fake_trainer: UseTrainer
+) -> None:
+    fake_trainer("quick")
+    path = write_grid()
+    ablate("run", str(path), "--scale", "demo")
+    folder = next(Path("runs").glob("sim*"))
+    Path("clusters").mkdir()
+    for hidden in ("clusters/._small.yaml", "results/._little.demo.json", f"{folder}/evals/._x.json"):
+        Path(hidden).parent.mkdir(exist_ok=True)
+        Path(hidden).write_bytes(b"\0\5\x16\7\xff")
+
+    collected = ablate("collect", str(path), "--scale", "demo")
+    assert (collected.exit_code, collected.stdout, collected.stderr) == (0, "10 of 10 runs are in results\n", "")
+    assert ablate("figure", "little", "--scale", "demo").exit_code == 0
+    assert "._x" not in ablate("show", folder.name).output
+    assert not any(name.startswith(".") for name in find_profiles())
+
+
+def test_a_folder_is_no_grid(ablate: Ablate, write_grid: WriteGrid) -> None:
+    write_grid()
+    done = ablate("plan", str(Path.cwd()), "--scale", "demo")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {Path.cwd()}: is a folder; expected a grid's file")

@@ -18,9 +18,11 @@ from fake_results import write_results
 from page_parser import Page
 from scipy import stats
 
-from reports.diff import MOVED, NOISE, ONE_SIDED, SAME, UNTESTED, Diff, compare, diff_page, shift_test
+from reports.claims import VERDICTS
+from reports.diff import MOVED, NOISE, ONE_SIDED, SAME, UNTESTED, ClaimDiff, Diff, compare, diff_page, shift_test
 from reports.errors import InputError
 from reports.site import write_site
+from reports.snapshot import ClaimState
 
 FIG5, FIG2 = "simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"
 STOPPED = {"stop_gradient": True}
@@ -231,3 +233,45 @@ def test_what_cannot_be_compared_is_said(before, tmp_path) -> None:
     other = write_results(tmp_path / "other", scales=["mini"])
     with pytest.raises(InputError, match="nothing to compare"):
         compare(before, other)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "kind"),
+    [
+        ("supported", "contradicted", "flipped"),
+        ("contradicted", "supported", "flipped"),
+        ("undecided", "supported", "decided"),
+        ("not testable here", "contradicted", "decided"),
+        ("supported", "undecided", "lost"),
+        ("contradicted", "not testable here", "lost"),
+        ("undecided", "not testable here", "changed"),
+        ("undecided", "undecided", "same"),
+    ],
+)
+def test_only_a_decided_verdict_flips(was: str, now: str, kind: str) -> None:
+    assert {was, now} <= set(VERDICTS)
+    sides = (
+        ClaimState("C1", "Pairs are better.", word, "linear_top1", "points", 1.0, 0.5, 1.5, 0.0) for word in (was, now)
+    )
+
+    assert ClaimDiff(*sides).kind == kind
+
+
+def test_more_seeds_that_decide_leave_the_exit_code_at_0(ablate: Ablate, before, after) -> None:
+    with (after / "runs.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    with (after / "runs.csv").open("w", newline="") as file:
+        first = [row for row in rows if row[header.index("seed")] == "0"]
+        csv.writer(file, lineterminator="\n").writerows([header, *first])
+
+    more, fewer = (
+        ablate("diff", str(after), str(before), "--html", "more.html"),
+        ablate("diff", str(before), str(after)),
+    )
+
+    assert (more.exit_code, fewer.exit_code) == (0, 0)
+    assert "  decided  S1b: undecided -> supported" in more.stdout
+    assert "  lost  S1b: supported -> undecided" in fewer.stdout
+    assert "No verdicts flipped, 4 newly decided, none of 13 cells moved." in more.stdout
+    assert "No verdicts flipped, 4 no longer decided, none of 13 cells moved." in fewer.stdout
+    assert "New decisions" in Page.read(Path("more.html")).text

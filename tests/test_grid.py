@@ -224,7 +224,7 @@ def test_grids_are_found_by_name_here_and_among_the_packaged(
     assert set(find_grids()) == {"little", *GRIDS}
     assert load_grid("little").path == tmp_path / "grids" / "little.yaml"
     assert load_grid("grids/little.yaml").name == "little"
-    with pytest.raises(GridError, match=r"no grid 'litle': .*\(did you mean 'little'\?\)"):
+    with pytest.raises(GridError, match=r"no grid 'litle': .*the nearest are little, "):
         load_grid("litle")
     with pytest.raises(GridError, match=r"grids/litle.yaml: no such file \(did you mean 'little.yaml'\?\)"):
         load_grid("grids/litle.yaml")

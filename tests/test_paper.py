@@ -104,7 +104,7 @@ def test_a_row_of_the_wrong_length_is_named(tmp_path) -> None:
 
 
 def test_a_missing_file_names_the_nearest() -> None:
-    assert f"did you mean '{FIG5}'" in _problems("simclr_fig5_augmentation_pair.csv")
+    assert f"the nearest are {FIG5}" in _problems("simclr_fig5_augmentation_pair.csv")
 
 
 @pytest.mark.parametrize("words", ["estimated,", "estimated,0", "estimated,-0.3", "estimated,about 1", "printed,0.3"])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ablations.console import err, say
 from ablations.demand import Demand, demand
 from ablations.description import grid_json
 from ablations.entries import shown
@@ -51,6 +52,18 @@ def load_all(names: list[str], problems: Sequence[str] = ()) -> list[Grid]:
     return list({grid.name: grid for grid in grids}.values())
 
 
+def load_every() -> list[Grid]:
+    """The grids that there are; one that cannot be read is left out, with a warning."""
+    grids: list[Grid] = []
+    for path in find_grids().values():
+        try:
+            grids.append(load_grid(str(path)))
+        except UserError as error:
+            more = f" (and {len(error.problems) - 1} more problems)" if len(error.problems) > 1 else ""
+            say(f"warning: {error.problems[0]}{more}; this grid is left out", err)
+    return grids
+
+
 def demand_all(
     names: list[str], scale: str, seeds: str | None, store: Path | None, problems: Sequence[str] = ()
 ) -> list[tuple[Grid, Demand]]:
@@ -79,7 +92,9 @@ def runs_of_store(
     problems = problems_of(store)
     if names and scale:
         return [(grid, scale, asked.runs) for grid, asked in demand_all(names, scale, seeds, store, problems)]
-    grids = load_all(names or [str(path) for path in find_grids().values()], problems)
+    if problems and not names:
+        raise UserError(problems)
+    grids = load_all(names, problems) if names else load_every()
     if scale is not None and not any(scale in grid.scales for grid in grids):
         scales = dict.fromkeys(name for grid in grids for name in grid.scales)
         raise UserError([f"--scale: no grid has a scale {scale!r}; {expected(scale, scales)}"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablations.commands.asked import ResultsDir, Scale
-from ablations.console import out, say, table, told
+from ablations.commands.places import place_problems
+from ablations.console import noted, out, say, table, told
 from ablations.errors import UserError, expected
 from ablations.parts import replace
 
@@ -29,7 +30,6 @@ def figure(
     results: ResultsDir = Path("results"),
 ) -> None:
     """Write a grid's figure as the report shows it, 7 inches wide, with its fonts."""
-    from reports.errors import InputError
     from reports.figures import draw
     from reports.inputs import load_results
     from reports.style import FORMATS, save
@@ -39,17 +39,14 @@ def figure(
     problems = [] if chosen in FORMATS else [f"--format {chosen!r}; {expected(chosen, FORMATS)}"]
     if form and ending in FORMATS and ending != form and not problems:
         problems.append(f"--format {form}: --out {out_file} ends in .{ending}; leave one of them out")
-    if out_file and out_file.is_dir():
-        problems.append(f"--out {out_file}: is a folder; expected a file")
+    path = out_file or Path(f"{grid}.{scale}.{chosen}")
     with told():
-        try:
+        problems += place_problems(files={"--out": path})
+        with noted(problems):
             found = load_results(results, [f"{grid}.{scale}"])
-        except InputError as error:
-            raise UserError([*problems, *error.problems]) from None
         if problems:
             raise UserError(problems)
-        path = out_file or Path(f"{grid}.{scale}.{chosen}")
-        _write(path, save(draw(found[0]), chosen))
+        replace(path, [save(draw(found[0]), chosen)])
     say(f"look at {path}")
 
 
@@ -59,33 +56,25 @@ def diff(
     *,
     html: Annotated[Path | None, typer.Option("--html", help="Also write the comparison as a page.")] = None,
 ) -> None:
-    """Show which verdicts flipped and which cells moved beyond noise; exit code 1 if a verdict flipped."""
-    from reports.diff import compare, diff_page
-    from reports.errors import InputError
+    """Show which verdicts flipped and which cells moved beyond noise.
 
-    problems = [f"--html {html}: is a folder; expected a file"] if html and html.is_dir() else []
+    Exit code 1 if a decided verdict became the other one, 2 if something went wrong.
+    """
+    from reports.diff import compare, diff_page
+
     with told():
-        try:
+        problems = place_problems(files={"--html": html})
+        with noted(problems):
             found = compare(before, after)
-        except InputError as error:
-            raise UserError([*problems, *error.problems]) from None
         if problems:
             raise UserError(problems)
         if html:
-            _write(html, diff_page(found).encode())
+            replace(html, [diff_page(found).encode()])
     _print(found)
     if html:
         say(f"look at {html}")
     if found.num_flipped:
         raise typer.Exit(1)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The file whole, or a message."""
-    try:
-        replace(path, [content])
-    except OSError as error:
-        raise UserError([f"{path}: cannot be written ({error.strerror})"]) from None
 
 
 def _print(found: Diff) -> None:
@@ -101,7 +90,7 @@ def _print_grid(grid: GridDiff) -> None:
     from reports.diff import SAME
 
     say(f"{grid.slug}: {grid.title}")
-    for each in grid.claims_of("flipped", "new", "gone"):
+    for each in grid.claims_of("flipped", "lost", "decided", "changed", "new", "gone"):
         was, now = (side.verdict if side else "not there" for side in (each.was, each.now))
         remark = f" ({each.asked_otherwise})" if each.asked_otherwise else ""
         say(f"  {each.kind}  {each.claim.id}: {was} -> {now}{remark}. {each.claim.says}")

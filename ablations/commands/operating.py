@@ -13,11 +13,22 @@ from typing import Annotated
 import typer
 
 from ablations import sharing
-from ablations.commands.asked import CacheDir, MaybeNames, MaybeScale, Names, Scale, StoreDir, demand_all, runs_of_store
+from ablations.commands.asked import (
+    CacheDir,
+    MaybeNames,
+    MaybeScale,
+    Names,
+    Scale,
+    StoreDir,
+    demand_all,
+    load_all,
+    runs_of_store,
+)
+from ablations.commands.places import check_places
 from ablations.commands.submitting import AllowDirty, DataDir, order_of, start
 from ablations.console import err, out, say, table, tell_left, told
 from ablations.demand import Demand, demand
-from ablations.grid import expand, find_grids, load_grid
+from ablations.grid import expand, find_grids
 from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
@@ -91,6 +102,7 @@ def retry(
     of_store = Store(store)
     choices = {"data_dir": data_dir, "cache_dir": cache_dir, "allow_dirty": allow_dirty}
     with told():
+        check_places(read={"--data-dir": data_dir})
         asked = runs_of_store(grids, scale, store, None)
         if profile:  # what forbids the submission is told before anything is cleared
             check(order_of([], "", profile, **choices), of_store, find_code())
@@ -170,8 +182,8 @@ def prune(
     A checkpoint stays as long as any grid lacks an evaluation of it. Nothing of an unfinished run is touched.
     """
     with told():
-        chosen = {spec.run_id for _, _, specs in runs_of_store(grids, scale, store, None) for spec in specs}
         every = _every_run(grids or [], Store(store))
+        chosen = {spec.run_id for _, _, specs in runs_of_store(grids, scale, store, None) for spec in specs}
         found = pruning.plan(Store(store), every, chosen if grids or scale else None)
     for note in found.notes:
         say(note)
@@ -195,8 +207,12 @@ def prune(
 
 
 def _every_run(named: Iterable[str], store: Store) -> list[RunSpec]:
-    """The runs of all grids there are, and of those named by path, at every scale."""
-    loaded = [load_grid(name) for name in dict.fromkeys([*named, *map(str, find_grids().values())])]
+    """The runs of all grids there are, and of those named by path, at every scale.
+
+    Raises UserError if a grid cannot be read: it may need a checkpoint.
+    """
+    names = dict.fromkeys([*named, *map(str, find_grids().values())])
+    loaded = [grid for name in names for grid in load_all([name])]  # two files may have one name
     return [
         spec
         for grid in loaded

@@ -10,6 +10,7 @@ import typer
 
 from ablations.collect import Summary, collect
 from ablations.commands.asked import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
+from ablations.commands.places import check_places
 from ablations.console import err, out, say, table, told
 from ablations.errors import UserError
 from ablations.store import Store, problems_of
@@ -47,6 +48,7 @@ def export(
     from ablations import checkpoints
 
     with told():
+        check_places(files={"--out": out_file})
         say(checkpoints.export(run_id, form, out_file, store))
 
 
@@ -68,6 +70,7 @@ def evaluate_checkpoint(
 
     runtime = RuntimeConfig(device=device, num_threads=threads, data_dir=str(data_dir))
     with told():
+        check_places(folders={"--out": out_dir}, read={"--data-dir": data_dir})
         scored = checkpoints.evaluate_checkpoint(checkpoint, recipe, settings or [], num_labels, runtime, out_dir)
     rows = table("evaluation", "top-1 %", "top-5 %", "labels")
     for content in scored:
@@ -87,6 +90,7 @@ def collect_results(
 ) -> None:
     """Write the tables of finished runs: one JSON file a grid, runs.csv, curves.csv."""
     with told():
+        check_places(folders={"--results": results})
         _, collected = _collect(grids, scale, seeds, store, results, forget=forget)
     say(f"{collected.num_done} of {collected.num_runs} runs are in {results}")
 
@@ -113,6 +117,7 @@ def report(
             raise UserError(["--scale: missing; it says which runs of the grids to collect"])
         if scale is not None and not grids:
             raise UserError(["--scale: needs grids; without any, all tables in --results are reported"])
+        check_places(folders={"--out": site} | ({"--results": results} if grids else {}))
         names: list[str] | None = None
         if grids and scale:
             names, _ = _collect(grids, scale, seeds, store, results, forget=forget)

@@ -12,14 +12,15 @@ import typer
 from ablations import plan as planning
 from ablations import sharing
 from ablations.commands import looking
-from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_all, parse_seeds
+from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_every, parse_seeds
+from ablations.commands.places import place_problems
 from ablations.commands.submitting import DataDir
 from ablations.console import err, out, say, table, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand, demand
 from ablations.display import Display, duration
 from ablations.errors import UserError
-from ablations.grid import expand, find_grids
+from ablations.grid import expand
 from ablations.inputs import check_data
 from ablations.launch import launch, merge, unfinished
 from ablations.spec import Grid, RunSpec
@@ -30,7 +31,7 @@ from simclr_core.runtime import RuntimeConfig, device_problem, user_path
 def list_grids() -> None:
     """Show the grids that there are: those of ./grids and the packaged ones."""
     with told():
-        grids = load_all([str(path) for path in find_grids().values()])
+        grids = load_every()
     for grid in grids:
         say(f"{grid.name}: {grid.title} ({grid.paper['key']} {grid.paper['locus']})")
         sizes = table("scale", "cells", "references", "seeds", "runs")
@@ -55,7 +56,7 @@ def plan_runs(
     """Show what grids ask for: cells, what is done, what other grids share, and how long the rest takes."""
     with told():
         loaded = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
-        every = load_all([str(path) for path in find_grids().values()])
+        every = load_every()
         numbers = parse_seeds(seeds)
         others = [spec for grid in every if scale in grid.scales for spec in expand(grid, scale, numbers)]
         of_store = Store(store)
@@ -79,7 +80,7 @@ def plan_runs(
         say(f"{len(of_grid)} runs: " + ", ".join(f"{counts[state]} {state}" for state in State if counts[state]))
         cost = planning.cost(grid, scale, specs, of_grid, of_store, extrapolate=True)
         if cost.left_core_s is None:
-            say(f"time: unknown; known is {cost.source}")
+            say(f"time: unknown: {cost.source}")
         else:
             say(f"time: about {duration(cost.left_core_s)} of one core for what is left, by {cost.source}")
         if device_tflops is not None:
@@ -116,7 +117,8 @@ def run(
     Ctrl-C stops and loses no finished run. Exit code 1 if a run failed, 2 if the input is wrong, 130 after Ctrl-C.
     """
     with told():
-        asked = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
+        problems = [*problems_of(store, may_be_new=True), *place_problems(read={"--data-dir": data_dir})]
+        asked = checked(grids, scale, seeds, store, problems)
         if until_decided:
             looking.check(asked, scale, seeds=seeds, limit=limit)
         if problem := device_problem(device):

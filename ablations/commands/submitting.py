@@ -11,6 +11,7 @@ import typer
 from ablations import plan as planning
 from ablations import sharing
 from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked
+from ablations.commands.places import place_problems
 from ablations.console import err, say, tell, tell_left, told
 from ablations.declared import declare, withdraw
 from ablations.demand import Demand
@@ -51,7 +52,8 @@ def submit(
     What is done, under way or queued is left alone. Exit code 1 if SLURM refused a part, 2 if the input is wrong.
     """
     with told():
-        of_grids = checked(grids, scale, seeds, store, problems_of(store, may_be_new=True))
+        problems = [*problems_of(store, may_be_new=True), *place_problems(read={"--data-dir": data_dir})]
+        of_grids = checked(grids, scale, seeds, store, problems)
         order = order_of(
             of_grids,
             scale,

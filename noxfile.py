@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent
 PYPROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "constraints.txt"
 OF_THE_PLATFORM = ("torch", "torchvision")  # pip chooses them, and what torch alone needs, for the machine
-TESTS_ON_PATH = {"PYTHONPATH": str(ROOT / "tests")}
+TESTS_ON_PATH = {"PYTHONPATH": os.pathsep.join(str(ROOT / "tests" / room) for room in ("", "support", "studies"))}
 PEERS = ("kornia==0.9.0", "lightly==1.6.0")  # of the benchmarks
 DEMO_GRIDS = ("simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient")
 
@@ -168,21 +168,21 @@ def parity(session: nox.Session) -> None:
 def fidelity(session: nox.Session) -> None:
     """Write the tables of docs/fidelity.md: every golden case, killed and resumed runs, two processes against one."""
     install(session, "test", project=True)
-    session.run(sys.executable, "tests/fidelity.py", env={"OMP_NUM_THREADS": "1"} | TESTS_ON_PATH)
+    session.run(sys.executable, "tests/studies/fidelity.py", env={"OMP_NUM_THREADS": "1"} | TESTS_ON_PATH)
 
 
 @nox.session(default=False)
 def grids_readme(session: nox.Session) -> None:
     """Write the table of grids in grids/README.md anew."""
     install(session, project=True)
-    python(session, "ablations.overview", str(ROOT / "grids" / "README.md"))
+    python(session, "ablations.readme.grids_readme", str(ROOT / "grids" / "README.md"))
 
 
 @nox.session(default=False)
 def simulation(session: nox.Session) -> None:
     """Print how often the verdicts' rule errs, with its looks, and what it can resolve, from simulated seeds."""
     install(session, "test", project=True)
-    session.run(sys.executable, "tests/simulation.py", env={"OMP_NUM_THREADS": "1"} | TESTS_ON_PATH)
+    session.run(sys.executable, "tests/studies/simulation.py", env={"OMP_NUM_THREADS": "1"} | TESTS_ON_PATH)
 
 
 @nox.session(default=False)

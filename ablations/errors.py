@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from simclr_core.options import nearest
+from simclr_core.config.options import nearest
 
 
 class UserError(ValueError):

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ablations.generated import replaced
-from simclr_core.distributed import World
-from simclr_core.environment import environment
+from ablations.readme.generated import replaced
+from simclr_core.processes.distributed import World
+from simclr_core.training.machine import environment
 
 BENCHMARKS = dict.fromkeys(
     ("step", "equivalence", "data_path", "evaluation", "grid", "planning", "status", "report"), "performance.md"

@@ -17,15 +17,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ablations.demand import demand
-from ablations.grid import find_grids, load_grid
+from ablations.plan.demand import demand
+from ablations.study.expand import find_grids, load_grid
 from benchmarks import streaming
 from benchmarks.tables import Table
-from simclr_core.config import RunConfig
-from simclr_core.cost import NUM_IMAGES, forward_multiply_adds, num_parameters, training_multiply_adds
+from simclr_core.config.cost import NUM_IMAGES, forward_multiply_adds, num_parameters, training_multiply_adds
+from simclr_core.config.options import override
+from simclr_core.config.recipes import recipe
+from simclr_core.config.schema import RunConfig
 from simclr_core.methods import build_method
-from simclr_core.options import override
-from simclr_core.recipes import recipe
 
 GPUS_PER_NODE = 8
 NUM_GPUS = (8, 16, 32, 64, 128, 256, 512)

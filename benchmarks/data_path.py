@@ -17,13 +17,13 @@ from torchvision.transforms import v2
 from benchmarks import streaming
 from benchmarks.step import BATCH, NETWORKS
 from benchmarks.tables import Table, in_turns, speed_ratio
-from simclr_core.batches import Batches
-from simclr_core.config import RunConfig
-from simclr_core.data import NORMALIZATIONS, ImageSet
-from simclr_core.distributed import World
-from simclr_core.memory import keep_freed_memory
-from simclr_core.pretrain import build_training, descend
-from simclr_core.recipes import recipe
+from simclr_core.config.recipes import recipe
+from simclr_core.config.schema import RunConfig
+from simclr_core.data.datasets import NORMALIZATIONS, ImageSet
+from simclr_core.processes.distributed import World
+from simclr_core.processes.malloc import keep_freed_memory
+from simclr_core.training.batches import Batches
+from simclr_core.training.loop import build_training, descend
 
 SIZE = 32
 ROUNDS = 3

@@ -19,13 +19,13 @@ import torch
 from torch import nn
 
 from benchmarks.tables import Table
-from reports.stats import one_sample
-from simclr_core.config import EvalConfig
-from simclr_core.convolution import Convolution
-from simclr_core.recipes import recipe
+from reports.claims.stats import one_sample
+from simclr_core.config.recipes import recipe
+from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.schema import EvalConfig
+from simclr_core.networks.convolution import Convolution
 from simclr_core.records import read_json
 from simclr_core.run import execute
-from simclr_core.runtime import RuntimeConfig
 
 RECIPES = ("simclr_mini", "simsiam_mini")
 SEEDS = range(8)

@@ -22,18 +22,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.tables import Table, in_turns, speed_ratio
-from simclr_core import photos
-from simclr_core.cost import forward_multiply_adds
-from simclr_core.data import ImageSet, label_indices, load_dataset
-from simclr_core.distributed import World
+from simclr_core.config.cost import forward_multiply_adds
+from simclr_core.config.recipes import simclr_mini
+from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.data import photos
+from simclr_core.data.datasets import ImageSet, label_indices, load_dataset
 from simclr_core.evals.embed import Embeddings, embed
 from simclr_core.evals.knn import knn_scores
 from simclr_core.evals.linear import HOLDOUT_EVERY, L2_LEVELS, fit_linear
 from simclr_core.evals.standardise import Standardise
-from simclr_core.memory import keep_freed_memory
-from simclr_core.pretrain import pretrain
-from simclr_core.recipes import simclr_mini
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.processes.distributed import World
+from simclr_core.processes.malloc import keep_freed_memory
+from simclr_core.training.loop import pretrain
 
 DATA = Path("data")
 NUM_LABELS, NUM_TEST = 5_000, 10_000

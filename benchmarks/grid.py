@@ -79,11 +79,11 @@ def print_growth() -> None:
     """In a process of its own: (runs done, resident MiB) before the first run and after every tenth."""
     import torch
 
-    from simclr_core.config import EvalConfig
-    from simclr_core.options import override
-    from simclr_core.recipes import recipe
+    from simclr_core.config.options import override
+    from simclr_core.config.recipes import recipe
+    from simclr_core.config.runtime import RuntimeConfig
+    from simclr_core.config.schema import EvalConfig
     from simclr_core.run import execute
-    from simclr_core.runtime import RuntimeConfig
 
     torch.set_num_threads(1)
     small = {"data.train_images": 512, "training.epochs": 1, "optimizer.warmup_epochs": 0.0}

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ablations.grid import expand, load_grid
-from ablations.spec import RunSpec
-from simclr_core.identity import canonical
+from ablations.study.expand import expand, load_grid
+from ablations.study.spec import RunSpec
+from simclr_core.config.identity import canonical
 
 SCALE = "mini"
 NUM_LINES = 200
@@ -89,7 +89,9 @@ def make_run(folder: Path, spec: RunSpec, number: int) -> None:
     write(folder / "spec.json", spec.spec_json())
     write(folder / "provenance.json", {"schema_version": 1, "attempts": list(_attempts(spec, failed, draw))})
     if failed:
-        trace = [f'  File "/code/simclr_core/pretrain.py", line {line}, in train\n    step()' for line in range(30)]
+        trace = [
+            f'  File "/code/simclr_core/training/loop.py", line {line}, in train\n    step()' for line in range(30)
+        ]
         (folder / "error.txt").write_text("\n".join(["Traceback", *trace, "OSError: disk"]), encoding="utf-8")
         return
     (folder / "metrics.jsonl").write_text("".join(_curve(draw)), encoding="utf-8")

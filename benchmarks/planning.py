@@ -14,9 +14,9 @@ ROUNDS = 2
 OURS = f"""
 import sys, time
 from pathlib import Path
-from ablations.grid import expand, load_grid
-from ablations.plan import planned_cells, states_of
-from ablations.store import Store
+from ablations.study.expand import expand, load_grid
+from ablations.plan.cost import planned_cells, states_of
+from ablations.store.folder import Store
 start = time.perf_counter()
 specs = expand(load_grid(sys.argv[1]), "mini")
 cells = planned_cells(specs, states_of(specs, Store(Path("none"))), [])
@@ -37,8 +37,8 @@ COMPOSES = f"""
 import json, sys, time
 from hydra import compose, initialize
 from hydra.core.config_store import ConfigStore
-from simclr_core.config import RunConfig
-from simclr_core.recipes import simclr_mini
+from simclr_core.config.schema import RunConfig
+from simclr_core.config.recipes import simclr_mini
 from dataclasses import asdict
 ConfigStore.instance().store(name="run", node=asdict(simclr_mini()))
 tasks = json.loads(sys.argv[1])

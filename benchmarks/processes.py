@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ABLATE = "from ablations.cli import app; app()"
+ABLATE = "from ablations.commands.cli import app; app()"
 """The command line, as the code of a process."""
 
 _PEAK = "next(int(line.split()[1]) / 1024 for line in open('/proc/self/status') if line.startswith('VmHWM'))"

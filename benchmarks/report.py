@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ablations.grid import expand, load_grid
-from ablations.signatures import FRESH_NS
+from ablations.collect.signatures import FRESH_NS
+from ablations.study.expand import expand, load_grid
 from benchmarks.made_runs import NUM_LINES, SCALE, make_grids, make_store, write
 from benchmarks.processes import ABLATE, Process, whole
 from benchmarks.tables import Table

@@ -20,16 +20,16 @@ import torch
 
 from benchmarks import clusters
 from benchmarks.tables import Table
-from simclr_core import losses
-from simclr_core.batches import Batches
-from simclr_core.config import BackboneConfig, RunConfig
-from simclr_core.cost import forward_multiply_adds
-from simclr_core.data import ImageSet
-from simclr_core.distributed import joined
-from simclr_core.launched import Launched
-from simclr_core.memory import keep_freed_memory
-from simclr_core.pretrain import build_training, descend
-from simclr_core.recipes import recipe
+from simclr_core.config.cost import forward_multiply_adds
+from simclr_core.config.recipes import recipe
+from simclr_core.config.schema import BackboneConfig, RunConfig
+from simclr_core.data.datasets import ImageSet
+from simclr_core.methods import losses
+from simclr_core.processes.distributed import joined
+from simclr_core.processes.launched import Launched
+from simclr_core.processes.malloc import keep_freed_memory
+from simclr_core.training.batches import Batches
+from simclr_core.training.loop import build_training, descend
 
 BATCH_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 IMAGE_SIZES = (32, 64, 128, 224)
@@ -101,7 +101,9 @@ def _grown(title: str, column: str, configs: Iterable[tuple[int, RunConfig]]) ->
         for level, adds, _, measured in found
     ]
     columns = (column, "images a second", "MiB an image", "million multiply-adds", "times", "time, times", "MiB, times")
-    note = f"{CORES} threads, batch {batch}. Multiply-adds are those of one view forward, by `simclr_core/cost.py`."
+    note = (
+        f"{CORES} threads, batch {batch}. Multiply-adds are those of one view forward, by `simclr_core/config/cost.py`."
+    )
     return Table(title, columns, rows, note)
 
 

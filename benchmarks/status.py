@@ -12,13 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from ablations.grid import expand, load_grid
-from ablations.queued import RECORD
-from ablations.slurm import board
+from ablations.slurm import status_screen
 from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import survey
-from ablations.spec import RunSpec
-from ablations.store import Store
+from ablations.store.folder import Store
+from ablations.store.queued import RECORD
+from ablations.study.expand import expand, load_grid
+from ablations.study.spec import RunSpec
 from benchmarks.made_runs import write
 from benchmarks.processes import ABLATE, whole
 from benchmarks.tables import Table
@@ -48,7 +48,7 @@ def run() -> list[Table]:
             times.append(time.perf_counter())
             found = survey(specs, store, time.time(), lambda _: Answer(jobs, queue=True, accounting=True))
             times.append(time.perf_counter())
-            list(board.screen([board.section(grid, SCALE, found, store)], store.root))
+            list(status_screen.screen([status_screen.section(grid, SCALE, found, store)], store.root))
             times.append(time.perf_counter())
             names = ("reading and expanding the grid", "reading the store", "cost and tables")
             for part, start, end in zip(names, times, times[1:], strict=False):

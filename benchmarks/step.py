@@ -23,17 +23,17 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2.functional import to_pil_image
 
 from benchmarks.tables import Apart, Table, Timings, in_turns, speed_ratio
-from simclr_core.backbones import ResNet
-from simclr_core.batches import Batches
-from simclr_core.config import BackboneConfig, RunConfig
-from simclr_core.cost import forward_multiply_adds, num_features
-from simclr_core.data import ImageSet, load_dataset
-from simclr_core.data_error import DataError
-from simclr_core.distributed import World
-from simclr_core.memory import keep_freed_memory
-from simclr_core.pretrain import build_training, descend
-from simclr_core.recipes import recipe
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.config.cost import forward_multiply_adds, num_features
+from simclr_core.config.recipes import recipe
+from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.schema import BackboneConfig, RunConfig
+from simclr_core.data.datasets import ImageSet, load_dataset
+from simclr_core.data.errors import DataError
+from simclr_core.networks.resnet import ResNet
+from simclr_core.processes.distributed import World
+from simclr_core.processes.malloc import keep_freed_memory
+from simclr_core.training.batches import Batches
+from simclr_core.training.loop import build_training, descend
 
 BATCH = 256
 NETWORKS = {

@@ -19,11 +19,11 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, PILToTensor, RandomResizedCrop
 
 from benchmarks.tables import Table, in_turns, speed_ratio
-from simclr_core.config import DataConfig
-from simclr_core.data import load_dataset
-from simclr_core.decoding import decode
-from simclr_core.images import Images
-from simclr_core.photos import PHOTOGRAPHS
+from simclr_core.config.schema import DataConfig
+from simclr_core.data.datasets import load_dataset
+from simclr_core.data.decoding import decode
+from simclr_core.data.images import Images
+from simclr_core.data.photos import PHOTOGRAPHS
 
 NUM_IMAGES = 400
 EXTENTS = ((500, 375), (375, 500))

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from reports.checks import FRAME_COLUMNS, check_grid
-from reports.claims import Verdict, judge
-from reports.collected import Provenance, load_problems, read_provenance
+from reports.claims.checks import FRAME_COLUMNS, check_grid
+from reports.claims.on_paper import noise_sd
+from reports.claims.verdicts import Verdict, judge
 from reports.errors import InputError, nearest
 from reports.json_text import load_json
 from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
-from reports.papers import load_paper
-from reports.result_tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION, Rows, read_table, rows_by_run
+from reports.read.papers import load_paper
+from reports.read.provenance import Provenance, load_problems, read_provenance
+from reports.read.result_tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION, Rows, read_table, rows_by_run
 from reports.selectors import level_text
-from reports.trial import noise_sd
 
 __all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_problems", "load_results"]
 

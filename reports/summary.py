@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.claims import VERDICTS, Verdict
-from reports.environment import band
+from reports.claims.verdicts import VERDICTS, Verdict
 from reports.inputs import GridResult, InputError, load_results
 from reports.metrics import number, paper_name
+from reports.page.render import band
 
 
 def summary(results: Sequence[GridResult]) -> str:

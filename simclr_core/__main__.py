@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from simclr_core.config import EvalConfig, RunConfig
-from simclr_core.identity import run_id
-from simclr_core.launched import Launched
-from simclr_core.options import ConfigError, flatten, nearest, override, valid_values
-from simclr_core.recipes import RECIPES, recipe
+from simclr_core.config.identity import run_id
+from simclr_core.config.options import ConfigError, flatten, nearest, override, valid_values
+from simclr_core.config.recipes import RECIPES, recipe
+from simclr_core.config.runtime import RuntimeConfig, problems_of_runtime, user_path
+from simclr_core.config.schema import EvalConfig, RunConfig
+from simclr_core.processes.launched import Launched
 from simclr_core.records import NoSpaceError, read_json
-from simclr_core.runtime import RuntimeConfig, problems_of_runtime, user_path
 
 _HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
 _ROOT = {
@@ -125,7 +125,7 @@ def to_run_config(composed: DictConfig) -> RunConfig:
 
 @hydra.main(version_base="1.3", config_path=None, config_name="run")
 def _run(composed: DictConfig) -> None:
-    from simclr_core.data import DataError  # torch loads only once the arguments are known to be right
+    from simclr_core.data.datasets import DataError  # torch loads only once the arguments are known to be right
     from simclr_core.run import SpecMismatchError, execute
 
     config = to_run_config(composed)

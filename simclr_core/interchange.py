@@ -14,22 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simclr_core.backbones import ResNet
-from simclr_core.config import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
-from simclr_core.contents import check_content
-from simclr_core.data import Dataset, load_dataset
-from simclr_core.data_error import DataError
-from simclr_core.distributed import device_of
-from simclr_core.eval_checks import label_problems, validate_evaluations
+from simclr_core.config.eval_checks import label_problems, validate_evaluations
+from simclr_core.config.identity import canonical, eval_id
+from simclr_core.config.options import ConfigError
+from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.schema import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.data.contents import check_content
+from simclr_core.data.datasets import Dataset, load_dataset
+from simclr_core.data.errors import DataError
+from simclr_core.data.inventory import inventory
 from simclr_core.evals.embed import embed
-from simclr_core.evaluate import evaluate
-from simclr_core.identity import canonical, eval_id
-from simclr_core.inventory import inventory
+from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_method
-from simclr_core.options import ConfigError
-from simclr_core.pretrain import OnProgress
+from simclr_core.networks.resnet import ResNet
+from simclr_core.processes.distributed import device_of
 from simclr_core.records import NoSpaceError, read_json, write_json, written_whole
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.training.loop import OnProgress
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)
 SIMSIAM_PREFIX = "module.encoder."

@@ -11,26 +11,26 @@ from typing import Any
 
 import torch
 
-from simclr_core import checkpoint
-from simclr_core.config import DataConfig, EvalConfig, RunConfig, validate
-from simclr_core.contents import check_content
-from simclr_core.curves import late_mean
-from simclr_core.data import Dataset, load_dataset, transferred_to
-from simclr_core.data_error import DataError
-from simclr_core.distributed import World, agree, from_main, joined
-from simclr_core.eval_checks import label_problems, validate_evaluations
+from simclr_core.config.eval_checks import label_problems, validate_evaluations
+from simclr_core.config.identity import CONFIG_VERSION, canonical, eval_id, run_id
+from simclr_core.config.options import flatten
+from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.schema import DataConfig, EvalConfig, RunConfig, validate
+from simclr_core.data.contents import check_content
+from simclr_core.data.datasets import Dataset, load_dataset, transferred_to
+from simclr_core.data.errors import DataError
+from simclr_core.data.inventory import Inventory, inventory, is_here, training_problems
 from simclr_core.evals.embed import Embeddings, embed
 from simclr_core.evals.monitor import knn_monitor
-from simclr_core.evaluate import Load, evaluate
-from simclr_core.heads import z_std
-from simclr_core.identity import CONFIG_VERSION, canonical, eval_id, run_id
-from simclr_core.inventory import Inventory, inventory, is_here, training_problems
-from simclr_core.memory import keep_freed_memory
+from simclr_core.evals.run import Load, evaluate
 from simclr_core.methods import build_method
-from simclr_core.options import flatten
-from simclr_core.pretrain import OnProgress, Progress, StopRequested, Training, pretrain
+from simclr_core.networks.heads import z_std
+from simclr_core.processes.distributed import World, agree, from_main, joined
+from simclr_core.processes.malloc import keep_freed_memory
 from simclr_core.records import read_json, write_json
-from simclr_core.runtime import RuntimeConfig
+from simclr_core.training import checkpoint
+from simclr_core.training.log import late_mean
+from simclr_core.training.loop import OnProgress, Progress, StopRequested, Training, pretrain
 
 COLLAPSE_THRESHOLD = 0.1
 """Collapsed: eval-mode z_std below this fraction of 1/sqrt(D) (SimSiam Fig. 2 and Sec. 4.1)."""

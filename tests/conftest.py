@@ -10,9 +10,10 @@ import pytest
 from toy import write_toy
 from typer.testing import CliRunner, Result
 
-from ablations import console, launch
-from ablations.cli import app
-from simclr_core.runtime import RuntimeConfig
+from ablations import console
+from ablations.commands.cli import app
+from ablations.local import pool
+from simclr_core.config.runtime import RuntimeConfig
 
 GRID = """\
 name: little
@@ -96,7 +97,7 @@ def fake_trainer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Let workers call a function of ``tests/fake_trainer.py`` where they would train."""
 
     def use(name: str) -> None:
-        monkeypatch.setattr(launch, "EXECUTE", f"fake_trainer:{name}")
+        monkeypatch.setattr(pool, "EXECUTE", f"fake_trainer:{name}")
 
     return use
 

@@ -1,1 +1,1 @@
-"""What the commands of ``ablate`` do; ``ablations.cli`` gives them their names."""
+"""The command line `ablate`, one file for each group of commands."""

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ablations.collect import Summary, collect
-from ablations.commands.asked import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
+from ablations.collect.tables import Summary, collect
+from ablations.commands.arguments import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
 from ablations.commands.places import check_places
 from ablations.console import err, out, say, table, told
 from ablations.errors import UserError
-from ablations.store import Store, problems_of
-from simclr_core.runtime import RuntimeConfig
+from ablations.store.folder import Store, problems_of
+from simclr_core.config.runtime import RuntimeConfig
 
 Forget = Annotated[
     bool, typer.Option("--forget", help="Drop from the tables the finished runs that the store no longer has.")
@@ -26,7 +26,7 @@ def show(
     store: StoreDir = Path("runs"),
 ) -> None:
     """Show one run: its configuration, result, evaluations, attempts and error."""
-    from ablations.showing import find_run, sections
+    from ablations.store.find import find_run, sections
 
     with told():
         folder = find_run(store, run_id)
@@ -45,7 +45,7 @@ def export(
     store: StoreDir = Path("runs"),
 ) -> None:
     """Write the backbone of a finished run as a state dict for torchvision's ResNet."""
-    from ablations import checkpoints
+    from ablations.commands import checkpoints
 
     with told():
         check_places(files={"--out": out_file})
@@ -66,7 +66,7 @@ def evaluate_checkpoint(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Evaluate a checkpoint from elsewhere, linear and kNN on its features."""
-    from ablations import checkpoints
+    from ablations.commands import checkpoints
 
     runtime = RuntimeConfig(device=device, num_threads=threads, data_dir=str(data_dir))
     with told():
@@ -121,7 +121,7 @@ def report(
         names: list[str] | None = None
         if grids and scale:
             names, _ = _collect(grids, scale, seeds, store, results, forget=forget)
-        from reports.site import SINGLE_FILE, write_site
+        from reports.page.site import SINGLE_FILE, write_site
 
         page: Any = write_site(results, site, names, single_file=single_file)
     say(f"look at {page}" + (f", or at {site / SINGLE_FILE} alone" if single_file else ""))

@@ -9,23 +9,22 @@ from typing import Annotated
 
 import typer
 
-from ablations import plan as planning
-from ablations import sharing
-from ablations.commands import looking
-from ablations.commands.asked import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_every, parse_seeds
+from ablations.commands.arguments import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_every, parse_seeds
 from ablations.commands.places import place_problems
-from ablations.commands.submitting import DataDir
+from ablations.commands.submit import DataDir
 from ablations.console import err, out, say, table, tell, tell_left, told
-from ablations.declared import declare, withdraw
-from ablations.demand import Demand, demand
-from ablations.display import Display, duration
 from ablations.errors import UserError
-from ablations.grid import expand
-from ablations.inputs import check_data
-from ablations.launch import launch, merge, unfinished
-from ablations.spec import Grid, RunSpec
-from ablations.store import State, Store, problems_of
-from simclr_core.runtime import RuntimeConfig, device_problem, user_path
+from ablations.local.display import Display, duration
+from ablations.local.pool import launch, merge, unfinished
+from ablations.plan import cost as planning
+from ablations.plan.declared import declare, withdraw
+from ablations.plan.demand import Demand, demand
+from ablations.plan.inputs import check_data
+from ablations.store import sharing
+from ablations.store.folder import State, Store, problems_of
+from ablations.study.expand import expand
+from ablations.study.spec import Grid, RunSpec
+from simclr_core.config.runtime import RuntimeConfig, device_problem, user_path
 
 
 def list_grids() -> None:
@@ -120,7 +119,7 @@ def run(
         problems = [*problems_of(store, may_be_new=True), *place_problems(read={"--data-dir": data_dir})]
         asked = checked(grids, scale, seeds, store, problems)
         if until_decided:
-            looking.check(asked, scale, seeds=seeds, limit=limit)
+            until_decided.check(asked, scale, seeds=seeds, limit=limit)
         if problem := device_problem(device):
             raise UserError([f"--device {problem}"])
     runtime = RuntimeConfig(
@@ -148,7 +147,7 @@ def run(
         say("the levels are tuned; now the seeds that judge")
         finish(spec for _, of_grid in asked for spec in of_grid.runs)
     if until_decided:
-        looking.add_seeds([grid for grid, _ in asked], scale, Store(store), finish)
+        until_decided.add_seeds([grid for grid, _ in asked], scale, Store(store), finish)
 
 
 def _finish(

@@ -1,1 +1,1 @@
-"""Grids on a SLURM cluster: profiles, submission through submitit, the task on a node, and what the scheduler says."""
+"""Runs on a SLURM cluster: submission, the task on a node, what SLURM says of jobs."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations import queued
 from ablations.slurm.scheduler import Answer, Client, ask, cannot_run, run_client
 from ablations.slurm.status import RunStatus
 from ablations.slurm.submissions import concerning, read, wanted, withdraw
-from ablations.store import State, Store
+from ablations.store import queued
+from ablations.store.folder import State, Store
 
 GONE_WITHIN_S = 60.0
 """A job that runs gets the time to leave a checkpoint, by SLURM's KillWait, 30 s as a rule."""

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ablations.slurm.place import slurm_place
 from ablations.slurm.scheduler import Answer, ask
+from ablations.store.slurm_place import slurm_place
 
 if TYPE_CHECKING:
-    from ablations.store import RunFacts
+    from ablations.store.folder import RunFacts
 
 
 def holders(silent: Mapping[str, RunFacts], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:

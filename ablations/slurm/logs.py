@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablations import provenance, queued
 from ablations.errors import UserError
-from ablations.showing import find_run
 from ablations.slurm.scheduler import Answer, ask
 from ablations.slurm.status import Ask, RunFiles, judge
 from ablations.slurm.submissions import concerning, log_path, read
-from ablations.spec import RunSpec
-from ablations.store import State, Store
-from simclr_core.options import nearest
+from ablations.store import provenance, queued
+from ablations.store.find import find_run
+from ablations.store.folder import State, Store
+from ablations.study.spec import RunSpec
+from simclr_core.config.options import nearest
 
 ASK_EVERY_S = 15.0
 LOOK_EVERY_S = 1.0

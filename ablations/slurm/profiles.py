@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import ablations
-from ablations.entries import shown
 from ablations.errors import UserError, expected
-from ablations.yaml_files import Plain, load_texts
-from simclr_core.options import nearest
-from simclr_core.runtime import user_folder
+from ablations.study.entries import shown
+from ablations.study.yaml_files import Plain, load_texts
+from simclr_core.config.options import nearest
+from simclr_core.config.runtime import user_folder
 
 PACKAGED = Path(ablations.__file__).parent.parent / "clusters"
 """Examples that travel with the code."""

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations.launch import merge
+from ablations.local.pool import merge
 from ablations.slurm.scheduler import ask
 from ablations.slurm.status import Ask
 from ablations.slurm.submissions import RECORD, read_all
-from ablations.spec import RunSpec
-from ablations.store import Store, is_done
+from ablations.store.folder import Store, is_done
+from ablations.study.spec import RunSpec
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 LEFTOVER_AFTER_S = 3600.0

@@ -14,10 +14,10 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablations import queued
-from ablations.job import load_execute
-from ablations.launch import EXECUTE
-from ablations.slurm import orders
+from ablations.local.job import load_execute
+from ablations.local.pool import EXECUTE
+from ablations.slurm import runs_file
+from ablations.store import queued
 from simclr_core.records import read_json, write_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def follow(task: Task) -> None:
     """Train with the first process as often as it starts the run."""
     execute = load_execute(EXECUTE)
     folder = Path(task.folder)
-    for spec in orders.read(folder, task.run_ids):
+    for spec in runs_file.read(folder, task.run_ids):
         run_dir = Path(task.runtime.store) / spec.run_id
         seen = ""
         while attempt := _next_attempt(run_dir, folder.name, seen):

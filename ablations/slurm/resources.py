@@ -10,7 +10,7 @@ from typing import TypeVar
 from ablations.errors import UserError
 from ablations.slurm import gpus
 from ablations.slurm.profiles import Profile
-from ablations.spec import RunSpec
+from ablations.study.spec import RunSpec
 
 MARGIN = 3.0
 """Nodes differ, file systems have bad days, and a limit that is too long costs only a later start."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ablations import queued, sharing
 from ablations.slurm.holders import held
 from ablations.slurm.status import RunStatus
-from ablations.store import Store
+from ablations.store import queued, sharing
+from ablations.store.folder import Store
 
 
 @dataclass

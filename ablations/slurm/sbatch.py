@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ablations.slurm.code import Code
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch
+from ablations.slurm.source import Code
 from ablations.slurm.submissions import job_name
 
 SIGNAL_BEFORE_S = 120

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablations import provenance, queued
 from ablations.errors import UserError
-from ablations.queued import Queued
 from ablations.slurm import submissions
 from ablations.slurm.causes import Cause, cause_of
 from ablations.slurm.scheduler import GRACE_S, Answer, Job, ask
-from ablations.spec import RunSpec
-from ablations.store import STALE_AFTER_S, RunFacts, State, Store, is_done, state
+from ablations.store import provenance, queued
+from ablations.store.folder import STALE_AFTER_S, RunFacts, State, Store, is_done, state
+from ablations.store.queued import Queued
+from ablations.study.spec import RunSpec
 
 SILENT = "SLURM does not answer"
 

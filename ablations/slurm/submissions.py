@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablations import queued
-from ablations.queued import Queued
 from ablations.slurm.scheduler import Answer
-from ablations.store import Store
+from ablations.store import queued
+from ablations.store.folder import Store
+from ablations.store.queued import Queued
 from simclr_core.records import read_json, write_json
 
 FOLDER = ".submissions"

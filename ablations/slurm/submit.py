@@ -17,24 +17,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablations import launch, queued
 from ablations.errors import UserError
-from ablations.slurm import additions, gpus, orders, queue
-from ablations.slurm import code as code_of
-from ablations.slurm.code import Code
+from ablations.local import pool
+from ablations.slurm import additions, gpus, queue, runs_file
+from ablations.slurm import source as code_of
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch, batches, check_pack, share
 from ablations.slurm.sbatch import name_of, script
 from ablations.slurm.scheduler import cluster_in, settings
 from ablations.slurm.send import Sent, send
+from ablations.slurm.source import Code
 from ablations.slurm.submissions import FOLDER, RECORD, asked_for, is_on_file
 from ablations.slurm.task import Task
 from ablations.slurm.variables import as_a_user_means_them
-from ablations.spec import RunSpec
-from ablations.store import State, Store
-from simclr_core.options import ConfigError
+from ablations.store import queued
+from ablations.store.folder import State, Store
+from ablations.study.spec import RunSpec
+from simclr_core.config.options import ConfigError
+from simclr_core.config.runtime import RuntimeConfig, user_path
 from simclr_core.records import read_json, write_json, write_text
-from simclr_core.runtime import RuntimeConfig, user_path
 
 MAX_ARRAY_SIZE = 1001
 """SLURM's own default: where there is no SLURM to ask, as for a dry run elsewhere."""
@@ -89,7 +90,7 @@ def sort_runs(specs: Sequence[RunSpec], store: Store) -> Sorted:
     claimed = [run_dir for run_dir, state in states.items() if state is not State.DONE and _is_queued(run_dir)]
     still, found.gone = queue.sift(claimed, functools.cache(functools.partial(_jobs_of, store)))
     silent = {spec.run_id: states[run_dir] for run_dir, spec in by_dir.items() if run_dir not in still}
-    found.left = launch.left_alone(silent, store)
+    found.left = pool.left_alone(silent, store)
     for run_dir, spec in by_dir.items():
         if spec.run_id in found.left:
             continue
@@ -175,7 +176,7 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     name = record["id"]
     folder = store.root.resolve() / FOLDER / name
     write_json(folder / RECORD, record)
-    orders.write(folder, runs.todo)
+    runs_file.write(folder, runs.todo)
     code = _kept(code, folder, order)
     done = Submitted(name)
     for run_dir in runs.gone:
@@ -269,7 +270,7 @@ def _submit_batch(order: Order, batch: Batch, code: Code, folder: Path, store: S
             runtime,
             shares.num_workers,
             order.max_attempts,
-            launch.EXECUTE,
+            pool.EXECUTE,
         )
         for task in batch.tasks
     ]

@@ -18,21 +18,21 @@ from typing import Any
 
 from rich.console import Console
 
-from ablations import provenance, queued
 from ablations.console import say
-from ablations.display import Display
 from ablations.errors import UserError
-from ablations.job import JobReport, Update
-from ablations.launch import launch
-from ablations.slurm import additions, orders, ranks
+from ablations.local.display import Display
+from ablations.local.job import JobReport, Update
+from ablations.local.pool import launch
+from ablations.local.worker import Stop
+from ablations.slurm import additions, ranks, runs_file
 from ablations.slurm.holders import holders
-from ablations.slurm.place import SUBMISSION, Place, slurm_place
 from ablations.slurm.queue import dequeue, name_job
-from ablations.spec import RunSpec
-from ablations.store import State, Store
-from ablations.worker import Stop
+from ablations.store import provenance, queued
+from ablations.store.folder import State, Store
+from ablations.store.slurm_place import SUBMISSION, Place, slurm_place
+from ablations.study.spec import RunSpec
+from simclr_core.config.runtime import RuntimeConfig, slurm_gave_gpus
 from simclr_core.records import write_text
-from simclr_core.runtime import RuntimeConfig, slurm_gave_gpus
 
 STOP_WITHIN_S = 60.0
 """How long the handler waits for a checkpoint; SLURM sends its signal earlier than that before it kills."""
@@ -152,7 +152,7 @@ class Session:
 
     def _work(self) -> None:
         try:
-            todo = orders.read(Path(self.task.folder), self.task.run_ids)
+            todo = runs_file.read(Path(self.task.folder), self.task.run_ids)
         except UserError as error:
             for run_id in self.task.run_ids:
                 self._fail(run_id, "\n".join(error.problems))

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablations.slurm import orders
+from ablations.slurm import runs_file
 from ablations.slurm.scheduler import Client, Job, cluster_in, rows, run_client, settings, word
 from ablations.slurm.submissions import Submission, read_all
-from ablations.store import Store
+from ablations.store.folder import Store
 from simclr_core.records import read_json
 
 _FIELDS = "JobID,State,ElapsedRaw,CPUTimeRAW,TotalCPU,MaxRSS,NTasks,AllocTRES,JobName"
@@ -95,7 +95,7 @@ def _tasks(submission: Submission) -> Iterator[tuple[str, Counter[GridAtScale]]]
     grid_of = {run_id: grid for grid, run_ids in submission.brings.items() for run_id in run_ids}
     if not grid_of:  # written before that was noted
         try:
-            written: Mapping[str, Any] = read_json(submission.folder / orders.NAME)
+            written: Mapping[str, Any] = read_json(submission.folder / runs_file.NAME)
             grid_of = {run_id: content["grid"] for run_id, content in written.items()}
         except (OSError, ValueError, KeyError, TypeError):
             return

@@ -1,1 +1,1 @@
-"""One short file per protocol, on embeddings computed once for all of them."""
+"""The evaluation protocols, on a network that they leave as it is."""

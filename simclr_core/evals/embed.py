@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from simclr_core.data import Images, normalise, to_float
+from simclr_core.data.datasets import Images, normalise, to_float
 from simclr_core.evals.frozen import frozen
 from simclr_core.methods.base import Method
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simclr_core.config import EvalConfig
-from simclr_core.data import Images
+from simclr_core.config.schema import EvalConfig
+from simclr_core.data.datasets import Images
 from simclr_core.evals.embed import Reading, embed
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
 from simclr_core.methods.base import Method

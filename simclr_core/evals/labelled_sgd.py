@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
-from simclr_core.boxes import draw_boxes, uniform
-from simclr_core.config import EvalConfig
-from simclr_core.crops import crop_resize
-from simclr_core.data import Images, normalise, to_float
+from simclr_core.config.schema import EvalConfig
+from simclr_core.data.datasets import Images, normalise, to_float
 from simclr_core.evals.embed import Reading
-from simclr_core.optim import LARS, lr_at, peak_lr
+from simclr_core.imaging.boxes import draw_boxes, uniform
+from simclr_core.imaging.crops import crop_resize
+from simclr_core.imaging.geometry import hflip
 from simclr_core.seeding import generator
-from simclr_core.transforms import hflip
+from simclr_core.training.optim import LARS, lr_at, peak_lr
 
 MOMENTUM = 0.9
 TRUST_COEFFICIENT = 1e-3

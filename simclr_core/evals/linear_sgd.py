@@ -18,8 +18,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from simclr_core.config import EvalConfig
-from simclr_core.data import Images
+from simclr_core.config.schema import EvalConfig
+from simclr_core.data.datasets import Images
 from simclr_core.evals.embed import Reading
 from simclr_core.evals.frozen import frozen
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from simclr_core.config import EvalConfig, RunConfig
-from simclr_core.data import Dataset, label_indices
+from simclr_core.config.schema import EvalConfig, RunConfig
+from simclr_core.data.datasets import Dataset, label_indices
 from simclr_core.evals.embed import embed
 from simclr_core.evals.knn import knn_scores
 from simclr_core.evals.score import score

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simclr_core.config import EvalConfig, ViewsConfig
-from simclr_core.data import Images
+from simclr_core.config.schema import EvalConfig, ViewsConfig
+from simclr_core.data.datasets import Images
 from simclr_core.evals.embed import BATCH, Embeddings, Reading
 from simclr_core.evals.frozen import frozen
 from simclr_core.evals.standardise import Standardise
 from simclr_core.methods.base import Method
 from simclr_core.seeding import derive, generator
-from simclr_core.views import ViewMaker
+from simclr_core.views.maker import ViewMaker
 
 NUM_ANSWERS = {"color": 2, "rotate": 4, "noise": 2, "sobel": 2}
 """Kept colour or gray; quarter turns; without or with noise; without or with Sobel. Chance is the majority's rate."""

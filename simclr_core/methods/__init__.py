@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simclr_core.config import RunConfig
+from simclr_core.config.schema import RunConfig
 from simclr_core.methods.base import Method
 from simclr_core.methods.simclr import SimCLR
 from simclr_core.methods.simsiam import SimSiam

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simclr_core.backbones import ResNet
-from simclr_core.config import RunConfig
-from simclr_core.heads import build_predictor, build_projector, projection_dim
+from simclr_core.config.schema import RunConfig
+from simclr_core.networks.heads import build_predictor, build_projector, projection_dim
+from simclr_core.networks.resnet import ResNet
 
 Pair = tuple[Tensor, Tensor]
 Targets = Callable[[Tensor, Tensor], Pair]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from simclr_core.distributed import gather, world
-from simclr_core.losses import contrastive_accuracy_and_entropy, simclr_loss
 from simclr_core.methods.base import Method, StepOutput, Targets
+from simclr_core.methods.losses import contrastive_accuracy_and_entropy, simclr_loss
+from simclr_core.processes.distributed import gather, world
 
 
 class SimCLR(Method):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from simclr_core.losses import cross_entropy_similarity, negative_cosine
 from simclr_core.methods.base import Method, StepOutput, Targets
+from simclr_core.methods.losses import cross_entropy_similarity, negative_cosine
 
 _DISTANCES = {"cosine": negative_cosine, "cross_entropy": cross_entropy_similarity}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simclr_core.config import RunConfig
+from simclr_core.config.schema import RunConfig
 from simclr_core.methods.base import Method, StepOutput, Targets
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from simclr_core.distributed import gather
 from simclr_core.methods.base import Method, Pair
+from simclr_core.processes.distributed import gather
 
 
 class Alternation:

@@ -9,8 +9,8 @@ from typing import Any
 
 from fake_results import fake_grids, write_results
 
-from reports.diff import compare, diff_page
-from reports.site import write_site
+from reports.diff.compare import compare, diff_page
+from reports.page.site import write_site
 
 MINI = Path(__file__).parents[2] / "docs" / "results" / "mini"
 PAIRS, STOP = "simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from parity.comparison import Outcome, compare
 from parity.golden import Golden
-from simclr_core.config import MethodConfig
-from simclr_core.losses import contrastive_accuracy_and_entropy, cross_view_logits, simclr_loss
+from simclr_core.config.schema import MethodConfig
+from simclr_core.methods.losses import contrastive_accuracy_and_entropy, cross_view_logits, simclr_loss
 
 RTOL, ATOL = 2e-5, 2e-6
 ATOL_GRADIENT_SHARP = 1e-4  # of a low temperature, or of views that resemble each other

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from parity.comparison import NotCovered, Outcome, compare, compare_scaled
 from parity.golden import Golden
-from simclr_core.backbones import ResNet
-from simclr_core.config import DEPTHS, BackboneConfig, ProjectorConfig
-from simclr_core.heads import build_projector
+from simclr_core.config.schema import DEPTHS, BackboneConfig, ProjectorConfig
+from simclr_core.networks.heads import build_projector
+from simclr_core.networks.resnet import ResNet
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 STATISTICS_RTOL = 5e-8

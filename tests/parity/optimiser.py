@@ -11,7 +11,7 @@ from torch import nn
 
 from parity.comparison import Comparison, NotCovered, Outcome, compare
 from parity.golden import Golden
-from simclr_core.optim import LARS, lr_at, num_train_steps, num_warmup_steps, peak_lr
+from simclr_core.training.optim import LARS, lr_at, num_train_steps, num_warmup_steps, peak_lr
 
 VARIANTS = {"simclr": "simclr", "nesterov": "simclr_nesterov", "popular": "simclr_popular"}
 RTOL = {"float64": 1e-10, "float32": 2e-6}

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from parity.comparison import NotCovered, Outcome, compare
 from parity.golden import Golden
-from simclr_core.config import DEPTHS, OptimizerConfig, RunConfig
-from simclr_core.heads import build_predictor, build_projector
+from simclr_core.config.options import override
+from simclr_core.config.recipes import recipe
+from simclr_core.config.schema import DEPTHS, OptimizerConfig, RunConfig
 from simclr_core.methods import build_method
 from simclr_core.methods.simsiam import SimSiam
-from simclr_core.optim import build_optimizer, lr_at, peak_lr, set_lr
-from simclr_core.options import override
-from simclr_core.recipes import recipe
+from simclr_core.networks.heads import build_predictor, build_projector
+from simclr_core.training.optim import build_optimizer, lr_at, peak_lr, set_lr
 
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
 FROZEN_BIAS = "encoder.fc.6.bias"

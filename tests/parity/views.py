@@ -17,13 +17,13 @@ from torch import Tensor
 
 from parity.comparison import Comparison, NotCovered, Outcome, compare
 from parity.golden import Golden
-from simclr_core import color
-from simclr_core.boxes import EVALUATION_SHARE, draw_boxes
-from simclr_core.catalogue import CATALOGUE
-from simclr_core.config import ViewsConfig
-from simclr_core.crops import centre_crop_resize, crop_resize, evaluation_view
-from simclr_core.filters import blur_radius, gaussian_blur
+from simclr_core.config.schema import ViewsConfig
+from simclr_core.imaging import color
+from simclr_core.imaging.boxes import EVALUATION_SHARE, draw_boxes
+from simclr_core.imaging.crops import centre_crop_resize, crop_resize, evaluation_view
+from simclr_core.imaging.filters import blur_radius, gaussian_blur
 from simclr_core.seeding import generator
+from simclr_core.views.transformations import CATALOGUE
 
 DRAWS = 100_000  # of our own, where the reference's are fewer
 MIN_AREA = 0.08  # of the image: the released code's constant

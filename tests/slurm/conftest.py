@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ablations.cli import app
-from ablations.grid import expand, load_grid
-from ablations.launch import merge
-from ablations.spec import RunSpec
-from ablations.store import Store
+from ablations.commands.cli import app
+from ablations.local.pool import merge
+from ablations.store.folder import Store
+from ablations.study.expand import expand, load_grid
+from ablations.study.spec import RunSpec
 from simclr_core.records import read_json
 from slurm.cluster import Cluster, obstacle, until
 
@@ -46,7 +46,7 @@ def whole_cluster() -> Iterator[Cluster]:
     handler = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
     try:
         cluster = Cluster(root)
-        path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+        path = os.pathsep.join([str(TESTS / "support"), str(TESTS), str(TESTS.parent)])
         os.environ.update(cluster.environment, PYTHONPATH=path, OMP_NUM_THREADS="1")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a thousand tasks compile nothing anew, here as on a cluster
         yield cluster

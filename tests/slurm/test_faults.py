@@ -13,10 +13,10 @@ import pytest
 from conftest import GRID
 from test_resume import outcome
 
-from ablations.job import load_execute
-from ablations.launch import EXECUTE
+from ablations.local.job import load_execute
+from ablations.local.pool import EXECUTE
+from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.records import read_json
-from simclr_core.runtime import RuntimeConfig
 from slurm.cluster import Cluster, until
 from slurm.conftest import Study
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import WriteGrid
 from typer.testing import CliRunner
 
-from ablations.cli import app
+from ablations.commands.cli import app
 from simclr_core.records import read_json
 from slurm.cluster import Cluster, until
 from slurm.conftest import Study, look, states

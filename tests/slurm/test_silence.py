@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from ablations.cli import app
+from ablations.commands.cli import app
 from simclr_core.records import read_json, write_json
 from slurm.cluster import Cluster, until
 from slurm.conftest import Study, look, runs_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.records import read_json
-from simclr_core.runtime import RuntimeConfig
 from slurm.cluster import Cluster, until
 from slurm.conftest import Study
 from slurm.test_faults import FEW_LABELS, ONE_RUN, made, steps_of

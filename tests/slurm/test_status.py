@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from ablations.cli import app
-from ablations.queued import RECORD
+from ablations.commands.cli import app
+from ablations.store.queued import RECORD
 from slurm.cluster import NODES, Cluster, until
 from slurm.conftest import Study, look, runs_of, states, whole_status
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from ablations.collect import collect
-from ablations.grid import load_grid
+from ablations.collect.tables import collect
 from ablations.slurm.submit import max_array_size
-from ablations.store import Store
+from ablations.store.folder import Store
+from ablations.study.expand import load_grid
 from simclr_core.records import read_json
 from slurm.cluster import MAX_ARRAY_SIZE, Cluster, until
 from slurm.conftest import Study

@@ -1,0 +1,1 @@
+"""Which runs a grid needs now, and what they will cost."""

@@ -1,0 +1,1 @@
+"""The folders of runs: what state each run is in, who works on it, where it came from."""

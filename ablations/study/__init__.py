@@ -1,0 +1,1 @@
+"""From a grid file to the runs that it asks for."""

@@ -1,0 +1,1 @@
+"""What claims assert, and the verdicts on them."""

@@ -1,0 +1,1 @@
+"""The figures of a grid, ours beside the paper's."""

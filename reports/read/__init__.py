@@ -1,0 +1,1 @@
+"""Readers of the tables in results/ and of the papers' numbers."""

@@ -1,0 +1,112 @@
+"""Which evaluations a configuration's runs can have, told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from simclr_core.config.options import ConfigError, field_problems
+from simclr_core.config.schema import EvalConfig, RunConfig, ViewsConfig
+from simclr_core.data.errors import DataError
+from simclr_core.data.inventory import Inventory
+from simclr_core.data.label_lists import find_label_list, labels_from_list
+
+LEAST_KNN_TEMPERATURE = 0.012
+"""exp(1 / 0.011) exceeds the largest float32."""
+
+
+def validate_evaluations(config: RunConfig, evaluations: list[EvalConfig]) -> None:
+    """Raises ConfigError with all that is wrong with evaluations of this configuration's runs."""
+    if problems := [problem for evaluation in evaluations for problem in evaluation_problems(config, evaluation)]:
+        raise ConfigError(problems)
+
+
+def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
+    """All that is wrong with an evaluation of this configuration's runs; empty if it can be made."""
+    problems = field_problems(evaluation)
+    if evaluation.protocol == "fine_tune" and evaluation.embedding != "features":
+        problems.append(
+            f"embedding = {evaluation.embedding!r}: fine-tuning puts its layer on the backbone; expected 'features'"
+        )
+    if evaluation.protocol == "knn" and evaluation.temperature < LEAST_KNN_TEMPERATURE:
+        problems.append(
+            f"temperature = {evaluation.temperature:g}: exp(1 / temperature) overflows;"
+            f" expected at least {LEAST_KNN_TEMPERATURE:g}"
+        )
+    if evaluation.data == config.data.name:
+        problems.append(f"data = {evaluation.data!r}: what the run pre-trains on; leave it out, or name another set")
+    if evaluation.num_labels and evaluation.label_list:
+        problems.append(
+            f"num_labels = {evaluation.num_labels}: label_list = {evaluation.label_list!r} chooses the labels already"
+        )
+    if evaluation.num_labels == 1:
+        problems.append("num_labels = 1: no two classes to tell apart; expected at least 2, or 0 for all")
+    if evaluation.protocol == "fine_tune" and evaluation.batch_size == 1:
+        problems.append("batch_size = 1: fine-tuning needs the statistics of a batch; expected at least 2")
+    if evaluation.protocol == "transform_probe" and (expected := _expected_views(config.views, evaluation.task)):
+        problems.append(f"task = {evaluation.task!r}: the views never differ in it; expected {expected}")
+    return [f"evaluation {evaluation.metric}: {problem}" for problem in problems]
+
+
+def _expected_views(views: ViewsConfig, task: str) -> str:
+    """What the views would have to be for a probe to have something to predict; nothing if they are so."""
+    if views.kind == "pair" and task in ("noise", "sobel"):
+        return "views.kind = 'standard'"  # a pair applies them to every view
+    if views.kind == "pair" and task not in (views.first, views.second):
+        return f"{task!r} as views.first or views.second"
+    if views.kind == "standard" and task == "color" and views.distortion != "color":
+        return "views.distortion = 'color'"
+    if task == "rotate":
+        rotates = views.kind == "pair" or views.rotate_probability > 0
+        return "" if rotates else "views.rotate_probability above 0"
+    name = f"{'gray' if task == 'color' else task}_probability"
+    return "" if 0 < getattr(views, name) < 1 else f"views.{name} between 0 and 1"
+
+
+def label_problems(
+    evaluations: Sequence[EvalConfig], name: str, look: Callable[[str], Inventory], data_dir: Path
+) -> list[str]:
+    """What forbids evaluations of runs that pre-train on the data set ``name``, given what data sets hold.
+
+    ``look`` gives the inventory of a data set by its name. What is wrong with the inventory of ``name`` is left out.
+    """
+    problems = []
+    for evaluation in evaluations:
+        found = look(evaluation.data or name)
+        if found.problems:
+            told = list(found.problems) if evaluation.data else []
+        else:
+            told = _label_problems(evaluation, found, data_dir / found.name)
+            told += found.unusable if evaluation.data else ()
+        problems += [f"evaluation {evaluation.metric}: {problem}" for problem in told]
+    return problems
+
+
+def _label_problems(evaluation: EvalConfig, found: Inventory, folder: Path) -> list[str]:
+    """A probe's answers are transformations; all other protocols are to tell classes apart."""
+    is_probe = evaluation.protocol == "transform_probe"
+    problems = []
+    if not is_probe and found.num_classes < 2:
+        problems.append(f"{found.name} has one class: nothing to tell apart; expected at least 2")
+    elif evaluation.label_list:
+        problems = _list_problems(evaluation.label_list, found, folder, is_probe=is_probe)
+    if evaluation.num_labels > found.num_labelled:
+        count = f"{found.name} has {found.num_labelled} labelled training images"
+        problems.append(f"num_labels = {evaluation.num_labels}: {count}")
+    return problems
+
+
+def _list_problems(name: str, found: Inventory, folder: Path, *, is_probe: bool) -> list[str]:
+    if not found.files:
+        return [f"label_list = {name!r}: images of {found.name} are no files that a list could name"]
+    try:
+        path = find_label_list(name, folder)
+        rows = labels_from_list(path, found.files).rows
+    except DataError as error:
+        return error.problems
+    if is_probe:
+        return [] if len(rows) > 1 else [f"{path}: names one image; expected at least 2"]
+    classes = {found.files[row].split("/")[-2] for row in rows}
+    if len(classes) > 1:
+        return []
+    return [f"{path}: names images of one class, {classes.pop()}: nothing to tell apart; expected at least 2"]

@@ -1,0 +1,77 @@
+"""Where and how a run executes: everything that does not change the experiment, and so is in no id."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from simclr_core.config.options import ConfigError, field_problems, nearest, option
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that may begin with ``~``; raises ConfigError where that home directory is not known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError([f"{text}: that home directory is not known here; expected a path without ~"]) from None
+
+
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """This project's folder in ``$variable``, or else in a folder of the user's home; None for a user without a home.
+
+    A user may be without one in a container: there is no ``HOME``, and no entry for the user's id.
+    """
+    try:
+        return Path(os.environ.get(variable) or Path.home() / below_home) / "simclr-ablations"
+    except RuntimeError:
+        return None
+
+
+def slurm_gave_gpus(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process belongs to a job to which SLURM gave GPUs on this node, asked for in whatever words."""
+    listed = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS")  # "0" is the first of them
+    return bool(listed) or environ.get("SLURM_GPUS_ON_NODE", "") not in ("", "0")
+
+
+class TrainingStopped(Exception):  # noqa: N818 - it is no error
+    """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
+
+
+@dataclass
+class RuntimeConfig:
+    """Device, threads and folders."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...; auto takes a GPU that there is or that SLURM gave
+    num_threads: int = option(1, low=1)  # CPU threads of one run
+    num_workers: int = option(2, low=0)  # processes that decode images read as a stream
+    checkpoint_every_s: float = option(120.0, low=0.0)  # between checkpoints of a run in training
+    tensorboard: bool = False  # also write the curves as TensorBoard scalars
+    data_dir: str = "data"  # holds one folder per named data set
+    cache_dir: str = ""  # decoded images; "": simclr-ablations in the user's cache folder
+    store: str = "runs"  # one folder per run
+
+    @property
+    def data_path(self) -> Path:
+        """Where the image folders lie."""
+        return user_path(self.data_dir)
+
+    @property
+    def cache_path(self) -> Path | None:
+        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``; None without a home."""
+        return user_path(self.cache_dir) if self.cache_dir else user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def problems_of_runtime(runtime: RuntimeConfig) -> list[str]:
+    """What is wrong with it, whatever the machine has."""
+    problem = device_problem(runtime.device)
+    return field_problems(runtime, "runtime.") + ([f"runtime.device = {problem}"] if problem else [])
+
+
+def device_problem(name: str) -> str:
+    """A name that is none of a device's, and what was expected; "" for one that could be."""
+    if re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", name):
+        return ""
+    return f"{name!r}: expected auto, cpu, cuda, or one GPU as in cuda:1{nearest(name, ['auto', 'cpu', 'cuda'])}"

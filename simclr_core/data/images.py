@@ -1,0 +1,80 @@
+"""Labelled images that training and evaluations read alike: ``Images``, and those held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from simclr_core.data.decoding import resized_crop
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Rows (B,) of the images to come and their boxes, integers (B, V, 4): top, left, height and width in source pixels."""
+
+
+class Images(Protocol):
+    """N labelled images, S pixels a side once they are read.
+
+    ``labels``: int64 (N,), positions in the data set's ``classes``, -1 where there is none. ``sizes``: int64 (N, 2),
+    heights and widths in source pixels; None where all are S x S.
+    The generators read ahead, and with ``num_workers`` they hold processes: close them (``contextlib.closing``).
+    """
+
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102 - described above
+
+    @property
+    def sizes(self) -> Tensor | None: ...  # noqa: D102 - described above
+
+    def __len__(self) -> int: ...
+
+    def whole(self, rows: Tensor, batch_size: int, num_workers: int = 0) -> Generator[Tensor, None, None]:
+        """The images of ``rows`` as evaluations see them, uint8 (b, 3, S, S) with b at most ``batch_size``."""
+        ...
+
+    def crops(
+        self, batches: Batches, num_workers: int = 0, interpolation: str = "bilinear"
+    ) -> Generator[Tensor, None, None]:
+        """For each batch its boxes resized with antialiasing, uint8 (B, V, 3, S, S); ``bilinear`` or ``bicubic``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images in memory: uint8 (N, 3, S, S), and ``labels``, int64 (N,). They need no worker processes."""
+
+    images: Tensor
+    labels: Tensor
+
+    @property
+    def sizes(self) -> None:
+        """All images have the one size."""
+        return
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def whole(self, rows: Tensor, batch_size: int, num_workers: int = 0) -> Generator[Tensor, None, None]:  # noqa: ARG002
+        """The images of ``rows`` as they are, uint8 (b, 3, S, S)."""
+        for part in rows.split(batch_size):
+            yield self.images[part]
+
+    def crops(
+        self,
+        batches: Batches,
+        num_workers: int = 0,  # noqa: ARG002 - as for images that are decoded
+        interpolation: str = "bilinear",
+    ) -> Generator[Tensor, None, None]:
+        """For each batch its boxes resized with antialiasing, uint8 (B, V, 3, S, S)."""
+        size = self.images.shape[3]
+        for rows, boxes in batches:
+            images = self.images[rows]
+            yield torch.stack(
+                [
+                    torch.stack([resized_crop(image, box, size, interpolation) for box in image_boxes])
+                    for image, image_boxes in zip(images, boxes.tolist(), strict=True)
+                ]
+            )

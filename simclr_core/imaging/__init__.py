@@ -1,0 +1,1 @@
+"""Operations on batches of images, with parameters of their own for every image."""

@@ -1,0 +1,99 @@
+"""Cropping and resizing, each image of a batch by its own box (see ``boxes``), and the view of an evaluation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag, grid_sample
+
+from simclr_core.imaging.boxes import centre_box
+
+TABLE_STEPS = 1024
+"""TensorFlow looks bicubic weights up in a table with so many steps between two pixels."""
+
+
+def crop_resize(images: Tensor, boxes: Tensor, size: int, interpolation: str = "bilinear") -> Tensor:
+    """The boxes, integers (B, 4), of float32 images (B, 3, H, W), resized to (B, 3, size, size).
+
+    No antialiasing, half-pixel centres, and a box does not see the pixels around it. ``bilinear``: torchvision's
+    resized crop wherever a box is not larger than ``size``, clipped to [0, 1]. ``bicubic``: TensorFlow's
+    ``tf.image.resize``, which may overshoot [0, 1]; SimCLR's code clips it only after colour distortion.
+    """
+    resize = {"bilinear": _resize_bilinear, "bicubic": _resize_bicubic}[interpolation]
+    return resize(images, boxes.to(images.device), size)
+
+
+def _resize_bilinear(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+    top, left, height, width = boxes.unbind(1)
+    rows = _sample_places(top, height, size, images.shape[2])[:, :, None].expand(-1, -1, size)
+    columns = _sample_places(left, width, size, images.shape[3])[:, None, :].expand(-1, size, -1)
+    grid = torch.stack([columns, rows], dim=3)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0, 1)
+
+
+def _sample_places(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
+    """(B, size): the pixels' centres of a resized stretch, where an axis of ``extent`` pixels goes from -1 to 1."""
+    start, last = start[:, None].float(), (start + length - 1)[:, None].float()
+    steps = torch.arange(size, device=start.device) + 0.5
+    centres = (start + steps * length[:, None] / size - 0.5).clamp(start, last)
+    return centres.mul_(2).add_(1).div_(extent).sub_(1)
+
+
+def _resize_bicubic(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+    top, left, height, width = boxes.unbind(1)
+    tall = _mix_rows(images.transpose(1, 2), *_bicubic_taps(top, height, size))
+    return _mix_rows(tall.transpose(1, 3), *_bicubic_taps(left, width, size)).permute(0, 2, 3, 1).contiguous()
+
+
+def _mix_rows(images: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
+    """Images (B, L, ...) to (B, size, ...): every row a weighted sum of four of the L rows.
+
+    A bag of embeddings is just that, and several times faster than gathering.
+    """
+    num_images, length, *rest = images.shape
+    first = length * torch.arange(num_images, device=images.device)
+    bags = (taps + first[:, None, None]).flatten(0, 1)
+    rows = images.reshape(num_images * length, -1)
+    mixed = embedding_bag(bags, rows, mode="sum", per_sample_weights=weights.flatten(0, 1))
+    return mixed.view(num_images, -1, *rest)
+
+
+def _bicubic_taps(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """(B, size, 4) twice: the pixels that a resized stretch is made from, and their weights.
+
+    Keys' cubic with a = -.5 at distances rounded as TensorFlow's table has them; taps outside the stretch weigh
+    nothing, and the others then sum to 1. float32 in its order of operations: at a rounding's edge another would fall
+    to the other side.
+    """
+    scale = length[:, None].float() / size
+    places = (torch.arange(size, device=start.device) + 0.5) * scale - 0.5
+    before = places.floor()
+    past = ((places - before) * TABLE_STEPS).round_() / TABLE_STEPS
+    taps = torch.arange(-1, 3, device=start.device)
+    weights = _keys_cubic((past[:, :, None] - taps).abs_())
+    pixels = before.long()[:, :, None] + taps
+    last = length[:, None, None] - 1
+    weights = weights.masked_fill_((pixels < 0) | (pixels > last), 0)
+    return start[:, None, None] + pixels.clamp(min=0).minimum(last), weights / weights.sum(2, keepdim=True)
+
+
+def _keys_cubic(distance: Tensor) -> Tensor:
+    """Keys (1981), equation 15: a = -1/2."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return torch.where(distance <= 1, near, far)
+
+
+def evaluation_view(images: Tensor, size: int) -> Tensor:
+    """SimCLR's evaluation of larger images: float32 (B, 3, H, W) in [0, 1] to (B, 3, size, size).
+
+    The middle, .875 of the shorter side, resized in one bicubic step, then clipped (tf2/data_util.py,
+    ``preprocess_for_eval``). Images of 32 pixels are evaluated whole instead.
+    """
+    return centre_crop_resize(images, size).clamp_(0, 1)
+
+
+def centre_crop_resize(images: Tensor, size: int) -> Tensor:
+    """``evaluation_view`` before it is clipped (tf2/data_util.py, ``center_crop``)."""
+    box = torch.tensor([centre_box(*images.shape[2:])], device=images.device)
+    return crop_resize(images, box.expand(len(images), -1), size, "bicubic")

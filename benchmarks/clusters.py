@@ -25,7 +25,7 @@ from simclr_core.config.cost import NUM_IMAGES, forward_multiply_adds, num_param
 from simclr_core.config.options import override
 from simclr_core.config.recipes import recipe
 from simclr_core.config.schema import RunConfig
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 
 GPUS_PER_NODE = 8
 NUM_GPUS = (8, 16, 32, 64, 128, 256, 512)
@@ -128,7 +128,7 @@ def step(config: RunConfig, channels: Sequence[int], cluster: Cluster) -> Step:
     """One optimiser step; ``channels`` of every BN layer."""
     training = config.training
     batch = training.global_batch_size
-    num_passes = 1 if training.views_forward == "joint" or config.method.name == "supervised" else 2
+    num_passes = 1 if training.views_forward == "joint" or config.method.num_views == 1 else 2
     compute = _step_flops(config) / cluster.num_gpus / sustained_flops()
     keys = 0.0
     if config.method.name == "simclr":
@@ -153,14 +153,14 @@ def _step_flops(config: RunConfig) -> float:
 def batch_norm_channels(config: RunConfig) -> list[int]:
     """Of every BN layer of the network."""
     with torch.device("meta"):
-        return [layer.num_features for layer in build_method(config).modules() if isinstance(layer, _BatchNorm)]
+        return [layer.num_features for layer in build_network(config).modules() if isinstance(layer, _BatchNorm)]
 
 
 def activation_bytes(config: RunConfig) -> float:
     """What convolutions and BN make of one view and the backward pass needs, in float32; in bfloat16 it is half."""
     sizes: list[int] = []
     with torch.device("meta"):
-        backbone = build_method(config).backbone
+        backbone = build_network(config).backbone
         for layer in backbone.modules():
             if isinstance(layer, nn.Conv2d | _BatchNorm):
                 layer.register_forward_hook(lambda _layer, _inputs, output: sizes.append(output.nbytes))

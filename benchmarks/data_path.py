@@ -73,7 +73,7 @@ def shares(config: RunConfig, images: ImageSet) -> Table:
         ready = itertools.cycle([next(coming)])
 
         def step(training: object = training, ready: object = ready) -> None:
-            descend(training.method, next(ready), None)  # type: ignore[attr-defined, call-overload]
+            descend(training.method, next(ready))  # type: ignore[attr-defined, call-overload]
             training.optimizer.step()  # type: ignore[attr-defined]
 
         timings = in_turns({"views": lambda coming=coming: next(coming), "step": step}, ROUNDS)  # type: ignore[misc]

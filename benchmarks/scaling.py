@@ -185,7 +185,7 @@ def _steps(config: RunConfig, launched: Launched, num_threads: int) -> Measured:
         coming = batches.steps(0, num_steps + 1)
 
         def step() -> None:
-            descend(training.method, next(coming), None)
+            descend(training.method, next(coming))
             training.optimizer.step()
 
         step_s = _median_s(step, num_steps)

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2.functional import to_pil_image
 
 from benchmarks.tables import Apart, Table, Timings, in_turns, speed_ratio
-from simclr_core.config.cost import forward_multiply_adds, num_features
+from simclr_core.config.cost import forward_multiply_adds
+from simclr_core.config.layers import num_features
 from simclr_core.config.recipes import recipe
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import BackboneConfig, RunConfig
@@ -119,7 +120,7 @@ def _step_of_ours(network: str) -> Step:
     coming = batches.steps(0, 10**9)
 
     def step() -> None:
-        descend(training.method, next(coming), None)
+        descend(training.method, next(coming))
         training.optimizer.step()
 
     return step

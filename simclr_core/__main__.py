@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from simclr_core.config.identity import run_id
-from simclr_core.config.options import ConfigError, flatten, nearest, override, valid_values
+from simclr_core.config.options import ConfigError, flatten, keys_of, nearest, override, valid_values
 from simclr_core.config.recipes import RECIPES, recipe
 from simclr_core.config.runtime import RuntimeConfig, problems_of_runtime, user_path
 from simclr_core.config.schema import EvalConfig, RunConfig
@@ -89,7 +89,7 @@ def problems_of_overrides(arguments: list[str]) -> list[str]:
     known = {"evaluations", *(f"runtime.{f.name}" for f in fields(RuntimeConfig))}
     settings = {key: value for key, value in values.items() if key not in known}
     of_runtime = {key.removeprefix("runtime."): value for key, value in values.items() if key.startswith("runtime.")}
-    names = sorted(known | {key for key, _ in flatten(base)})
+    names = sorted(known | set(keys_of(RunConfig)))
     problems += [f"{key}: no such setting{nearest(key, names)}" for key in settings if key not in names]
     checks: list[Callable[[], object]] = [
         lambda: override(base, {key: value for key, value in settings.items() if key in names}),
@@ -112,15 +112,25 @@ def _register() -> None:
     store = ConfigStore.instance()
     store.store(name="run", node=_ROOT)
     for name, build in RECIPES.items():
-        store.store(group="recipe", name=name, node=asdict(build()), package="_global_")
+        store.store(group="recipe", name=name, node=_tree(build()), package="_global_")
+
+
+def _tree(config: RunConfig) -> dict[str, Any]:
+    """The configuration as nested mappings, with a missing value for every setting of the other methods.
+
+    Hydra refuses keys that a recipe's tree lacks, and ``method.name`` may choose another method.
+    """
+    values = dict.fromkeys(keys_of(RunConfig), MISSING) | dict(flatten(config))
+    tree = OmegaConf.create({})
+    for key, value in values.items():
+        OmegaConf.update(tree, key, value)
+    return cast("dict[str, Any]", OmegaConf.to_container(tree))
 
 
 def to_run_config(composed: DictConfig) -> RunConfig:
     """The typed configuration of a composed tree."""
-    values: dict[str, Any] = {}
-    for key, _ in flatten(RunConfig()):
-        values[key] = OmegaConf.select(composed, key)
-    return override(RunConfig(), values)
+    values = {key: OmegaConf.select(composed, key) for key in keys_of(RunConfig)}
+    return override(RunConfig(), {key: value for key, value in values.items() if value is not None})  # None: missing
 
 
 @hydra.main(version_base="1.3", config_path=None, config_name="run")
@@ -182,8 +192,10 @@ def _help() -> Iterator[str]:
     kinds = {"settings, which the recipe sets first": ("", RunConfig()), "runtime": ("runtime.", RuntimeConfig())}
     for title, (prefix, node) in (kinds | {"of an evaluation": ("", EvalConfig())}).items():
         yield f"\n{title}:"
-        for key, value in flatten(node):
-            yield f"  {prefix}{key}: {valid_values(node, key)}" + (f"; {value}" if prefix and value != "" else "")
+        values = dict(flatten(node))
+        for key in keys_of(node.__class__):
+            default = f"; {values[key]}" if prefix and values[key] != "" else ""
+            yield f"  {prefix}{key}: {valid_values(node.__class__, key)}{default}"
 
 
 def main() -> None:

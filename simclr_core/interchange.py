@@ -17,7 +17,7 @@ from torch import Tensor
 from simclr_core.config.eval_checks import label_problems, validate_evaluations
 from simclr_core.config.identity import canonical, eval_id
 from simclr_core.config.options import ConfigError
-from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.runtime import OnProgress, RuntimeConfig
 from simclr_core.config.schema import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data.contents import check_content
 from simclr_core.data.datasets import Dataset, load_dataset
@@ -25,11 +25,10 @@ from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import inventory
 from simclr_core.evals.embed import embed
 from simclr_core.evals.run import evaluate
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 from simclr_core.networks.resnet import ResNet
 from simclr_core.processes.distributed import device_of
 from simclr_core.records import NoSpaceError, read_json, write_json, written_whole
-from simclr_core.training.loop import OnProgress
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)
 SIMSIAM_PREFIX = "module.encoder."
@@ -157,8 +156,8 @@ def evaluate_checkpoint(
         raise ConfigError(
             [f"evaluation {metric}: the backbone alone is loaded; expected 'features'" for metric in on_z]
         )
-    method = build_method(config).eval()
-    told = load_backbone(path, method.backbone, config.backbone)
+    network = build_network(config).eval()
+    told = load_backbone(path, network.backbone, config.backbone)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     record = {"schema_version": 1, "sha256": sha256, **told}
     record |= {name: canonical(getattr(config, name)) for name in ("backbone", "data")}
@@ -178,8 +177,8 @@ def evaluate_checkpoint(
         return dataset
 
     dataset = load(config.data)
-    test = embed(method.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
-    evaluate(config, missing, method, "loaded", dataset, test, device, runtime, out_dir, on_progress, load)
+    test = embed(network.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
+    evaluate(config, missing, network, "loaded", dataset, test, device, runtime, out_dir, on_progress, load)
 
 
 def _claim(path: Path, record: dict[str, Any]) -> None:

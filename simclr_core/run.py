@@ -14,23 +14,23 @@ import torch
 from simclr_core.config.eval_checks import label_problems, validate_evaluations
 from simclr_core.config.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.config.options import flatten
-from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.runtime import OnProgress, Progress, RuntimeConfig, StopRequested
 from simclr_core.config.schema import DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data.contents import check_content
 from simclr_core.data.datasets import Dataset, load_dataset, transferred_to
 from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import Inventory, inventory, is_here, training_problems
 from simclr_core.evals.embed import Embeddings, embed
-from simclr_core.evals.monitor import knn_monitor
+from simclr_core.evals.monitor import embedder, knn_monitor
 from simclr_core.evals.run import Load, evaluate
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 from simclr_core.networks.heads import z_std
 from simclr_core.processes.distributed import World, agree, from_main, joined
 from simclr_core.processes.malloc import keep_freed_memory
 from simclr_core.records import read_json, write_json
 from simclr_core.training import checkpoint
 from simclr_core.training.log import late_mean
-from simclr_core.training.loop import OnProgress, Progress, StopRequested, Training, pretrain
+from simclr_core.training.loop import Training, pretrain
 
 COLLAPSE_THRESHOLD = 0.1
 """Collapsed: eval-mode z_std below this fraction of 1/sqrt(D) (SimSiam Fig. 2 and Sec. 4.1)."""
@@ -80,8 +80,9 @@ def execute(
         training = None
         if not from_main(lambda: kept is not None):
             knn_top1 = knn_monitor(config, dataset, world.device, runtime.num_workers)
+            embed_all = embedder(dataset.pretrain, config.data.normalization, world.device, runtime.num_workers)
             training = pretrain(
-                config, dataset.pretrain, world, runtime, run_dir, on_progress, stop_requested, knn_top1
+                config, dataset.pretrain, world, runtime, run_dir, on_progress, stop_requested, knn_top1, embed_all
             )
     if not world.is_main:
         return
@@ -90,14 +91,14 @@ def execute(
         state = training.state(final=True)
         checkpoint.save(run_dir, state)
     # evaluations have a network of their own: that of the training may have BN layers that need other processes
-    method = build_method(config).to(world.device)
-    method.load_state_dict(state["method"])
-    test = embed(method, dataset.test, config.data.normalization, world.device, num_workers=runtime.num_workers)
+    network = build_network(config).to(world.device)
+    network.load_state_dict(state["method"])
+    test = embed(network, dataset.test, config.data.normalization, world.device, num_workers=runtime.num_workers)
     if training is not None:
         write_json(run_dir / "result.json", _result(config, training, test, dataset, world, run_dir))
         checkpoint.drop_previous(run_dir)
     outcome = read_json(run_dir / "result.json")["outcome"]
-    evaluate(config, missing, method, outcome, dataset, test, world.device, runtime, run_dir, on_progress, load)
+    evaluate(config, missing, network, outcome, dataset, test, world.device, runtime, run_dir, on_progress, load)
 
 
 def _look(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> tuple[list[EvalConfig], bool]:
@@ -171,7 +172,7 @@ def _result(
     config: RunConfig, training: Training, test: Embeddings, dataset: Dataset, world: World, run_dir: Path
 ) -> dict[str, Any]:
     spread = z_std(test.z).item()
-    ratio = spread * math.sqrt(training.method.dim)
+    ratio = spread * math.sqrt(training.method.net.dim)
     if training.diverged or not math.isfinite(ratio):
         outcome = "diverged"
     elif config.training.epochs == 0:
@@ -187,7 +188,7 @@ def _result(
         "z_std": spread if math.isfinite(spread) else None,
         "z_std_ratio": ratio if math.isfinite(ratio) else None,
         "z_std_images": len(test.labels),
-        "dim": training.method.dim,
+        "dim": training.method.net.dim,
         "contrastive_top1": late_mean(run_dir, "contrastive_top1"),
         "contrastive_entropy": late_mean(run_dir, "contrastive_entropy"),
         "train_images": config.data.train_images or len(dataset.train.labels),

@@ -13,7 +13,7 @@ from ablations.study.spec import Axis, Grid, RunSpec
 from simclr_core.config.cost import backbone_parameters
 from simclr_core.config.identity import canonical
 from simclr_core.config.options import Scalar, leaf_fields, leaf_values, node_names, override
-from simclr_core.config.recipes import RECIPES, recipe
+from simclr_core.config.recipes import recipe, recipe_name
 from simclr_core.config.schema import RunConfig
 
 SCHEMA_VERSION = 1
@@ -50,7 +50,7 @@ def grid_json(
         "scale": scale,
         "note": of_scale.note,
         "paper": grid.paper,
-        "recipe": f"{grid.recipe}_{scale}",
+        "recipe": recipe_name(grid.recipe, scale),
         "axes": {axis.name: list(axis.labels) for axis in of_scale.axes if not _is_tuned(axis, grid)},
         "tuning": _tuning_json(grid, asked.arms, states, outcomes),
         "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
@@ -119,7 +119,7 @@ def _tuning_json(
 
 def deviations(grid: Grid, scale: str) -> list[dict[str, Any]]:
     """What this scale does otherwise than the paper's: settings in use, labels of evaluations, levels of axes."""
-    if f"{grid.recipe}_imagenet" not in RECIPES or scale == "imagenet":
+    if not recipe_name(grid.recipe, "imagenet") or scale == "imagenet":
         return []
     ours, papers = _settings(grid, scale), _settings(grid, "imagenet")
     keys = [key for key in {**papers, **ours} if ours.get(key) != papers.get(key)]
@@ -140,7 +140,7 @@ def _base(grid: Grid, scale: str) -> dict[str, Any]:
     """What recipe and grid set at a scale, by dotted key, but for what the axes vary."""
     of_scale = grid.scales.get(scale)
     own = of_scale.overrides if of_scale else {}
-    config = override(recipe(f"{grid.recipe}_{scale}"), {**grid.overrides, **own})
+    config = override(recipe(recipe_name(grid.recipe, scale)), {**grid.overrides, **own})
     varied = {key for axis in (of_scale.axes if of_scale else ()) for key in axis.keys}
     return {key: value for key, value in _used(config).items() if key not in varied}
 

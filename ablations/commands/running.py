@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ablations.commands import until_decided as looks
 from ablations.commands.arguments import CacheDir, Names, Scale, Seeds, StoreDir, checked, load_every, parse_seeds
 from ablations.commands.places import place_problems
 from ablations.commands.submit import DataDir
@@ -119,7 +120,7 @@ def run(
         problems = [*problems_of(store, may_be_new=True), *place_problems(read={"--data-dir": data_dir})]
         asked = checked(grids, scale, seeds, store, problems)
         if until_decided:
-            until_decided.check(asked, scale, seeds=seeds, limit=limit)
+            looks.check(asked, scale, seeds=seeds, limit=limit)
         if problem := device_problem(device):
             raise UserError([f"--device {problem}"])
     runtime = RuntimeConfig(
@@ -147,7 +148,7 @@ def run(
         say("the levels are tuned; now the seeds that judge")
         finish(spec for _, of_grid in asked for spec in of_grid.runs)
     if until_decided:
-        until_decided.add_seeds([grid for grid, _ in asked], scale, Store(store), finish)
+        looks.add_seeds([grid for grid, _ in asked], scale, Store(store), finish)
 
 
 def _finish(

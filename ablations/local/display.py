@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 
-from ablations.local.job import JobReport, Update
+from ablations.local.job import JobReport
 from ablations.study.spec import RunSpec
+from simclr_core.config.runtime import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 
 def duration(seconds: float) -> str:
@@ -33,13 +35,14 @@ class Display:
         self._done, self._failed = 0, 0
         self._durations: list[float] = []
         self._start = time.monotonic()
-        self._bars: Progress | None = None
+        self._bars: Bars | None = None
         self._lines: dict[int, TaskID] = {}
         if console.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bars
 
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[detail]}"))
-            self._bars = Progress(*columns, console=console)
+            self._bars = Bars(*columns, console=console)
             self._whole = self._bars.add_task("all runs", total=total, detail="")
 
     def __enter__(self) -> Self:
@@ -60,7 +63,7 @@ class Display:
                 self._lines[worker] = self._bars.add_task("", detail="")
             self._bars.reset(self._lines[worker], description=_title(spec), detail="starting")
 
-    def progress(self, worker: int, update: Update) -> None:
+    def progress(self, worker: int, update: Progress) -> None:
         """A worker says how far it is."""
         if self._bars and worker in self._lines:
             speed = f", {update.images_per_s:.0f} images/s" if update.images_per_s else ""

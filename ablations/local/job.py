@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from ablations.errors import UserError
 from ablations.store import provenance
@@ -25,15 +25,6 @@ HEARTBEAT_S = 20.0
 
 Execute = Callable[..., None]
 """``simclr_core.run.execute``: (config, evaluations, runtime, run_dir, on_progress, stop_requested) -> None."""
-
-
-class Update(NamedTuple):
-    """How far a run is: steps count within the phase."""
-
-    phase: str
-    step: int
-    num_steps: int
-    images_per_s: float
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
-from ablations.local.job import JobReport, Update, load_execute, run_job
+from ablations.local.job import JobReport, load_execute, run_job
 from ablations.study.spec import RunSpec
 from simclr_core.config.options import ConfigError
-from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.runtime import Progress, RuntimeConfig
 
 PROGRESS_EVERY_S = 0.5
 DEVICES = "simclr_core.processes.distributed"
@@ -134,13 +134,13 @@ class _Reporter:
         self._connection = connection
         self._last = ("", 0.0)
 
-    def __call__(self, progress: Any) -> None:
+    def __call__(self, progress: Progress) -> None:
         phase, sent = self._last
         now = time.monotonic()
         if progress.phase == phase and now - sent < PROGRESS_EVERY_S:
             return
         self._last = (progress.phase, now)
         try:
-            self._connection.send(Update(progress.phase, progress.step, progress.num_steps, progress.images_per_s))
+            self._connection.send(progress)
         except OSError:  # the parent is gone: the run is worth finishing all the same
             return

@@ -66,7 +66,7 @@ class RunStatus:
         beat = self.files.facts.heartbeat
         if self.state is not State.RUNNING or beat.get("phase") != "pretrain" or not beat.get("images_per_s"):
             return None
-        images_per_step = 2 * self.spec.config.training.global_batch_size
+        images_per_step = self.spec.config.method.num_views * self.spec.config.training.global_batch_size
         return float((beat["num_steps"] - beat["step"]) * images_per_step / beat["images_per_s"])
 
     @property

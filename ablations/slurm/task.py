@@ -21,7 +21,7 @@ from rich.console import Console
 from ablations.console import say
 from ablations.errors import UserError
 from ablations.local.display import Display
-from ablations.local.job import JobReport, Update
+from ablations.local.job import JobReport
 from ablations.local.pool import launch
 from ablations.local.worker import Stop
 from ablations.slurm import additions, ranks, runs_file
@@ -31,7 +31,7 @@ from ablations.store import provenance, queued
 from ablations.store.folder import State, Store
 from ablations.store.slurm_place import SUBMISSION, Place, slurm_place
 from ablations.study.spec import RunSpec
-from simclr_core.config.runtime import RuntimeConfig, slurm_gave_gpus
+from simclr_core.config.runtime import Progress, RuntimeConfig, slurm_gave_gpus
 from simclr_core.records import write_text
 
 STOP_WITHIN_S = 60.0
@@ -253,7 +253,7 @@ class NodeDisplay(Display):
         super().__init__(Console(width=200), total, num_workers)
         self._session = session
 
-    def progress(self, worker: int, update: Update) -> None:
+    def progress(self, worker: int, update: Progress) -> None:
         """A run has got to work."""
         super().progress(worker, update)
         self._session.has_begun = True

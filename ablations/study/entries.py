@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablations.errors import expected
-from simclr_core.config.options import LARGEST, LARGEST_SEED, ConfigError, Scalar, field_problems, override
+from simclr_core.config.options import LARGEST, LARGEST_SEED, ConfigError, Scalar, read_value
 from simclr_core.config.schema import RunConfig
-
-_USUAL = RunConfig()
 
 
 def shown(path: Path) -> str:
@@ -75,15 +72,11 @@ class Entries:
             self.problem(f"{place}: seeds are listed under seeds")
             return None
         try:
-            config = override(_USUAL, {key: value})
+            return read_value(RunConfig, key, value)
         except ConfigError as error:
             for problem in error.problems:
                 self.problem(f"{place}{problem.removeprefix(key)}")
             return None
-        found = [problem for problem in field_problems(config) if problem.startswith(f"{key} = ")]
-        for problem in found:
-            self.problem(f"{place}{problem.removeprefix(key)}")
-        return None if found else operator.attrgetter(key)(config)
 
     def _overrides(self, raw: Any, place: str) -> dict[str, Scalar]:
         values = {

@@ -15,8 +15,8 @@ from ablations.study.reader import Reader
 from ablations.study.spec import Axis, Cell, Grid, GridScale, RunSpec, Selector, level_text
 from simclr_core.config.eval_checks import evaluation_problems
 from simclr_core.config.identity import cell_id, run_ids
-from simclr_core.config.options import Node, Scalar, nearest, override
-from simclr_core.config.recipes import RECIPES, recipe
+from simclr_core.config.options import Node, Scalar, chooses, nearest, override
+from simclr_core.config.recipes import recipe, recipe_name, scales_of
 from simclr_core.config.schema import RunConfig, problems_of
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"
@@ -140,10 +140,13 @@ def _cells(grid: Grid, scale: str) -> list[Cell]:
         bases: dict[str, RunConfig] = {}
         cells: list[Cell] = []
         for role, label, levels, settings in _combinations(grid, of_scale.axes):
-            named = f"{settings.pop('recipe', grid.recipe)}_{scale}"
+            named = recipe_name(str(settings.pop("recipe", grid.recipe)), scale)
             if named not in bases:
                 bases[named] = override(recipe(named), shared)
-            config = _set_all(bases[named], settings)
+            if any(chooses(RunConfig, key) for key in settings):  # another class takes what is shared
+                config = override(recipe(named), {**shared, **settings})
+            else:
+                config = _set_all(bases[named], settings)
             evaluations = tuple(
                 evaluation.config
                 for evaluation in of_scale.evaluations
@@ -182,9 +185,12 @@ def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
 
 
 def _changed(node: Node, values: Mapping[str, Any]) -> Node:
-    """``dataclasses.replace`` in a tenth of its time, for nodes that do nothing when they are made."""
+    """``dataclasses.replace`` in a tenth of its time, for nodes that do nothing when they are made.
+
+    Fields of another method than the node's are left out.
+    """
     made = node.__class__.__new__(node.__class__)
-    vars(made).update(vars(node), **values)
+    vars(made).update(vars(node), **{name: value for name, value in values.items() if hasattr(node, name)})
     return made
 
 
@@ -204,8 +210,8 @@ def _problems(grid: Grid) -> list[str]:
             if evaluation.only is not None:
                 problems += _selector_problems(evaluation.only, f"evaluations[{i}].only, at scale {name}", axes)
         for key in {label for axis in scale.axes for level in axis.settings if (label := level.get("recipe"))}:
-            if f"{key}_{name}" not in RECIPES:
-                problems.append(f"scale {name}: no recipe {key}_{name}; {expected(f'{key}_{name}', list(RECIPES))}")
+            if not recipe_name(str(key), name):
+                problems.append(f"scale {name}: no recipe of {key}; {expected(name, scales_of(str(key)))}")
     if not problems:
         problems = [problem for scale in grid.scales for problem in _cell_problems(_cells(grid, scale), scale)]
     return problems

@@ -13,8 +13,8 @@ from ablations.study.entries import Entries, shown
 from ablations.study.levels import is_level, level_problems, unfit_texts
 from ablations.study.spec import Axis, Grid, GridEvaluation, GridScale, Tune, level_text
 from ablations.study.yaml_files import load_yaml
-from simclr_core.config.options import ConfigError, Scalar, field_problems, flatten, nearest, override
-from simclr_core.config.recipes import RECIPES
+from simclr_core.config.options import ConfigError, Scalar, field_problems, keys_of, nearest, override
+from simclr_core.config.recipes import BY_METHOD, scales_of
 from simclr_core.config.schema import EvalConfig, RunConfig
 
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
@@ -129,9 +129,8 @@ class Reader(Entries):
             place = f"axes.{name}.{level_text(label)}"
             content = dict(self._any_mapping(raw, place))
             of_recipe = content.pop("recipe", None)
-            methods = sorted({other.partition("_")[0] for other in RECIPES})
-            if of_recipe is not None and of_recipe not in methods:
-                self.problem(f"{place}.recipe = {of_recipe!r}: {expected(of_recipe, methods)}")
+            if of_recipe is not None and of_recipe not in BY_METHOD:
+                self.problem(f"{place}.recipe = {of_recipe!r}: {expected(of_recipe, BY_METHOD)}")
                 of_recipe = None
             chosen: dict[str, Scalar] = {} if of_recipe is None else {"recipe": of_recipe}
             settings.append(chosen | self._overrides(content, place))
@@ -141,8 +140,8 @@ class Reader(Entries):
         columns: list[list[Scalar | None]] = []
         for key, levels in group.items():
             where = f"{place}.{key}"
-            if "." not in key and key not in dict(flatten(RunConfig())):
-                self.problem(f"{where}: no such setting{nearest(key, [name for name, _ in flatten(RunConfig())])}")
+            if "." not in key and key not in keys_of(RunConfig):
+                self.problem(f"{where}: no such setting{nearest(key, list(keys_of(RunConfig)))}")
                 return None
             raw = self._list(levels, where)
             if isinstance(levels, list) and not levels:
@@ -157,7 +156,7 @@ class Reader(Entries):
         return Axis(key, tuple(level[key] for level in settings), tuple(settings))
 
     def _levels(self, key: str, raw: list[Any], place: str) -> list[Scalar | None]:
-        if key not in dict(flatten(RunConfig())):
+        if key not in keys_of(RunConfig):
             self._value(key, None, place)
             return [None] * len(raw)
         out = [self._value(key, value, f"{place}[{i}]") for i, value in enumerate(raw)]
@@ -167,11 +166,9 @@ class Reader(Entries):
         return out
 
     def _scales(self, raw: Mapping[str, Any], recipe: str, metric: str, axes: tuple[Axis, ...]) -> dict[str, GridScale]:
-        methods = sorted({name.partition("_")[0] for name in RECIPES})
-        valid = [name.partition("_")[2] for name in RECIPES if name.partition("_")[0] == recipe]
-        if recipe and not valid:
-            self.problem(f"recipe = {recipe!r}: {expected(recipe, methods)}")
-            valid = sorted({name.partition("_")[2] for name in RECIPES})
+        if recipe and recipe not in BY_METHOD:
+            self.problem(f"recipe = {recipe!r}: {expected(recipe, BY_METHOD)}")
+        valid = scales_of(recipe)
         seeds = self._seeds(raw["seeds"], "seeds") if "seeds" in raw else ()
         evaluations = self._evaluations(raw["evaluations"], "evaluations") if "evaluations" in raw else ()
         looks = self._flag(raw.get("looks", False), "looks")

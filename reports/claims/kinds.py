@@ -1,4 +1,4 @@
-"""The kinds of claims: the comparisons that each makes of the evidence. The rule that decides is in reports/claims/rule.py."""
+"""The kinds of claims: the comparisons that each makes of the evidence. What decides is the rule, in rule.py."""
 
 from __future__ import annotations
 

@@ -6,16 +6,28 @@ two floating-point operations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
 
-from simclr_core.config.options import Scalar, leaf_values
-from simclr_core.config.schema import BLOCKS, BackboneConfig, ProjectorConfig, RunConfig
-from simclr_core.data.inventory import BUILT_IN
+from simclr_core.config.layers import (
+    Backbone,
+    Linear,
+    backbone_layers,
+    convolutions,
+    num_features,
+    output_layers,
+    predictor_layers,
+    projection_dim,
+    projector_layers,
+)
+from simclr_core.config.schema import BackboneConfig, RunConfig
 
-NUM_IMAGES = {name: found.num_pretrain for name, found in BUILT_IN.items()} | {
+NUM_IMAGES = {
+    "photos": 8_192,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
     "cifar10-jpeg": 50_000,
+    "stl10": 100_000,
     "imagenet": 1_281_167,
 }
 """Images to pre-train on, of the data sets whose number is known before they are read."""
@@ -31,35 +43,21 @@ NUM_TEST_IMAGES = {
 """Images to test on, of the same."""
 
 
-class _Layer(NamedTuple):
-    """A convolution or a linear layer: its weights, what else it learns (bias, BN), its multiply-adds for one view."""
-
-    weights: int
-    others: int
-    multiply_adds: int
-
-
 def backbone_parameters(config: BackboneConfig) -> int:
     """Of the backbone alone, as SimCLR's Fig. 7 and Table 6 count them."""
-    return _backbone_parameters(*leaf_values(config))
-
-
-@lru_cache(maxsize=256)  # grids have thousands of cells and few networks
-def _backbone_parameters(*values: Scalar) -> int:
-    layers = _convolutions(BackboneConfig(*values), 32)  # type: ignore[arg-type]
-    return sum(layer.weights + layer.others for layer in layers)
+    return _convolution_parameters(backbone_layers(config))
 
 
 def num_parameters(config: RunConfig) -> int:
-    """Of the backbone, the projector, the predictor and the supervised classifier."""
-    return sum(layer.weights + layer.others for layer in _layers(config))
+    """Of the backbone, the projector, the predictor and the layer that a method trains on z."""
+    linear = (*_projector(config), *_predictor(config), *output_layers(config))
+    return backbone_parameters(config.backbone) + sum(map(_linear_parameters, linear))
 
 
 def forward_multiply_adds(config: RunConfig) -> int:
-    """Of one view, through backbone, heads and classifier."""
-    return _forward(leaf_values(config.backbone), config.data.image_size) + sum(
-        layer.multiply_adds for layer in _head_layers(config)
-    )
+    """Of one view, through backbone, heads and the layer that a method trains on z."""
+    heads = (*_projector(config), *_predictor(config), *output_layers(config))
+    return _convolution_multiply_adds(backbone_layers(config.backbone), config.data.image_size) + _products(heads)
 
 
 def training_multiply_adds(config: RunConfig) -> float | None:
@@ -70,95 +68,45 @@ def training_multiply_adds(config: RunConfig) -> float | None:
     images = config.data.train_images or NUM_IMAGES.get(config.data.name)
     if images is None:
         return None
-    batch = config.training.global_batch_size
+    whole = forward_multiply_adds(config)
+    without_predictor = whole - _products(_predictor(config))
+    of_image = sum(
+        (3.0 if each.trains else 1.0) * each.views * (whole if each.predicts else without_predictor)
+        for each in config.method.passes
+    )
     training = config.training
-    seen = images // batch * batch * training.epochs
+    seen = images // training.global_batch_size * training.global_batch_size * training.epochs
     embedded = 0
     if training.knn_epochs:
         embedded = (images + NUM_TEST_IMAGES.get(config.data.name, 0)) * -(-training.epochs // training.knn_epochs)
-    return forward_multiply_adds(config) * (3.0 * _views_per_image(config) * seen + embedded)
+    return of_image * seen + whole * embedded
 
 
-def _views_per_image(config: RunConfig) -> int:
-    if config.method.name == "supervised":
-        return 1
-    return 4 if (config.method.name, config.method.symmetry) == ("simsiam", "asymmetric_2x") else 2
+def _projector(config: RunConfig) -> tuple[Linear, ...]:
+    return projector_layers(config.projector, num_features(config.backbone))
+
+
+def _predictor(config: RunConfig) -> tuple[Linear, ...]:
+    return predictor_layers(config.predictor, projection_dim(config.projector, num_features(config.backbone)))
+
+
+def _products(layers: Iterable[Linear]) -> int:
+    return sum(layer.inputs * layer.outputs for layer in layers)
+
+
+def _linear_parameters(layer: Linear) -> int:
+    """With its bias, or the parameters of the BN that takes the bias's place."""
+    others = {"none": 1, "affine": 2, "scale_only": 1, "no_affine": 0}[layer.batch_norm]
+    return (layer.inputs + others) * layer.outputs
 
 
 @lru_cache(maxsize=256)  # grids have thousands of cells and few networks
-def _forward(backbone: tuple[Scalar, ...], size: int) -> int:
-    layers = _convolutions(BackboneConfig(*backbone), size)  # type: ignore[arg-type]
-    return sum(layer.multiply_adds for layer in layers)
+def _convolution_parameters(backbone: Backbone) -> int:
+    """With the gamma and beta of each BN."""
+    layers = (layer for layer, _ in convolutions(backbone, 32))  # at any size they are the same
+    return sum((layer.kernel**2 * layer.inputs + 2) * layer.outputs for layer in layers)
 
 
-def _layers(config: RunConfig) -> Iterator[_Layer]:
-    yield from _convolutions(config.backbone, config.data.image_size)
-    yield from _head_layers(config)
-
-
-def _convolution(inputs: int, outputs: int, kernel: int, side: int) -> _Layer:
-    """With the gamma and beta of the BN that follows; ``side``: of its output, in pixels."""
-    weights = kernel * kernel * inputs * outputs
-    return _Layer(weights, 2 * outputs, weights * side * side)
-
-
-def _convolutions(config: BackboneConfig, size: int) -> Iterator[_Layer]:
-    """Those of ``backbones.ResNet`` on images of ``size`` pixels a side."""
-    kind, num_blocks = BLOCKS[config.depth]
-    width = round(64 * config.width_multiplier)
-    kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[config.stem]
-    side = -(-size // stride)
-    yield _convolution(3, width, kernel, side)
-    side = -(-side // 2) if config.stem == "imagenet" else side
-    channels = width
-    for stage, blocks in enumerate(num_blocks):
-        planes = width * 2**stage
-        outputs = planes * (4 if kind == "bottleneck" else 1)
-        for block in range(blocks):
-            before, side = side, -(-side // 2) if stage and not block else side
-            if kind == "bottleneck":
-                yield _convolution(channels, planes, 1, before)
-                yield _convolution(planes, planes, 3, side)
-                yield _convolution(planes, outputs, 1, side)
-            else:
-                yield _convolution(channels, planes, 3, side)
-                yield _convolution(planes, planes, 3, side)
-            if channels != outputs or before != side or (config.layout == "original" and not block):
-                yield _convolution(channels, outputs, 1, side)
-            channels = outputs
-
-
-def num_features(config: BackboneConfig) -> int:
-    """F, the channels of the backbone's output."""
-    kind, _ = BLOCKS[config.depth]
-    return round(64 * config.width_multiplier) * 8 * (4 if kind == "bottleneck" else 1)
-
-
-def _head_layers(config: RunConfig) -> Iterator[_Layer]:
-    projector, predictor = config.projector, config.predictor
-    features = num_features(config.backbone)
-    dim = features if projector.kind == "none" else projector.dim
-    yield from _projector_layers(projector, features)
-    if predictor.kind == "mlp":
-        yield _linear(dim, predictor.hidden_dim, "affine" if predictor.hidden_batch_norm else "none")
-        yield _linear(predictor.hidden_dim, dim, predictor.output_batch_norm)
-    if config.method.name == "supervised":
-        yield _linear(dim, config.method.num_classes, "none")
-
-
-def _projector_layers(config: ProjectorConfig, features: int) -> Iterator[_Layer]:
-    if config.kind == "none":
-        return
-    inputs = features
-    if config.kind == "nonlinear":
-        for _ in range(config.num_layers - 1):
-            hidden = config.hidden_dim or features
-            yield _linear(inputs, hidden, "affine" if config.hidden_batch_norm else "none")
-            inputs = hidden
-    yield _linear(inputs, config.dim, config.output_batch_norm)
-
-
-def _linear(inputs: int, outputs: int, batch_norm: str) -> _Layer:
-    """With its bias, or the parameters of the BN that takes the bias's place."""
-    others = {"none": 1, "affine": 2, "scale_only": 1, "no_affine": 0}[batch_norm] * outputs
-    return _Layer(inputs * outputs, others, inputs * outputs)
+@lru_cache(maxsize=256)
+def _convolution_multiply_adds(backbone: Backbone, size: int) -> int:
+    return sum(layer.kernel**2 * layer.inputs * layer.outputs * side**2 for layer, side in convolutions(backbone, size))

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from simclr_core.config.options import Node, Scalar, holds, leaf_fields, leaf_values, node_names
+from simclr_core.config.options import Node, Scalar, holds, leaf_fields, leaf_values, node_class, node_names
 from simclr_core.config.schema import EvalConfig, RunConfig
 
 CONFIG_VERSION = 1
@@ -40,7 +40,7 @@ def _canonical_leaves(kind: type, neutrals: bool, *values: Scalar) -> dict[str, 
         only, neutral = leaf.metadata.get("only", {}), leaf.metadata.get("neutral")
         if not holds(node, only):
             continue
-        if neutrals or neutral is None or value != neutral or not holds(node, leaf.metadata.get("neutral_under", {})):
+        if neutrals or neutral is None or value != neutral:
             out[leaf.name] = float(value) if type(leaf.default) is float else value  # 1 and 1.0 are one number
     return out
 
@@ -51,11 +51,13 @@ def from_canonical(kind: type[Node], content: Mapping[str, Any]) -> Node:
     Raises KeyError for content that lacks a node or has a field of another version.
     """
     of: type = kind
-    usual, neutrals = kind(), {leaf.name: leaf.metadata.get("neutral") for leaf in leaf_fields(of)}
+    neutrals = {leaf.name: leaf.metadata.get("neutral") for leaf in leaf_fields(of)}
     if unknown := set(content).difference(node_names(of), neutrals):
         raise KeyError(*sorted(unknown))
     values = {name: neutral for name, neutral in neutrals.items() if neutral is not None}
-    read = {name: from_canonical(getattr(usual, name).__class__, content[name]) for name in node_names(of)}
+    read: dict[str, Any] = {
+        name: from_canonical(node_class(of, name, content[name]), content[name]) for name in node_names(of)
+    }
     return kind(**values | dict(content) | read)
 
 

@@ -1,7 +1,8 @@
 """The mechanism under the configuration: fields with valid values, reading and overriding by dotted key, messages.
 
-A configuration is a tree of dataclass nodes. A field may matter only under certain values of its node's other
-fields: it declares them with ``only``. What names a run is made from the tree in ``identity``.
+A configuration is a tree of dataclass nodes. A field whose metadata have ``variants`` holds a node of one of several
+classes, which the node's own field ``name`` tells apart. A field may matter only under certain values of its node's
+other fields: it declares them with ``only``. What names a run is made from the tree in ``identity``.
 """
 
 from __future__ import annotations
@@ -40,16 +41,15 @@ def option(
     high: float | None = None,
     only: Conditions | None = None,
     neutral: Scalar | None = None,
-    neutral_under: Conditions | None = None,
 ) -> Any:
     """A field with its valid values, and the values of its node's other fields under which it is in use.
 
     A number without ``high`` is bounded by ``LARGEST``. ``neutral`` is the value that reproduces runs made before the
-    field existed (under the conditions ``neutral_under``, where they are given); ``identity`` leaves it out.
+    field existed; ``identity`` leaves it out.
     """
     high = LARGEST.get(type(default)) if high is None else high
-    metadata = {"choices": choices, "low": low, "high": high, "only": only or {}}
-    return field(default=default, metadata=metadata | {"neutral": neutral, "neutral_under": neutral_under or {}})
+    metadata = {"choices": choices, "low": low, "high": high, "only": only or {}, "neutral": neutral}
+    return field(default=default, metadata=metadata)
 
 
 def holds(node: Any, conditions: Conditions) -> bool:
@@ -77,10 +77,29 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
             yield f"{prefix}{f.name}", value
 
 
+def keys_of(kind: type) -> tuple[str, ...]:
+    """The dotted keys of all leaves that a node of this class can have, of whatever variants."""
+    return tuple(dict.fromkeys(_keys(kind, _variants(kind))))
+
+
+def _variants(kind: type) -> tuple[type, ...]:
+    return tuple(each for f in fields(kind) for each in f.metadata.get("variants", {}).values())
+
+
 @functools.cache
-def _keys(kind: type) -> tuple[str, ...]:
-    """The dotted keys of all leaves of a class of nodes."""
-    return tuple(key for key, _ in flatten(kind()))
+def _keys(kind: type, variants: tuple[type, ...]) -> tuple[str, ...]:  # noqa: ARG001 - the cache tells by them
+    keys: list[str] = []
+    for f in fields(kind):
+        below = _classes_of(f)
+        keys += [f"{f.name}.{key}" for each in below for key in keys_of(each)] if below else [f.name]
+    return tuple(keys)
+
+
+def _classes_of(f: Field[Any]) -> tuple[type, ...]:
+    """The classes of nodes that a field may hold; none for a leaf."""
+    if "variants" in f.metadata:
+        return tuple(f.metadata["variants"].values())
+    return () if f.default_factory is MISSING else (f.default_factory().__class__,)
 
 
 def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
@@ -121,16 +140,25 @@ def _number(bound: float) -> str:
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
-def valid_values(node: Any, key: str) -> str:
-    """In words, what a leaf of ``node`` takes, by its dotted key: its choices, or ``an integer from 1 to 100``."""
-    *parents, name = key.split(".")
-    owner = functools.reduce(getattr, parents, node)
-    (f,) = (f for f in fields(owner) if f.name == name)
+def valid_values(kind: type, key: str) -> str:
+    """In words, what a leaf of a class of nodes takes, by its dotted key: choices, or ``an integer from 1 to 9``."""
+    f = _leaves(kind, key)[0]
+    if chooses(kind, key):
+        return ", ".join(_field(kind, key.partition(".")[0]).metadata["variants"])
     if choices := f.metadata.get("choices"):
         return ", ".join(choices)
     low, high = (f.metadata.get(end) for end in ("low", "high"))
     words = _article(type(f.default).__name__)
     return words if low is None or high is None else f"{words} from {_number(low)} to {_number(high)}"
+
+
+def _leaves(kind: type, key: str) -> list[Field[Any]]:
+    """The fields that a dotted key may mean, one for each variant that has it; none for an unknown key."""
+    *parents, name = key.split(".")
+    classes: tuple[type, ...] = (kind,)
+    for parent in parents:
+        classes = tuple(below for each in classes for f in fields(each) if f.name == parent for below in _classes_of(f))
+    return [f for each in classes for f in fields(each) if f.name == name]
 
 
 @functools.cache
@@ -143,6 +171,13 @@ def leaf_fields(kind: type) -> tuple[Field[Any], ...]:
 def node_names(kind: type) -> tuple[str, ...]:
     """The names of those that hold nodes."""
     return tuple(f.name for f in fields(kind) if f.default_factory is not MISSING)
+
+
+def node_class(kind: type, name: str, content: Mapping[str, Any]) -> type:
+    """The class of the node ``name`` with this content; KeyError for a variant that is not known."""
+    f = _field(kind, name)
+    found: type = f.metadata["variants"][content["name"]] if "variants" in f.metadata else _classes_of(f)[0]
+    return found
 
 
 def leaf_values(node: Any) -> tuple[Scalar, ...]:
@@ -174,12 +209,14 @@ def _leaf_problems(kind: type, prefix: str, *values: Scalar) -> tuple[str, ...]:
 def override(config: Node, values: Mapping[str, object]) -> Node:
     """A copy with dotted keys set, each coerced to its field's type; not validated otherwise.
 
+    A new ``name`` of a node of variants chooses the class: fields that both classes have keep their values. A key of
+    another variant than the chosen one has to have a value of its field's type, and changes nothing.
     Raises ConfigError naming every unknown key, with the nearest valid ones, and every value of the wrong type.
     """
     kind: type = config.__class__
-    valid = _keys(kind)
+    valid = keys_of(kind)
     problems: list[str] = []
-    for key, value in values.items():
+    for key, value in sorted(values.items(), key=lambda item: not chooses(kind, item[0])):  # stable: choices first
         if key not in valid:
             problems.append(f"{key}: no such setting{nearest(key, list(valid))}")
             continue
@@ -192,9 +229,49 @@ def override(config: Node, values: Mapping[str, object]) -> Node:
     return config
 
 
+def read_value(kind: type, key: str, value: object) -> Scalar:
+    """``value`` as the type of the leaf ``key``, whichever variant has it; ConfigError if it is none of its values."""
+    if chooses(kind, key):
+        return _choice(_field(kind, key.partition(".")[0]), value, key)
+    found = _leaves(kind, key)
+    if not found:
+        raise ConfigError([f"{key}: no such setting{nearest(key, list(keys_of(kind)))}"])
+    read = _coerce(value, found[0], key)
+    if problems := min((_check(read, f, key) for f in found), key=len):  # of several variants one has to allow it
+        raise ConfigError(problems)
+    return read
+
+
+def chooses(kind: type, key: str) -> bool:
+    """Whether a dotted key is the name of a node of variants."""
+    node, _, name = key.partition(".")
+    return name == "name" and any(f.name == node and "variants" in f.metadata for f in fields(kind))
+
+
+def _choice(f: Field[Any], value: object, key: str) -> str:
+    variants = f.metadata["variants"]
+    if not isinstance(value, str) or value not in variants:
+        raise ConfigError([f"{key} = {value!r}: expected one of {', '.join(variants)}{nearest(value, list(variants))}"])
+    return value
+
+
+def _field(kind: type, name: str) -> Field[Any]:
+    (f,) = (f for f in fields(kind) if f.name == name)
+    return f
+
+
 def _set(node: Any, path: list[str], value: object, key: str) -> Any:
     name, *rest = path
-    if rest:
-        return replace(node, **{name: _set(getattr(node, name), rest, value, key)})
-    (f,) = (f for f in fields(node) if f.name == name)
-    return replace(node, **{name: _coerce(value, f, key)})
+    if not rest:
+        return replace(node, **{name: _coerce(value, _field(node.__class__, name), key)})
+    f, below = _field(node.__class__, name), getattr(node, name)
+    variants = f.metadata.get("variants", {})
+    if variants and rest == ["name"]:
+        chosen = variants[_choice(f, value, key)]
+        kept = {each.name for each in fields(chosen)} - {"name"}
+        shared = {each.name: getattr(below, each.name) for each in fields(below) if each.name in kept}
+        return replace(node, **{name: chosen(**shared)})
+    if variants and rest[0] not in {each.name for each in fields(below)}:
+        read_value(node.__class__, f"{name}.{'.'.join(rest)}", value)
+        return node
+    return replace(node, **{name: _set(below, rest, value, key)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,20 @@ def slurm_gave_gpus(environ: Mapping[str, str] = os.environ) -> bool:
 
 class TrainingStopped(Exception):  # noqa: N818 - it is no error
     """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: ``phase`` is load, pretrain or evaluate; images_per_s counts every view of an image."""
+
+    phase: str
+    step: int
+    num_steps: int
+    images_per_s: float = 0.0
+
+
+OnProgress = Callable[[Progress], None]
+StopRequested = Callable[[], bool]
 
 
 @dataclass

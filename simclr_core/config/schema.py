@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from simclr_core.config.methods import METHODS, MethodConfig, SimCLRConfig
 from simclr_core.config.options import LARGEST_SEED, ConfigError, field_problems, option
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
@@ -144,44 +145,6 @@ class PredictorConfig:
     output_batch_norm: str = option("none", choices=("none", "affine"), only=_MLP, neutral="none")
 
 
-_SIMCLR = {"name": ("simclr",)}
-_SIMSIAM = {"name": ("simsiam",)}
-_SUPERVISED = {"name": ("supervised",)}
-_PAIRED_VIEWS = {"name": ("simclr", "simsiam")}
-
-
-@dataclass
-class MethodConfig:
-    """The objective."""
-
-    name: str = option("simclr", choices=("simclr", "simsiam", "supervised"))
-    num_classes: int = option(10, low=2, high=_WIDEST, only=_SUPERVISED)  # of the data set whose labels are learnt
-    loss: str = option(
-        "nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), only=_SIMCLR, neutral="nt_xent"
-    )  # SimCLR Table 4
-    normalize: bool = option(True, only=_SIMCLR | {"loss": ("nt_xent",)}, neutral=True)  # False: dot products (Table 5)
-    negatives: str = option(  # of NT-Xent; the other losses have the other view's alone (App. B.10)
-        "both_views",
-        choices=("both_views", "other_view"),
-        only=_SIMCLR | {"loss": ("nt_xent",)},
-        neutral="both_views",
-    )
-    temperature: float = option(0.1, low=1e-6, only=_SIMCLR | {"loss": ("nt_xent", "nt_logistic")})
-    margin: float = option(0.8, low=0.0, high=2.0, only=_SIMCLR | {"loss": ("margin_triplet",)})
-    semi_hard: bool = option(False, only=_SIMCLR | {"loss": ("nt_logistic", "margin_triplet")})
-    loss_scale: float = option(1.0, low=1e-6, neutral=1.0)  # 2: SimCLR's released code adds the two views' means
-    stop_gradient: bool = option(False, only=_PAIRED_VIEWS, neutral=False, neutral_under=_SIMCLR)
-    similarity: str = option("cosine", choices=("cosine", "cross_entropy"), only=_SIMSIAM, neutral="cosine")
-    symmetry: str = option(
-        "symmetric", choices=("symmetric", "asymmetric", "asymmetric_2x"), only=_SIMSIAM, neutral="symmetric"
-    )  # SimSiam Sec. 4.6
-    target: str = option("batch", choices=("batch", "moving_average"), only=_SIMSIAM, neutral="batch")  # Sec. 5.2
-    target_momentum: float = option(0.8, low=0.0, high=1.0, only=_SIMSIAM | {"target": ("moving_average",)})
-    alternation_steps: int = option(
-        1, low=0, only=_SIMSIAM | {"target": ("batch",)}, neutral=1
-    )  # steps between computing the targets (Sec. 5.2); 0: one epoch
-
-
 _LARS = {"name": ("lars",)}
 
 
@@ -232,7 +195,7 @@ class RunConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    method: MethodConfig = field(default_factory=MethodConfig)
+    method: MethodConfig = field(default_factory=SimCLRConfig, metadata={"variants": METHODS})  # by its name
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seed: int = option(0, low=0, high=LARGEST_SEED)
@@ -308,20 +271,7 @@ def problems_of(config: RunConfig) -> list[str]:
         problems.append("optimizer.nesterov = true: expected optimizer.momentum above 0")
     if config.data.reading == "stream" and (config.views.kind, config.views.base_crop) == ("pair", "none"):
         problems.append("views.base_crop = 'none': images read as a stream differ in size; expected 'shared'")
-    return problems + _problems_of_targets(config.method)
-
-
-def _problems_of_targets(method: MethodConfig) -> list[str]:
-    """SimSiam's targets of Sec. 5.2 are both views' other projection, without gradient."""
-    if method.name != "simsiam" or (method.target == "batch" and method.alternation_steps == 1):
-        return []
-    setting = "method.target = 'moving_average'" if method.target != "batch" else "method.alternation_steps"
-    problems = []
-    if not method.stop_gradient:
-        problems.append(f"{setting}: its targets take no gradient; expected method.stop_gradient = true")
-    if method.symmetry == "asymmetric_2x":
-        problems.append(f"{setting}: has one pair of views; expected method.symmetry 'symmetric' or 'asymmetric'")
-    return problems
+    return problems + config.method.problems(config)
 
 
 def validate(config: RunConfig) -> RunConfig:

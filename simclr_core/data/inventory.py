@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from simclr_core.config.cost import NUM_IMAGES
 from simclr_core.config.schema import RunConfig
 from simclr_core.data.class_folders import shown
 from simclr_core.data.listing import list_folder
@@ -29,10 +30,10 @@ class Inventory:
 
 
 BUILT_IN = {
-    "photos": Inventory("photos", 17, 8_192, 8_192),
-    "cifar10": Inventory("cifar10", 10, 50_000, 50_000),
-    "cifar100": Inventory("cifar100", 100, 50_000, 50_000),
-    "stl10": Inventory("stl10", 10, 100_000, 5_000),  # pre-trained on are the unlabelled images
+    "photos": Inventory("photos", 17, NUM_IMAGES["photos"], NUM_IMAGES["photos"]),
+    "cifar10": Inventory("cifar10", 10, NUM_IMAGES["cifar10"], NUM_IMAGES["cifar10"]),
+    "cifar100": Inventory("cifar100", 100, NUM_IMAGES["cifar100"], NUM_IMAGES["cifar100"]),
+    "stl10": Inventory("stl10", 10, NUM_IMAGES["stl10"], 5_000),  # pre-trained on are the unlabelled images
 }
 """The data sets that are made or fetched, every copy of them the same; all other names are those of folders."""
 
@@ -66,10 +67,9 @@ def training_problems(config: RunConfig, found: Inventory) -> list[str]:
         problems.append(f"data.train_images = {data.train_images}: {has}")
     elif not data.train_images and found.num_pretrain < training.global_batch_size and training.epochs:
         problems.append(f"training.global_batch_size = {training.global_batch_size}: {has}, which fill no batch")
-    if method.name == "supervised" and method.num_classes != found.num_classes:
-        problems.append(f"method.num_classes = {method.num_classes}: {data.name} has {found.num_classes} classes")
-    if method.name == "supervised" and found.num_labelled < found.num_pretrain:
-        problems.append(f"method.name = 'supervised': images of {data.name} have no label")
+    problems += method.data_problems(data.name, found.num_classes)
+    if method.needs_labels and found.num_labelled < found.num_pretrain:
+        problems.append(f"method.name = {method.name!r}: images of {data.name} have no label")
     if training.knn_epochs and training.epochs and found.num_classes < 2:
         problems.append(
             f"training.knn_epochs = {training.knn_epochs}: {data.name} has one class: nothing to tell apart"

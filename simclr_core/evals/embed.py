@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from simclr_core.data.datasets import Images, normalise, to_float
 from simclr_core.evals.frozen import frozen
-from simclr_core.methods.base import Method
+from simclr_core.networks.network import Network
 
 BATCH = 250
 """Images that go through the network at a time: few, so that a small network's maps stay in a processor's cache."""
@@ -42,7 +42,7 @@ class Reading:
 
 @torch.inference_mode()
 def embed(
-    method: Method,
+    network: Network,
     images: Images,
     normalization: str,
     device: torch.device,
@@ -52,7 +52,7 @@ def embed(
 ) -> Embeddings:
     """By the network in eval mode, of whole un-augmented images: of ``rows`` (n,), or of all."""
     rows = torch.arange(len(images)) if rows is None else rows
-    network = frozen(method)
+    network = frozen(network)
     features, z = [], []
     with contextlib.closing(images.whole(rows, BATCH, num_workers)) as batches:
         for batch in batches:

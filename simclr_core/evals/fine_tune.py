@@ -17,11 +17,11 @@ from simclr_core.config.schema import EvalConfig
 from simclr_core.data.datasets import Images
 from simclr_core.evals.embed import Reading, embed
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
-from simclr_core.methods.base import Method
+from simclr_core.networks.network import Network
 
 
 def fine_tuned_scores(
-    method: Method,
+    network: Network,
     images: Images,
     rows: Tensor,
     test: Images,
@@ -32,9 +32,9 @@ def fine_tuned_scores(
 ) -> tuple[Tensor, dict[str, Any]]:
     """Class scores (M, C) of the test images after the last epoch, and how the training on ``rows`` went.
 
-    A copy is trained, in the arithmetic of the pre-training; ``method`` stays as it is.
+    A copy is trained, in the arithmetic of the pre-training; ``network`` stays as it is.
     """
-    network = copy.deepcopy(method).train()
+    network = copy.deepcopy(network).train()
     layer = zero_layer(network.backbone.num_features, num_classes, reading.device)
     details = train_with_labels(
         evaluation,

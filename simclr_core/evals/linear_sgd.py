@@ -23,11 +23,11 @@ from simclr_core.data.datasets import Images
 from simclr_core.evals.embed import Reading
 from simclr_core.evals.frozen import frozen
 from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
-from simclr_core.methods.base import Method
+from simclr_core.networks.network import Network
 
 
 def fit_linear_sgd(
-    method: Method,
+    network: Network,
     images: Images,
     rows: Tensor,
     num_classes: int,
@@ -40,8 +40,8 @@ def fit_linear_sgd(
     The network is frozen: neither its weights nor its BN statistics move.
     """
     on_z = evaluation.embedding == "z"
-    layer = zero_layer(method.dim if on_z else method.backbone.num_features, num_classes, reading.device)
-    network = frozen(method)
+    layer = zero_layer(network.dim if on_z else network.backbone.num_features, num_classes, reading.device)
+    network = frozen(network)
 
     def logits(views: Tensor) -> Tensor:
         embedded = network.features(views)

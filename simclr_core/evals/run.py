@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from simclr_core.config.identity import canonical, eval_id
-from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.runtime import OnProgress, Progress, RuntimeConfig
 from simclr_core.config.schema import DataConfig, EvalConfig, RunConfig
 from simclr_core.data.datasets import Dataset, Images, label_indices, transferred_to
 from simclr_core.data.label_lists import LabelList, find_label_list, labels_from_list
@@ -26,10 +26,9 @@ from simclr_core.evals.linear import fit_linear
 from simclr_core.evals.linear_sgd import fit_linear_sgd
 from simclr_core.evals.score import NOTHING, Score, score
 from simclr_core.evals.transform_probe import EmbeddedViews, embed_views, probe
-from simclr_core.methods.base import Method
+from simclr_core.networks.network import Network
 from simclr_core.records import write_json, written_whole
 from simclr_core.seeding import derive
-from simclr_core.training.loop import OnProgress, Progress
 
 Load = Callable[[DataConfig], Dataset]
 Labels = tuple[str, int, int, str]
@@ -39,7 +38,7 @@ Labels = tuple[str, int, int, str]
 def evaluate(
     config: RunConfig,
     evaluations: list[EvalConfig],
-    method: Method,
+    network: Network,
     outcome: str,
     dataset: Dataset,
     test: Embeddings,
@@ -52,18 +51,18 @@ def evaluate(
     """Write ``evals/<eval_id>.json`` of every evaluation, and before it ``<eval_id>.npy``, the class predicted for
     each test image: uint16 (M,).
 
-    ``dataset`` is what ``method`` was pre-trained on and ``test`` holds the embeddings of its test images; ``load``
+    ``dataset`` is what ``network`` was pre-trained on and ``test`` holds the embeddings of its test images; ``load``
     gives another data set by its configuration. Evaluations on the same labels share embeddings, whatever their
     order. A diverged network has none to score: its evaluations hold ``top1: null`` and no predictions, and so does
     an evaluation whose own training diverges. Raises DataError for labels or data sets that are not there.
     """
-    before = sha256_of(method.backbone)
+    before = sha256_of(network.backbone)
     by_labels: dict[Labels, list[EvalConfig]] = {}
     for evaluation in evaluations:
         by_labels.setdefault(_labels(evaluation), []).append(evaluation)
     number = 0
     for group in by_labels.values():
-        material = _Material(config, method, dataset, test, device, runtime, load, group[0])
+        material = _Material(config, network, dataset, test, device, runtime, load, group[0])
         for evaluation in group:
             start = time.perf_counter()
             tell = _teller(on_progress, number, len(evaluations))
@@ -74,7 +73,7 @@ def evaluate(
                 class_scores, truth, found = _class_scores(evaluation, material, tell)
                 num_test, result = len(truth), score(class_scores, truth)
                 details |= found
-            assert sha256_of(method.backbone) == before, "an evaluation changed the frozen backbone"
+            assert sha256_of(network.backbone) == before, "an evaluation changed the frozen backbone"
             content = {
                 "schema_version": 1,
                 "eval_id": eval_id(evaluation),
@@ -108,7 +107,7 @@ class _Material:
     """What evaluations on the same labels have in common; each part is made when the first of them needs it."""
 
     config: RunConfig
-    method: Method
+    network: Network
     pretrained_on: Dataset
     pretrained_on_test: Embeddings
     device: torch.device
@@ -163,13 +162,13 @@ class _Material:
             images = self.data.train if split == "train" else self.data.test
             rows = self.rows if split == "train" else torch.arange(len(images))
             own_seed = derive(seed, "transform_probe", split)
-            made = embed_views(self.method, images, rows, self.config.views, self.reading, own_seed)
+            made = embed_views(self.network, images, rows, self.config.views, self.reading, own_seed)
             self.views_by_seed[split, seed] = made
         return self.views_by_seed[split, seed]
 
     def _embed(self, images: Images, rows: Tensor | None) -> Embeddings:
         how = self.reading
-        return embed(self.method, images, how.normalization, how.device, rows=rows, num_workers=how.num_workers)
+        return embed(self.network, images, how.normalization, how.device, rows=rows, num_workers=how.num_workers)
 
 
 def _class_scores(evaluation: EvalConfig, material: _Material, tell: Tell) -> tuple[Tensor, Tensor, dict[str, Any]]:
@@ -177,7 +176,7 @@ def _class_scores(evaluation: EvalConfig, material: _Material, tell: Tell) -> tu
 
     No protocol is given the labels of the test images: what it trains and chooses cannot depend on them.
     """
-    data, embedding, method = material.data, evaluation.embedding, material.method
+    data, embedding, network = material.data, evaluation.embedding, material.network
     num_classes, truth = len(data.classes), data.test.labels
     match evaluation.protocol:
         case "linear":
@@ -190,13 +189,13 @@ def _class_scores(evaluation: EvalConfig, material: _Material, tell: Tell) -> tu
             return scores, truth, {}
         case "linear_sgd":
             layer, details = fit_linear_sgd(
-                method, data.train, material.rows, num_classes, evaluation, material.reading, tell
+                network, data.train, material.rows, num_classes, evaluation, material.reading, tell
             )
             with torch.no_grad():
                 return layer.cpu()(material.test.of(embedding)), truth, details
         case "fine_tune":
             scores, details = fine_tuned_scores(
-                method, data.train, material.rows, data.test, num_classes, evaluation, material.reading, tell
+                network, data.train, material.rows, data.test, num_classes, evaluation, material.reading, tell
             )
             return scores, truth, details
         case _:

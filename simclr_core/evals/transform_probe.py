@@ -20,7 +20,7 @@ from simclr_core.data.datasets import Images
 from simclr_core.evals.embed import BATCH, Embeddings, Reading
 from simclr_core.evals.frozen import frozen
 from simclr_core.evals.standardise import Standardise
-from simclr_core.methods.base import Method
+from simclr_core.networks.network import Network
 from simclr_core.seeding import derive, generator
 from simclr_core.views.maker import ViewMaker
 
@@ -49,7 +49,7 @@ class EmbeddedViews:
 
 @torch.inference_mode()
 def embed_views(
-    method: Method, images: Images, rows: Tensor, views: ViewsConfig, reading: Reading, seed: int
+    network: Network, images: Images, rows: Tensor, views: ViewsConfig, reading: Reading, seed: int
 ) -> EmbeddedViews:
     """One pair of views of each of the images ``rows`` (n,), drawn from ``seed``, by the network in eval mode."""
     sizes = None if images.sizes is None else images.sizes[rows]
@@ -61,7 +61,7 @@ def embed_views(
     else:
         cropped = ((rows[pick], maker.crop_boxes(pick)) for pick in picks)
         read = images.crops(cropped, reading.num_workers, views.crop_interpolation)
-    network = frozen(method)
+    network = frozen(network)
     parts: tuple[list[Embeddings], list[Embeddings]] = ([], [])
     with contextlib.closing(read):
         for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):

@@ -1,84 +1,87 @@
-"""What the methods share: the network, and how two views pass through it.
-
-B images in a batch, N = 2B views, F features, D projection.
-"""
+"""What the training loop asks of a method: the network that it trains, and what it makes of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from simclr_core.config.schema import RunConfig
-from simclr_core.networks.heads import build_predictor, build_projector, projection_dim
-from simclr_core.networks.resnet import ResNet
+from simclr_core.networks.network import Network
 
-Pair = tuple[Tensor, Tensor]
-Targets = Callable[[Tensor, Tensor], Pair]
-"""From z_1, z_2 without gradient to what the predictions of view 1 and of view 2 are to match, (B, D) each.
-
-Of a supervised run: the labels of the images, int64 (B,), twice.
-"""
+Embed = Callable[[], tuple[Tensor, Tensor]]
+"""Features (N, F) and z (N, D) of all images that the run trains on, by the network in eval mode, on the CPU."""
 
 
-class StepOutput(NamedTuple):
-    """The loss to descend, and the projections of the views (B, D) each."""
+@dataclass(frozen=True)
+class Batch:
+    """This process's share of a step: b images in V views."""
 
-    loss: Tensor
-    z_1: Tensor
-    z_2: Tensor
+    step: int
+    indices: Tensor  # int64 (b,): positions in the pre-training set
+    labels: Tensor  # int64 (b,), -1 where there is none; methods that see no labels leave them alone
+    views: list[Tensor]  # float32 (b, 3, S, S) each, normalised; the sizes may differ
+
+
+class Step(NamedTuple):
+    """What a method makes of a batch."""
+
+    loss: Tensor  # scalar, the mean over this process's share
+    projections: list[Tensor]  # z (b, D) of views, whose spread is logged
+    logs: Mapping[str, Tensor] = MappingProxyType({})  # scalars for metrics.jsonl, means over this process's share
 
 
 class Method(nn.Module):
-    """Backbone, projector and predictor; ``forward(view_1, view_2, targets=None)`` gives a StepOutput.
+    """An objective, and all that a training of it has to remember.
 
-    Subclasses give the objective; ``targets`` takes the place of the batch's own projections where a method compares
-    predictions with others (SimSiam Sec. 5.2).
+    ``net`` is trained, evaluated and exported. Whatever else a method registers as a module, a parameter or a buffer
+    (copies by moving average, queues, prototypes, memories) is saved with every checkpoint, comes back to the bit when
+    a training goes on, and is left out of the last checkpoint. A subclass gives ``step``, and the other hooks where it
+    needs them.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, num_images: int) -> None:
+        """``num_images``: how many images the run trains on."""
         super().__init__()
-        self.config = config.method
-        self.joint = config.training.views_forward == "joint"
-        self._bfloat16 = config.training.precision == "bfloat16"
-        self.backbone = ResNet(config.backbone).to(memory_format=torch.channels_last)
-        self.dim = projection_dim(config.projector, self.backbone.num_features)
-        self.projector = build_projector(config.projector, self.backbone.num_features)
-        self.predictor = build_predictor(config.predictor, self.dim)
+        self.config: Any = config.method
+        self.num_images = num_images
+        self.net = self.build_network(config)
 
-    def agreement(self, z_1: Tensor, z_2: Tensor) -> dict[str, float]:  # noqa: ARG002 - few methods have one
-        """What else is logged of the projections of a whole batch, (B, D) each, by the name of the metric."""
+    @staticmethod
+    def build_network(config: RunConfig) -> Network:
+        """The network of a configuration, initialised from torch's current random state."""
+        return Network(config)
+
+    def network(self) -> Network:
+        """What evaluations and exports see."""
+        return self.net
+
+    def step(self, batch: Batch) -> Step:
+        """The loss of a batch, from which the gradients come."""
+        raise NotImplementedError
+
+    def after_step(self, batch: Batch) -> None:
+        """Called after the optimiser's step."""
+
+    def start_epoch(self, epoch: int, embed: Embed) -> Tensor | None:  # noqa: ARG002 - most methods need nothing here
+        """Called before the first step of an epoch, and not again when a training goes on within one.
+
+        May return the order of the epoch, int64 (n,): positions in the pre-training set, n at most ``num_images``.
+        """
+        return None
+
+    @property
+    def prepares_epochs(self) -> bool:
+        """Whether ``start_epoch`` does anything: batches are then made no further ahead than the epoch's end."""
+        return type(self).start_epoch is not Method.start_epoch
+
+    def phase(self, step: int) -> Hashable:  # noqa: ARG002 - in most methods all steps are alike
+        """What kind of step this is, where steps differ: a queue becomes active, prototypes thaw."""
+        return None
+
+    def diagnostics(self, projections: Sequence[Tensor]) -> dict[str, float]:  # noqa: ARG002 - few methods have any
+        """What else is logged of ``Step.projections``, gathered from all processes, by the name of the metric."""
         return {}
-
-    def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) -> features (B, F) in float32.
-
-        The backbone computes in bfloat16 only while it trains and the configuration says so: evaluations see the
-        float32 network.
-        """
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16 and self.training):
-            features: Tensor = self.backbone(images)
-        return features.float()
-
-    def project(self, view_1: Tensor, view_2: Tensor) -> Pair:
-        """Two views (B, 3, H, W) -> z_1, z_2 (B, D).
-
-        ``joint`` passes all N views at once, so that BN's statistics mix the views (SimCLR's released code);
-        ``separate`` passes one view after the other (SimSiam's).
-        """
-        if self.joint:
-            z_1, z_2 = self.projector(self.features(torch.cat([view_1, view_2]))).chunk(2)
-            return z_1, z_2
-        return self.projector(self.features(view_1)), self.projector(self.features(view_2))
-
-    def predict(self, z_1: Tensor, z_2: Tensor) -> Pair:
-        """z_1, z_2 (B, D) -> p_1, p_2 (B, D), in one pass or two as the views went; themselves without a predictor."""
-        if isinstance(self.predictor, nn.Identity):
-            return z_1, z_2
-        if self.joint:
-            p_1, p_2 = self.predictor(torch.cat([z_1, z_2])).chunk(2)
-            return p_1, p_2
-        return self.predictor(z_1), self.predictor(z_2)

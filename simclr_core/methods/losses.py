@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from simclr_core.config.schema import MethodConfig
+from simclr_core.config.methods import SimCLRConfig
 
 Keys = tuple[Tensor, Tensor] | None
 """z of both views of all processes, (B, D) each, the same images in the same order; None: the own rows are all."""
@@ -33,7 +33,7 @@ all networks and machines, since blocks add up in another order: alone, a proces
 """
 
 
-def simclr_loss(config: MethodConfig, z_1: Tensor, z_2: Tensor, keys: Keys = None, first_key: int = 0) -> Tensor:
+def simclr_loss(config: SimCLRConfig, z_1: Tensor, z_2: Tensor, keys: Keys = None, first_key: int = 0) -> Tensor:
     """The loss that ``method.loss`` names (SimCLR Table 4), without ``method.loss_scale``: (b, D), (b, D) -> scalar."""
     if config.loss == "nt_logistic":
         return nt_logistic(z_1, z_2, config.temperature, semi_hard=config.semi_hard, keys=keys, first_key=first_key)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from simclr_core.methods.base import Method, StepOutput, Targets
+from simclr_core.config.methods import SimCLRConfig
+from simclr_core.methods.base import Batch, Method, Step
 from simclr_core.methods.losses import contrastive_accuracy_and_entropy, simclr_loss
 from simclr_core.processes.distributed import gather, world
 
@@ -16,22 +19,24 @@ class SimCLR(Method):
     compared with; ``stop_gradient`` holds the keys fixed.
     """
 
-    def forward(self, view_1: Tensor, view_2: Tensor, targets: Targets | None = None) -> StepOutput:
-        """Two views (B, 3, H, W) of the same images -> loss and projections; the keys come from all processes."""
-        assert targets is None, "SimCLR has no targets"
-        z_1, z_2 = self.project(view_1, view_2)
-        p_1, p_2 = self.predict(z_1, z_2)
+    config: SimCLRConfig
+
+    def step(self, batch: Batch) -> Step:
+        """The loss of two views; the keys come from all processes."""
+        z_1, z_2 = self.net.project(batch.views)
+        p_1, p_2 = self.net.predict([z_1, z_2])
         keys_1, keys_2 = gather(z_1), gather(z_2)
         if self.config.stop_gradient:
             keys_1, keys_2 = keys_1.detach(), keys_2.detach()
         keys = None if keys_1 is p_1 and keys_2 is p_2 else (keys_1, keys_2)
         loss = simclr_loss(self.config, p_1, p_2, keys, first_key=world().rank * len(z_1))
-        return StepOutput(self.config.loss_scale * loss, z_1, z_2)
+        return Step(self.config.loss_scale * loss, [z_1, z_2])
 
-    def agreement(self, z_1: Tensor, z_2: Tensor) -> dict[str, float]:
+    def diagnostics(self, projections: Sequence[Tensor]) -> dict[str, float]:
         """Contrastive accuracy in percent and entropy in nats (Table 5), where the loss has a temperature for them."""
         if self.config.loss == "margin_triplet":
             return {}
+        z_1, z_2 = projections
         normalize = self.config.normalize or self.config.loss != "nt_xent"
         top1, entropy = contrastive_accuracy_and_entropy(z_1, z_2, self.config.temperature, normalize=normalize)
         return {"contrastive_top1": top1, "contrastive_entropy": entropy}

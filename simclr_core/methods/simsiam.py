@@ -1,11 +1,23 @@
-"""SimSiam (Chen and He 2021, arXiv 2011.10566)."""
+"""SimSiam (Chen and He 2021, arXiv 2011.10566), with the targets of its Sec. 5.2.
+
+The paper reads SimSiam as an alternation between the network and one target eta per image. With ``alternation_steps``
+the targets of several steps come from one snapshot of the network; with ``target: moving_average`` every image has a
+running target.
+"""
 
 from __future__ import annotations
 
-from torch import Tensor
+import copy
 
-from simclr_core.methods.base import Method, StepOutput, Targets
+import torch
+from torch import Tensor, nn
+
+from simclr_core.config.methods import SimSiamConfig
+from simclr_core.config.schema import RunConfig
+from simclr_core.methods.base import Batch, Method, Step
 from simclr_core.methods.losses import cross_entropy_similarity, negative_cosine
+from simclr_core.networks.network import Network
+from simclr_core.processes.distributed import gather
 
 _DISTANCES = {"cosine": negative_cosine, "cross_entropy": cross_entropy_similarity}
 
@@ -13,18 +25,91 @@ _DISTANCES = {"cosine": negative_cosine, "cross_entropy": cross_entropy_similari
 class SimSiam(Method):
     """Each view's prediction matches the other view's projection, which takes no gradient (Algorithm 1).
 
-    ``symmetric`` averages over the views (Eq. 2); otherwise view 1 alone is predicted from (Sec. 4.6).
+    ``symmetric`` averages over the views (Eq. 2); ``asymmetric`` predicts from view 1 alone, and ``asymmetric_2x`` does
+    so for two pairs of views (Sec. 4.6).
     """
 
-    def forward(self, view_1: Tensor, view_2: Tensor, targets: Targets | None = None) -> StepOutput:
-        """Two views (B, 3, H, W) of the same images -> loss and projections; the targets are z_2 and z_1 by default."""
-        z_1, z_2 = self.project(view_1, view_2)
-        p_1, p_2 = self.predict(z_1, z_2)
-        target_1, target_2 = targets(z_1.detach(), z_2.detach()) if targets else (z_2, z_1)
-        if self.config.stop_gradient:
-            target_1, target_2 = target_1.detach(), target_2.detach()
+    config: SimSiamConfig
+
+    def __init__(self, config: RunConfig, num_images: int) -> None:
+        super().__init__(config, num_images)
+        self.average: MovingAverage | None = None
+        self.snapshot: Network | None = None
+        if self.config.target == "moving_average":
+            self.average = MovingAverage(num_images, self.net.dim, self.config.target_momentum)
+        elif self.config.alternates:
+            steps_per_epoch = num_images // config.training.global_batch_size
+            self.snapshot_steps = self.config.alternation_steps or steps_per_epoch
+            self.snapshot = copy.deepcopy(self.net).requires_grad_(requires_grad=False)
+            self.snapshot.predictor = nn.Identity()
+
+    def step(self, batch: Batch) -> Step:
+        """The mean loss of the pairs of views, and the projections of the last pair."""
+        losses, projections = [], []
+        for first in range(0, len(batch.views), 2):
+            pair = batch.views[first : first + 2]
+            projections = self.net.project(pair)
+            predictions = self.net.predict(projections)
+            losses.append(self.config.loss_scale * self._loss(predictions, self._targets(batch, pair, projections)))
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return Step(loss, projections)
+
+    def _loss(self, predictions: list[Tensor], targets: list[Tensor]) -> Tensor:
         distance = _DISTANCES[self.config.similarity]
-        loss = distance(p_1, target_1)
+        loss = distance(predictions[0], targets[0])
         if self.config.symmetry == "symmetric":
-            loss = (loss + distance(p_2, target_2)) / 2
-        return StepOutput(self.config.loss_scale * loss, z_1, z_2)
+            loss = (loss + distance(predictions[1], targets[1])) / 2
+        return loss
+
+    def _targets(self, batch: Batch, pair: list[Tensor], projections: list[Tensor]) -> list[Tensor]:
+        """What the predictions of view 1 and of view 2 are to match, (b, D) each."""
+        z_1, z_2 = projections
+        if self.average is not None:
+            return self.average.update(batch.indices, z_1.detach(), z_2.detach())
+        if self.snapshot is not None:
+            return self._snapshot_targets(batch.step, pair)
+        return [z_2.detach(), z_1.detach()] if self.config.stop_gradient else [z_2, z_1]
+
+    @torch.no_grad()
+    def _snapshot_targets(self, step: int, pair: list[Tensor]) -> list[Tensor]:
+        """By the network as it was at the last multiple of ``snapshot_steps`` (Sec. 5.2, Table).
+
+        The paper leaves open which views and which BN the targets come from. Here they are the very views of the step,
+        in train mode: a snapshot at every step is SimSiam to the bit.
+        """
+        assert self.snapshot is not None
+        if step % self.snapshot_steps == 0:
+            current = self.net.state_dict()
+            self.snapshot.load_state_dict({name: current[name] for name in self.snapshot.state_dict()})
+        z_1, z_2 = self.snapshot.project(pair)
+        return [z_2, z_1]
+
+
+class MovingAverage(nn.Module):
+    """eta <- momentum * eta + (1 - momentum) * z for each image (Sec. 5.2, "expectation over augmentations").
+
+    A view's target mixes the image's memory with the projection of the other view; the memory then takes the mean of
+    both projections. An image seen for the first time has no memory: its target is the other view's projection.
+    The order of averaging before normalising is ours; the paper does not give it.
+    """
+
+    memory: Tensor
+    seen: Tensor
+
+    def __init__(self, num_images: int, dim: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("memory", torch.zeros(num_images, dim))
+        self.register_buffer("seen", torch.zeros(num_images, dtype=torch.bool))
+
+    @torch.no_grad()
+    def update(self, indices: Tensor, z_1: Tensor, z_2: Tensor) -> list[Tensor]:
+        """Targets (b, D) for view 1 and view 2 of the images at ``indices``; remembers them in every process."""
+        old = self.memory[indices]
+        weight = self.momentum * self.seen[indices].to(z_1)[:, None]
+        targets = [torch.lerp(z_2, old, weight), torch.lerp(z_1, old, weight)]
+        new = torch.lerp((z_1 + z_2) / 2, old, weight)
+        everywhere = gather(indices)
+        self.memory[everywhere] = gather(new)
+        self.seen[everywhere] = True
+        return targets

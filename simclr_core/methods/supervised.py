@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
+from simclr_core.config.methods import SupervisedConfig
 from simclr_core.config.schema import RunConfig
-from simclr_core.methods.base import Method, StepOutput, Targets
+from simclr_core.methods.base import Batch, Method, Step
+from simclr_core.networks.network import Network
 
 
-class Supervised(Method):
-    """Cross entropy of a linear layer on z, of the first view alone, against the labels of the pre-training set.
-
-    Views, backbone, batches and optimiser are those of the other methods, so that a column of labels and one without
-    differ in the objective alone. With ``projector.kind`` none, z are the features.
-    """
+class ClassifyingNetwork(Network):
+    """With a linear layer on z: z (B, D) -> logits (B, C). With ``projector.kind`` none, z are the features."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
-        self.classifier = nn.Linear(self.dim, config.method.num_classes)
+        self.classifier = nn.Linear(self.dim, config.method.num_outputs)
 
-    def forward(self, view_1: Tensor, view_2: Tensor, targets: Targets | None = None) -> StepOutput:
-        """View 1 (B, 3, H, W), and ``targets`` that give labels (B,) -> loss and the projections of view 1, twice."""
-        assert targets is not None, "supervised training has labels"
-        del view_2
-        z = self.projector(self.features(view_1))
-        labels, _ = targets(z, z)
-        return StepOutput(self.config.loss_scale * functional.cross_entropy(self.classifier(z), labels), z, z)
+
+class Supervised(Method):
+    """Cross entropy of a linear layer on z against the labels of the pre-training set, on one view.
+
+    Views, backbone, batches and optimiser are those of the other methods, so that a column of labels and one without
+    differ in the objective alone.
+    """
+
+    config: SupervisedConfig
+    net: ClassifyingNetwork
+
+    @staticmethod
+    def build_network(config: RunConfig) -> Network:
+        """The classifier is drawn after the rest of the network."""
+        return ClassifyingNetwork(config)
+
+    def step(self, batch: Batch) -> Step:
+        """The cross entropy of the one view."""
+        (z,) = self.net.project(batch.views)
+        loss = functional.cross_entropy(self.net.classifier(z), batch.labels)
+        return Step(self.config.loss_scale * loss, [z])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from simclr_core.config.layers import Linear, predictor_layers, projector_layers
 from simclr_core.config.schema import PredictorConfig, ProjectorConfig
 
 
@@ -16,29 +19,14 @@ def build_projector(config: ProjectorConfig, num_features: int) -> nn.Module:
     has a bias where no BN follows it. ``init`` is torch's, or ``normal``: weights of standard deviation .01, biases 0
     (SimCLR's released ``LinearLayer``; SimSiam App. A warns of it).
     """
-    if config.kind == "none":
-        return nn.Identity()
-    layers: list[nn.Module] = []
-    width = num_features
-    if config.kind == "nonlinear":
-        for _ in range(config.num_layers - 1):
-            hidden = config.hidden_dim or num_features
-            layers += _linear(width, hidden, "affine" if config.hidden_batch_norm else "none")
-            layers.append(nn.ReLU(inplace=True))
-            width = hidden
-    layers += _linear(width, config.dim, config.output_batch_norm)
+    layers = _modules(projector_layers(config, num_features))
     if config.init == "normal":
         for layer in layers:
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=0.01)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-    return nn.Sequential(*layers)
-
-
-def projection_dim(config: ProjectorConfig, num_features: int) -> int:
-    """D: the columns of z."""
-    return num_features if config.kind == "none" else config.dim
+    return nn.Sequential(*layers) if layers else nn.Identity()
 
 
 def build_predictor(config: PredictorConfig, dim: int) -> nn.Module:
@@ -47,14 +35,8 @@ def build_predictor(config: PredictorConfig, dim: int) -> nn.Module:
     Table 3 takes the hidden BN away (a), or adds one to the output (d). Without ``trained`` the parameters stay at
     their random initialisation (Table 1b); the hidden BN still follows its batches.
     """
-    if config.kind == "none":
-        return nn.Identity()
-    predictor = nn.Sequential(
-        *_linear(dim, config.hidden_dim, "affine" if config.hidden_batch_norm else "none"),
-        nn.ReLU(inplace=True),
-        *_linear(config.hidden_dim, dim, config.output_batch_norm),
-    )
-    return predictor.requires_grad_(config.trained)
+    layers = _modules(predictor_layers(config, dim))
+    return nn.Sequential(*layers).requires_grad_(config.trained) if layers else nn.Identity()
 
 
 class _ScaleOnlyBatchNorm(nn.BatchNorm1d):
@@ -69,13 +51,17 @@ class _ScaleOnlyBatchNorm(nn.BatchNorm1d):
         nn.init.ones_(self.weight)
 
 
-def _linear(in_features: int, out_features: int, batch_norm: str) -> list[nn.Module]:
-    linear = nn.Linear(in_features, out_features, bias=batch_norm == "none")
-    if batch_norm == "none":
-        return [linear]
-    if batch_norm == "scale_only":
-        return [linear, _ScaleOnlyBatchNorm(out_features)]
-    return [linear, nn.BatchNorm1d(out_features, affine=batch_norm == "affine")]
+def _modules(described: Sequence[Linear]) -> list[nn.Module]:
+    modules: list[nn.Module] = []
+    for layer in described:
+        modules.append(nn.Linear(layer.inputs, layer.outputs, bias=layer.batch_norm == "none"))
+        if layer.batch_norm == "scale_only":
+            modules.append(_ScaleOnlyBatchNorm(layer.outputs))
+        elif layer.batch_norm != "none":
+            modules.append(nn.BatchNorm1d(layer.outputs, affine=layer.batch_norm == "affine"))
+        if layer.relu:
+            modules.append(nn.ReLU(inplace=True))
+    return modules
 
 
 def z_std(z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""ResNets of torchvision's blocks, with the depths, widths, stems and layouts that the ablations vary.
+"""ResNets with torchvision's names, and the depths, widths, stems and layouts that the ablations vary.
 
 B images, F features (512 x expansion x width multiplier).
 """
@@ -9,12 +9,10 @@ import math
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from simclr_core.config.schema import BLOCKS, BackboneConfig
+from simclr_core.config import layers
+from simclr_core.config.schema import BackboneConfig
 from simclr_core.networks.convolution import Convolution
-
-_BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
@@ -33,37 +31,23 @@ class ResNet(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        kind, num_blocks = BLOCKS[config.depth]
-        block = _BLOCKS[kind]
-        width = round(64 * config.width_multiplier)
-        kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[config.stem]
-        self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        described = layers.backbone_layers(config)
         original = config.layout == "original"
+        self.conv1 = _convolution(described.stem)
+        self.bn1 = nn.BatchNorm2d(described.stem.outputs)
+        self.relu = nn.ReLU(inplace=True)
         max_pool = SameMaxPool2d() if original else nn.MaxPool2d(3, 2, 1)
-        self.maxpool = max_pool if config.stem == "imagenet" else nn.Identity()
-        channels = width
-        for stage, blocks in enumerate(num_blocks):
-            planes = width * 2**stage
-            layer = _stage(block, channels, planes, blocks, stride=1 if stage == 0 else 2, project=original)
-            channels = planes * block.expansion
-            self.add_module(f"layer{stage + 1}", layer)
-        self.num_features = channels
+        self.maxpool = max_pool if described.max_pool else nn.Identity()
+        for number, stage in enumerate(described.stages, start=1):
+            self.add_module(f"layer{number}", nn.Sequential(*map(Block, stage)))
+        self.num_features = described.num_features
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                module.__class__ = Convolution  # in place: a new layer would draw another initialisation
+            if isinstance(module, Convolution):
                 (_lecun_normal if original else _he_normal)(module)
         if config.zero_init_residual:
-            self._zero_last_gammas()
-
-    def _zero_last_gammas(self) -> None:
-        """The last BN of each block begins with gamma = 0, so that the block begins as its shortcut."""
-        for module in self.modules():
-            if isinstance(module, Bottleneck):
-                nn.init.zeros_(module.bn3.weight)
-            elif isinstance(module, BasicBlock):
-                nn.init.zeros_(module.bn2.weight)
+            for module in self.modules():
+                if isinstance(module, Block):
+                    nn.init.zeros_(module.last_norm.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F)."""
@@ -72,6 +56,44 @@ class ResNet(nn.Module):
             x = self.get_submodule(f"layer{stage}")(x)
         features: Tensor = x.mean((2, 3))
         return features
+
+
+class Block(nn.Module):
+    """A residual block: (B, C, H, W) -> (B, C', H', W'), ReLU after every BN and after the sum."""
+
+    def __init__(self, described: layers.Block) -> None:
+        super().__init__()
+        shortcut = None
+        if described.shortcut is not None:  # drawn first, as torchvision does, so that seeds give the same network
+            shortcut = nn.Sequential(_convolution(described.shortcut), nn.BatchNorm2d(described.shortcut.outputs))
+        self._num_convolutions = len(described.main)
+        for number, convolution in enumerate(described.main, start=1):
+            self.add_module(f"conv{number}", _convolution(convolution))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(convolution.outputs))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The BN before the sum: with a gamma of 0 the block begins as its shortcut."""
+        norm = self.get_submodule(f"bn{self._num_convolutions}")
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        y = x
+        for number in range(1, self._num_convolutions + 1):
+            y = self.get_submodule(f"bn{number}")(self.get_submodule(f"conv{number}")(y))
+            y = self.relu(y) if number < self._num_convolutions else y
+        y += x if self.downsample is None else self.downsample(x)
+        out: Tensor = self.relu(y)
+        return out
+
+
+def _convolution(described: layers.Convolution) -> Convolution:
+    kernel = described.kernel
+    return Convolution(described.inputs, described.outputs, kernel, described.stride, kernel // 2, bias=False)
 
 
 class SameMaxPool2d(nn.Module):
@@ -93,23 +115,3 @@ def _lecun_normal(convolution: nn.Conv2d) -> None:
     """Keras' default ``VarianceScaling``: a normal cut at two standard deviations, of variance 1 / fan-in then."""
     std = 1 / math.sqrt(convolution.weight[0].numel()) / 0.87962566103423978  # std of a unit normal cut at -2 and 2
     nn.init.trunc_normal_(convolution.weight, std=std, a=-2 * std, b=2 * std)
-
-
-def _stage(
-    block: type[BasicBlock | Bottleneck],
-    in_channels: int,
-    planes: int,
-    num_blocks: int,
-    *,
-    stride: int,
-    project: bool,
-) -> nn.Sequential:
-    out_channels = planes * block.expansion
-    shortcut = None
-    if project or stride != 1 or in_channels != out_channels:
-        shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-        )
-    blocks = [block(in_channels, planes, stride, shortcut)]
-    blocks += [block(out_channels, planes) for _ in range(1, num_blocks)]
-    return nn.Sequential(*blocks)

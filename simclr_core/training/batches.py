@@ -1,6 +1,6 @@
 """The training batches of a run as a function of the step: which images, in which views.
 
-Nothing here remembers anything that a resume would need: a step's images and views follow from the seed and the step.
+A step's images and views follow from the seed and the step, and from the order of the epoch where a method sets one.
 """
 
 from __future__ import annotations
@@ -15,22 +15,10 @@ from torch import Tensor
 
 from simclr_core.config.schema import RunConfig
 from simclr_core.data.datasets import Images, ImageSet, pretrain_indices
-from simclr_core.methods.base import Pair
+from simclr_core.methods.base import Batch
 from simclr_core.processes.distributed import World
 from simclr_core.seeding import derive, generator
 from simclr_core.views.maker import ViewMaker
-
-
-class Batch(NamedTuple):
-    """This process's share of a step: positions (b,) in the pre-training set, and a pair of views, or two pairs.
-
-    ``labels``: int64 (b,), -1 where there is none; supervised training alone looks at them.
-    """
-
-    step: int
-    indices: Tensor
-    pairs: list[Pair]
-    labels: Tensor
 
 
 class _Epoch(NamedTuple):
@@ -50,19 +38,42 @@ class Batches:
         self._slice = world.slice_of(config.training.global_batch_size)
         self._in_memory = images.images[self._rows].to(world.device) if isinstance(images, ImageSet) else None
         self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)  # decoding runs ahead into the next epoch
+        self._orders: dict[int, Tensor] = {}
         self.num_images = len(self._rows)
         self.steps_per_epoch = self.num_images // config.training.global_batch_size
+
+    @property
+    def rows(self) -> Tensor:
+        """Which images of the set the run trains on: int64 (num_images,)."""
+        return self._rows
+
+    def set_order(self, epoch: int, order: Tensor | None) -> None:
+        """What an epoch sees, one position in the pre-training set after the other, in place of a random order.
+
+        Raises ValueError for an order that is too short to fill the batches of an epoch.
+        """
+        if order is None:
+            return
+        needed = self.steps_per_epoch * self._config.training.global_batch_size
+        if len(order) < needed:
+            raise ValueError(f"the order of epoch {epoch} has {len(order)} images, expected at least {needed}")
+        self._orders = {epoch: order.cpu()}
+        self._epoch.cache_clear()
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of the steps from ``start`` up to ``stop``, excluded."""
         with contextlib.closing(self._pixels(start, stop)) as pixels:  # worker processes end with it
             for step, own in zip(range(start, stop), pixels, strict=True):
                 indices, makers = self._indices(step), self._epoch(self._epoch_of(step)).makers
-                parts = own.split(makers[0].num_crops, dim=1) if own.ndim == 5 else [own] * len(makers)
-                views = [maker(part, indices, step, self._slice) for maker, part in zip(makers, parts, strict=True)]
+                parts = (
+                    own.split([maker.num_crops for maker in makers], dim=1) if own.ndim == 5 else [own] * len(makers)
+                )
+                views: list[Tensor] = []
+                for maker, part in zip(makers, parts, strict=True):
+                    views += maker(part, indices, step, self._slice)
                 own_indices = indices[self._slice]
                 labels = self._images.labels[self._rows[own_indices]]
-                yield Batch(step, own_indices.to(self._device), views, labels.to(self._device))
+                yield Batch(step, own_indices.to(self._device), labels.to(self._device), views)
 
     def _pixels(self, start: int, stop: int) -> Generator[Tensor, None, None]:
         """uint8: whole images (B, 3, S, S) from memory, or from a stream all crops (B, V, 3, S, S)."""
@@ -93,11 +104,11 @@ class Batches:
 
     def _draw_epoch(self, epoch: int) -> _Epoch:
         config = self._config
-        num_pairs = 2 if config.method.symmetry == "asymmetric_2x" and config.method.name == "simsiam" else 1
-        seeds = [config.seed, *(derive(config.seed, "pair", number) for number in range(1, num_pairs))]
+        counts = [2] * (config.method.num_views // 2) + [1] * (config.method.num_views % 2)
+        seeds = [config.seed, *(derive(config.seed, "pair", number) for number in range(1, len(counts)))]
         sizes = self._images.sizes
         makers = []
-        for seed in seeds:
+        for seed, num_views in zip(seeds, counts, strict=True):
             maker = ViewMaker(
                 config.views,
                 config.data.normalization,
@@ -105,8 +116,11 @@ class Batches:
                 config.data.image_size,
                 seed,
                 source_sizes=None if sizes is None else sizes[self._rows],
+                num_views=num_views,
             )
             maker.start_epoch(epoch)
             makers.append(maker)
-        order = torch.randperm(self.num_images, generator=generator(config.seed, "order", epoch))
+        order = self._orders.get(epoch)
+        if order is None:
+            order = torch.randperm(self.num_images, generator=generator(config.seed, "order", epoch))
         return _Epoch(order, makers)

@@ -33,7 +33,7 @@ ADDED = ("equalize", "solarize", "motion_blur", "sobel", "rotate", "noise")
 
 
 class ViewMaker:
-    """Makes the views of a pre-training run of ``num_images`` images, ``image_size`` pixels a side.
+    """Makes two views, or one, of each image of a run on ``num_images`` images, ``image_size`` pixels a side.
 
     ``source_sizes``, integers (num_images, 2), are the heights and widths of images that are read as a stream, whose
     crops the reader makes; None for squares of ``image_size``.
@@ -48,15 +48,16 @@ class ViewMaker:
         seed: int,
         *,
         source_sizes: Tensor | None = None,
+        num_views: int = 2,
     ) -> None:
-        self.num_crops = 1 if config.kind == "pair" else 2
+        self.num_crops = 1 if config.kind == "pair" else num_views
         self._config = config
         self._normalization = normalization
         self._image_size = image_size
         self._sizes = torch.full((num_images, 2), image_size)
         self._source_sizes = self._sizes if source_sizes is None else source_sizes
         self._seed = seed
-        self._chains = _chains(config)
+        self._chains = _chains(config)[:num_views]
         self._base_boxes: Tensor | None = None
         self._tables: list[dict[str, Table]] = []
 
@@ -81,7 +82,7 @@ class ViewMaker:
     def crop_boxes(self, indices: Tensor) -> Tensor:
         """What a reader is to crop from the images ``indices`` (B,), for this epoch: int64 (B, num_crops, 4).
 
-        Top, left, height and width, in pixels of the source image: both branches' crops, or of a pair the crop that
+        Top, left, height and width, in pixels of the source image: each branch's crop, or of a pair the crop that
         the branches share.
         """
         if self._base_boxes is not None:
@@ -104,10 +105,8 @@ class ViewMaker:
         return table["turns"] * chosen if task == "rotate" else chosen
 
     @torch.no_grad()
-    def __call__(
-        self, images_u8: Tensor, indices: Tensor, step: int, own: slice | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Two views, each float32 (b, 3, S, S), normalised, on the images' device.
+    def __call__(self, images_u8: Tensor, indices: Tensor, step: int, own: slice | None = None) -> list[Tensor]:
+        """The views, each float32 (b, 3, S, S), normalised, on the images' device.
 
         ``indices`` (B,) are the positions of a batch in the pre-training set; ``images_u8``, uint8 (b, 3, S, S), are
         its images, or the part ``own`` of them where several processes share a batch; or (b, num_crops, 3, S, S) where
@@ -119,13 +118,15 @@ class ViewMaker:
         others = (own.start, len(indices) - own.stop)
         cropped = images_u8.ndim == 5 and self._config.kind == "standard"
         if cropped:
-            sources = [to_float(images_u8[:, branch]) for branch in (0, 1)]
+            sources = [to_float(images_u8[:, branch]) for branch in range(len(self._chains))]
         elif images_u8.ndim == 5:
-            sources = [to_float(images_u8[:, 0])] * 2
+            sources = [to_float(images_u8[:, 0])] * len(self._chains)
         else:
-            sources = [self._base(to_float(images_u8), rows)] * 2
-        view_1, view_2 = (self._view(sources[b - 1], rows, step, b, others, cropped=cropped) for b in (1, 2))
-        return view_1, view_2
+            sources = [self._base(to_float(images_u8), rows)] * len(self._chains)
+        return [
+            self._view(source, rows, step, branch, others, cropped=cropped)
+            for branch, source in enumerate(sources, start=1)
+        ]
 
     def _base(self, images: Tensor, indices: Tensor) -> Tensor:
         """What both branches start from."""

@@ -7,10 +7,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from simclr_core.config import cost
+from simclr_core.config.layers import num_features
 from simclr_core.config.options import override
 from simclr_core.config.recipes import RECIPES, recipe
 from simclr_core.config.schema import RunConfig
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 
 CASES: list[tuple[str, dict[str, object]]] = [
     *((name, {}) for name in sorted(RECIPES)),
@@ -27,21 +28,21 @@ def test_the_formula_is_what_torch_counts(name: str, values: dict[str, object]) 
     config = override(recipe(name), values)
     size = config.data.image_size
     with torch.device("meta"):
-        method = build_method(config)
+        network = build_network(config)
         view = torch.zeros(2, 3, size, size)
         with FlopCounterMode(display=False) as counter:
-            z, _ = method.predict(*[method.projector(method.backbone(view))] * 2)
-            if config.method.name == "supervised":
-                method.classifier(z)  # type: ignore[operator]
+            z, _ = network.predict([network.projector(network.backbone(view))] * 2)
+            if config.method.num_outputs:
+                network.classifier(z)  # type: ignore[operator]
     in_both_views = 2 * 2 * cost.forward_multiply_adds(config)
     predictor = config.predictor
     if predictor.kind == "mlp":  # predict passes both views through the predictor
-        in_both_views += 2 * 2 * 2 * method.dim * predictor.hidden_dim
+        in_both_views += 2 * 2 * 2 * network.dim * predictor.hidden_dim
 
     assert counter.get_total_flops() == in_both_views
-    assert sum(p.numel() for p in method.parameters()) == cost.num_parameters(config)
-    assert sum(p.numel() for p in method.backbone.parameters()) == cost.backbone_parameters(config.backbone)
-    assert method.backbone.num_features == cost.num_features(config.backbone)
+    assert sum(p.numel() for p in network.parameters()) == cost.num_parameters(config)
+    assert sum(p.numel() for p in network.backbone.parameters()) == cost.backbone_parameters(config.backbone)
+    assert network.backbone.num_features == num_features(config.backbone)
 
 
 def test_the_papers_resnet_50_has_four_billion_multiply_adds() -> None:

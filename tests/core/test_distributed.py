@@ -23,7 +23,7 @@ from simclr_core.config.options import ConfigError
 from simclr_core.config.recipes import recipe
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import RunConfig
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 from simclr_core.networks.batch_norm import set_batch_norm_extent, synchronise_batch_norm
 from simclr_core.networks.heads import _ScaleOnlyBatchNorm
 from simclr_core.processes import distributed
@@ -421,19 +421,19 @@ def test_a_large_mean_does_not_cancel_the_variance(pair: Pair) -> None:
 def states_of_conversion() -> tuple[bool, bool, bool, bool]:
     config = config_of("SimCLR, joint, SGD")
     torch.manual_seed(0)
-    method = build_method(config).eval()
-    before = {key: value.clone() for key, value in method.state_dict().items()}
+    network = build_network(config).eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(world().rank))  # unlike the other's
-    expected = method.features(images)
-    synchronise_batch_norm(method)
-    same_state = list(before) == list(method.state_dict())
-    same_eval = torch.equal(method.features(images), expected)
-    norm = method.train().backbone.bn1
+    expected = network.features(images)
+    synchronise_batch_norm(network)
+    same_state = list(before) == list(network.state_dict())
+    same_eval = torch.equal(network.features(images), expected)
+    norm = network.train().backbone.bn1
     norm.track_running_stats = False
-    method.features(images)
+    network.features(images)
     left_alone = torch.equal(norm.running_mean, before["backbone.bn1.running_mean"])
     others_moved = not torch.equal(
-        method.backbone.layer1[0].bn1.running_mean, before["backbone.layer1.0.bn1.running_mean"]
+        network.backbone.layer1[0].bn1.running_mean, before["backbone.layer1.0.bn1.running_mean"]
     )
     return same_state, same_eval, left_alone, others_moved
 
@@ -457,7 +457,8 @@ def assert_same_training(pair: Pair, config: RunConfig) -> None:
         assert all(torch.equal(tensor, second[kind][name]) for name, tensor in tensors.items()), kind
     assert {kind: value for kind, value in largest_differences(one, first).items() if value > ROUNDING} == {}
     assert any(
-        not torch.equal(value, one["parameters"][name]) for name, value in build_method(config).named_parameters()
+        not torch.equal(value, one["parameters"][f"net.{name}"])
+        for name, value in build_network(config).named_parameters()
     )
 
 

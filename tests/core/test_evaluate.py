@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_data import CPU, NUM_CLASSES, SIZE, small_config, small_dataset, small_method, with_test
+from small_data import CPU, NUM_CLASSES, SIZE, small_config, small_dataset, small_network, with_test
 from torch import Tensor, nn
 
 from simclr_core import run
@@ -53,7 +53,7 @@ def evaluated(
 ) -> list[dict[str, Any]]:
     """The contents of the result files, of an untrained network if none is given."""
     config, dataset = small_config(**WITH_ROTATION), small_dataset()
-    method = method or small_method(config)
+    method = method or small_network(config)
     test = embed(method, dataset.test, "none", CPU)
     runtime, heard = RuntimeConfig(), progress if progress is not None else []
     evaluating.evaluate(config, evaluations, method, outcome, dataset, test, CPU, runtime, folder, heard.append, load)
@@ -111,7 +111,7 @@ def test_probes_on_answers_that_show_in_the_embedding_find_them(
 ) -> None:
     """Views, embeddings and answers belong together: an embedding that is gray's share of the view is read out."""
     config = small_config(**WITH_ROTATION)
-    method = small_method(config)
+    method = small_network(config)
 
     def grayness(images: Tensor) -> Tensor:
         spread = images.std(1).flatten(1).mean(1, keepdim=True)
@@ -188,7 +188,7 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, me
     transfer = override(evaluation, {"data": "other"})
     (result,) = evaluated([transfer], tmp_path / "transfer", load=load)
     config = small_config(**WITH_ROTATION)
-    method = small_method(config)
+    method = small_network(config)
     test = embed(method, other.test, "none", CPU)
     evaluating.evaluate(
         config,
@@ -227,7 +227,7 @@ def test_an_evaluation_that_diverges_has_no_score(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_network_is_scored_at_chance(tmp_path: Path) -> None:
-    method = small_method(small_config(**WITH_ROTATION))
+    method = small_network(small_config(**WITH_ROTATION))
     for module in method.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             nn.init.zeros_(module.weight)
@@ -353,7 +353,7 @@ def streamed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_streams_are_evaluated_by_every_protocol(streamed: Dataset, tmp_path: Path) -> None:
     """With labels from a list of file names: 24 of them, four of each class."""
     config = small_config(**WITH_ROTATION, data__reading="stream")
-    method = small_method(config)
+    method = small_network(config)
     test = embed(method, streamed.test, "none", CPU)
     root = streamed.train.root.parent  # type: ignore[attr-defined]
     runtime = RuntimeConfig(data_dir=str(root), num_workers=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_data import small_config, small_method
+from small_data import small_config, small_network
 from torch import nn
 from torch.testing import assert_close
 
@@ -24,7 +24,7 @@ from simclr_core.evals.frozen import frozen
 def test_it_computes_what_eval_mode_does(depth: int, stem: str, layout: str) -> None:
     """In float64, where 50 layers of sums of up to 4,608 terms round by far less than features do, in float32."""
     config = small_config(backbone__depth=depth, backbone__stem=stem, backbone__layout=layout)
-    method = small_method(config).double().train()
+    method = small_network(config).double().train()
     for module in method.backbone.modules():
         if isinstance(module, nn.BatchNorm2d):  # which would begin as 1, or 0 at the end of a block, and 0
             nn.init.uniform_(module.weight, 0.5, 1.5)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from simclr_core.config.layers import projection_dim
 from simclr_core.config.schema import PredictorConfig, ProjectorConfig
-from simclr_core.networks.heads import build_predictor, build_projector, projection_dim, z_std
+from simclr_core.networks.heads import build_predictor, build_projector, z_std
 
 
 def num_parameters(module: nn.Module) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_data import small_config, small_dataset, small_method
+from small_data import small_config, small_dataset, small_network
 from torch import Tensor, nn
 from torchvision import models
 from typer.testing import CliRunner, Result
@@ -26,7 +26,7 @@ from simclr_core.config.recipes import recipe
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import BackboneConfig, EvalConfig, RunConfig
 from simclr_core.interchange import CheckpointError, evaluate_checkpoint, load_backbone
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 from simclr_core.networks.resnet import ResNet
 from simclr_core.records import read_json, write_json
 from simclr_core.training import checkpoint
@@ -56,7 +56,7 @@ def finished_run(store: Path, outcome: str = "trained", **values: object) -> tup
     changes = {"backbone.depth": 18, "backbone.stem": "imagenet", "projector.dim": 8, "projector.hidden_dim": 8}
     config = override(recipe("simsiam_imagenet"), changes | {k.replace("__", "."): v for k, v in values.items()})
     torch.manual_seed(0)
-    method = build_method(config).eval()
+    method = build_network(config).eval()
     with_statistics(method.backbone)
     folder = store / run_id(config)
     write_json(folder / "spec.json", {"config_version": 1, "run_id": run_id(config), "config": canonical(config)})
@@ -278,7 +278,7 @@ WRONG_STATES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 def test_a_state_that_no_network_can_have_is_one_message(name: str, ablate: Ablate, tmp_path: Path) -> None:
     change, expected = WRONG_STATES[name]
     path = tmp_path / "wrong.pth"
-    torch.save(change(small_method(small_config()).backbone.state_dict()), path)
+    torch.save(change(small_network(small_config()).backbone.state_dict()), path)
     narrow = ["--recipe", "simclr_mini", "backbone.width_multiplier=0.125"]
     done = ablate("evaluate-checkpoint", path, *narrow, "--out", "scored", "--device", "cpu")
 
@@ -291,7 +291,7 @@ def test_a_state_that_no_network_can_have_is_one_message(name: str, ablate: Abla
 def small_file(tmp_path: Path) -> Path:
     """The backbone of an untrained small network under torchvision's names, with a classifier that is passed over."""
     path = tmp_path / "backbone.pt"
-    torch.save({**small_method(small_config()).backbone.state_dict(), "fc.weight": torch.zeros(6, 3)}, path)
+    torch.save({**small_network(small_config()).backbone.state_dict(), "fc.weight": torch.zeros(6, 3)}, path)
     return path
 
 
@@ -308,7 +308,7 @@ def test_a_checkpoint_is_evaluated_as_a_run_is(
     assert "linear_top1" in done.stdout
     evaluations = [EvalConfig(protocol=protocol, num_labels=24) for protocol in ("linear", "knn")]
     results = [read_json(tmp_path / "scored" / "evals" / f"{eval_id(e)}.json") for e in evaluations]
-    method = small_method(small_config())
+    method = small_network(small_config())
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "load_dataset", lambda *_, **__: small_dataset())
@@ -317,7 +317,7 @@ def test_a_checkpoint_is_evaluated_as_a_run_is(
         config = small_config(projector__dim=128)
         folder.mkdir()
         write_json(folder / "result.json", {"outcome": "trained"})
-        other = build_method(config)
+        other = build_network(config)
         other.backbone.load_state_dict(method.backbone.state_dict())
         checkpoint.save(folder, {"method": other.state_dict()})
         run.execute(config, evaluations, RuntimeConfig(device="cpu"), folder)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from small_data import CPU, NUM_CLASSES, SIZE, small_config, small_dataset, small_method
+from small_data import CPU, NUM_CLASSES, SIZE, small_config, small_dataset, small_network
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
@@ -61,7 +61,7 @@ def order_of(evaluation: EvalConfig, epoch: int) -> Tensor:
 def test_linear_sgd_is_its_transcription(optimizer: str, embedding: str) -> None:
     """Closed-form gradient, Nesterov momentum or apex LARC by the letter, cosine from the peak, last batch dropped."""
     evaluation = override(SGD, {"optimizer": optimizer, "embedding": embedding})
-    method = small_method(small_config())
+    method = small_network(small_config())
     layer, details = fit_linear_sgd(method, images(), ROWS, NUM_CLASSES, evaluation, READING, told)
     num_steps, step = 3 * (len(ROWS) // 8), 0
     labels = images().labels[ROWS]
@@ -94,7 +94,7 @@ def test_linear_sgd_is_its_transcription(optimizer: str, embedding: str) -> None
 @pytest.mark.parametrize("protocol", ["linear_sgd", "fine_tune"])
 def test_the_first_loss_is_that_of_a_guess(protocol: str) -> None:
     """Logits begin at zero: ln C, whatever the network."""
-    method, dataset = small_method(small_config()), small_dataset()
+    method, dataset = small_network(small_config()), small_dataset()
     evaluation = EvalConfig(protocol=protocol, epochs=20, batch_size=64, base_lr=1.0, crop_min_area=1.0)
     if protocol == "linear_sgd":
         _, details = fit_linear_sgd(method, dataset.train, ROWS, NUM_CLASSES, evaluation, READING, told)
@@ -107,7 +107,7 @@ def test_the_first_loss_is_that_of_a_guess(protocol: str) -> None:
 
 def test_fine_tuning_takes_the_step_of_nesterov_sgd_on_the_whole_network() -> None:
     """One epoch of one batch, as fewer images than a batch are one: lr * (1 + momentum) * gradient, BN on the batch."""
-    method, dataset = small_method(small_config()), small_dataset()
+    method, dataset = small_network(small_config()), small_dataset()
     scores, details = fine_tuned_scores(method, dataset.train, ROWS, dataset.test, 6, FINE_TUNE, READING, told)
     network, layer = copy.deepcopy(method).train(), torch.nn.Linear(method.backbone.num_features, 6)
     torch.nn.init.zeros_(layer.weight)
@@ -129,7 +129,7 @@ def test_the_pre_trained_network_stays_as_it_is() -> None:
     """Weights, BN statistics and mode, of backbone and projector, although BN trains on a copy."""
     dataset = small_dataset()
     for training in (False, True):
-        method = small_method(small_config()).train(training)
+        method = small_network(small_config()).train(training)
         before = sha256_of(method)
         fine_tuned_scores(method, dataset.train, ROWS, dataset.test, 6, FINE_TUNE, READING, told)
         fit_linear_sgd(method, dataset.train, ROWS, 6, SGD, READING, told)
@@ -141,7 +141,7 @@ def test_the_pre_trained_network_stays_as_it_is() -> None:
 
 def test_only_the_labelled_images_are_seen() -> None:
     """Other labels and pixels outside ``ROWS`` change nothing."""
-    method, clean = small_method(small_config()), images()
+    method, clean = small_network(small_config()), images()
     others = torch.ones(len(clean), dtype=torch.bool)
     others[ROWS] = False
     poisoned = ImageSet(clean.images.clone(), clean.labels.clone())
@@ -158,7 +158,7 @@ def test_only_the_labelled_images_are_seen() -> None:
 
 
 def test_training_repeats_whatever_was_drawn_before_and_hangs_on_its_seed() -> None:
-    method = small_method(small_config())
+    method = small_network(small_config())
 
     def weights(evaluation: EvalConfig) -> Tensor:
         return fit_linear_sgd(method, images(), ROWS, 6, evaluation, READING, told)[0].weight.detach()
@@ -170,7 +170,7 @@ def test_training_repeats_whatever_was_drawn_before_and_hangs_on_its_seed() -> N
 
 
 def test_a_diverging_training_ends_with_no_numbers() -> None:
-    method, dataset = small_method(small_config()), small_dataset()
+    method, dataset = small_network(small_config()), small_dataset()
     evaluation = override(FINE_TUNE, {"epochs": 9, "base_lr": 1e30})
     scores, details = fine_tuned_scores(method, dataset.train, ROWS, dataset.test, 6, evaluation, READING, told)
 

@@ -14,6 +14,7 @@ from simclr_core.config.recipes import recipe
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import RunConfig
 from simclr_core.data.datasets import ImageSet
+from simclr_core.methods.base import Batch
 from simclr_core.processes.distributed import joined
 from simclr_core.training.loop import Training, pretrain
 
@@ -125,15 +126,15 @@ def test_no_epochs_is_the_untrained_network(images: ImageSet, tmp_path: Path) ->
 
 
 def test_bfloat16_is_of_the_backbone_alone(images: ImageSet, tmp_path: Path) -> None:
-    exact = train(tiny("simclr_mini"), images, tmp_path).method
-    rounded = train(tiny("simclr_mini", training__precision="bfloat16"), images, tmp_path).method
+    exact = train(tiny("simclr_mini"), images, tmp_path).method.net
+    rounded = train(tiny("simclr_mini", training__precision="bfloat16"), images, tmp_path).method.net
     view = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     rounded.load_state_dict(exact.state_dict())
 
     assert rounded.features(view).dtype == torch.float32
     assert not torch.equal(rounded.features(view), exact.features(view))
     torch.testing.assert_close(rounded.features(view), exact.features(view), rtol=0.1, atol=0.1)
-    z_1, _ = rounded.project(view, view)
+    z_1, _ = rounded.project([view, view])
     assert z_1.dtype == torch.float32
 
 
@@ -141,9 +142,9 @@ def test_bfloat16_is_of_the_backbone_alone(images: ImageSet, tmp_path: Path) -> 
 @pytest.mark.parametrize("forward", ["joint", "separate"])
 def test_views_go_together_or_apart(name: str, forward: str, images: ImageSet, tmp_path: Path) -> None:
     """Separate passes give each view its own BN statistics: two running-mean updates a step instead of one."""
-    method = train(tiny(name, training__views_forward=forward), images, tmp_path).method
+    network = train(tiny(name, training__views_forward=forward), images, tmp_path).method.net
 
-    assert method.backbone.bn1.num_batches_tracked.item() == {"joint": 5, "separate": 10}[forward]
+    assert network.backbone.bn1.num_batches_tracked.item() == {"joint": 5, "separate": 10}[forward]
 
 
 def test_without_stop_gradient_both_branches_take_gradient(images: ImageSet, tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_without_stop_gradient_both_branches_take_gradient(images: ImageSet, tmp
         config = tiny("simsiam_mini", method__stop_gradient=stop, predictor__kind="none", training__epochs=0)
         method = train(config, images, tmp_path).method
         view_1, view_2 = torch.rand(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        method(view_1, view_2).loss.backward()
-        gradients.append(method.backbone.conv1.weight.grad)
+        method.step(Batch(0, torch.arange(8), torch.arange(8), [view_1, view_2])).loss.backward()
+        gradients.append(method.net.backbone.conv1.weight.grad)
 
     torch.testing.assert_close(gradients[0] * 2, gradients[1], rtol=1e-4, atol=1e-7)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from simclr_core.config.schema import MethodConfig
+from simclr_core.config.methods import SimCLRConfig
 from simclr_core.methods import losses
 from simclr_core.methods.losses import (
     contrastive_accuracy_and_entropy,
@@ -391,17 +391,17 @@ def test_entropy_is_at_most_the_log_of_the_batch() -> None:
 def test_the_configuration_chooses_the_loss() -> None:
     z_1, z_2 = gaussian(5, 4), gaussian(5, 4, seed=1)
     chosen = [
-        (MethodConfig(temperature=0.3), nt_xent(z_1, z_2, 0.3)),
-        (MethodConfig(temperature=3.0, normalize=False), nt_xent(z_1, z_2, 3.0, normalize=False)),
-        (MethodConfig(temperature=0.3, negatives="other_view"), nt_xent_other_view(z_1, z_2, 0.3)),
+        (SimCLRConfig(temperature=0.3), nt_xent(z_1, z_2, 0.3)),
+        (SimCLRConfig(temperature=3.0, normalize=False), nt_xent(z_1, z_2, 3.0, normalize=False)),
+        (SimCLRConfig(temperature=0.3, negatives="other_view"), nt_xent_other_view(z_1, z_2, 0.3)),
         (
-            MethodConfig(temperature=3.0, normalize=False, negatives="other_view"),
+            SimCLRConfig(temperature=3.0, normalize=False, negatives="other_view"),
             nt_xent_other_view(z_1, z_2, 3.0, normalize=False),
         ),
-        (MethodConfig(loss="nt_logistic", temperature=0.3), nt_logistic(z_1, z_2, 0.3)),
-        (MethodConfig(loss="nt_logistic", semi_hard=True), nt_logistic(z_1, z_2, 0.1, semi_hard=True)),
-        (MethodConfig(loss="margin_triplet", margin=0.4), margin_triplet(z_1, z_2, 0.4)),
-        (MethodConfig(loss="margin_triplet", semi_hard=True), margin_triplet(z_1, z_2, 0.8, semi_hard=True)),
+        (SimCLRConfig(loss="nt_logistic", temperature=0.3), nt_logistic(z_1, z_2, 0.3)),
+        (SimCLRConfig(loss="nt_logistic", semi_hard=True), nt_logistic(z_1, z_2, 0.1, semi_hard=True)),
+        (SimCLRConfig(loss="margin_triplet", margin=0.4), margin_triplet(z_1, z_2, 0.4)),
+        (SimCLRConfig(loss="margin_triplet", semi_hard=True), margin_triplet(z_1, z_2, 0.8, semi_hard=True)),
     ]
     for config, loss in chosen:
         assert torch.equal(simclr_loss(config, z_1, z_2), loss)

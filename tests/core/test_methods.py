@@ -15,8 +15,8 @@ from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import RunConfig
 from simclr_core.data.datasets import ImageSet
 from simclr_core.methods import build_method
-from simclr_core.methods.base import Method
-from simclr_core.methods.targets import Alternation, MovingAverage
+from simclr_core.methods.base import Batch, Method
+from simclr_core.methods.simsiam import MovingAverage, SimSiam
 from simclr_core.processes.distributed import World
 from simclr_core.training.batches import Batches
 from simclr_core.training.loop import Training, pretrain
@@ -25,18 +25,23 @@ from simclr_core.training.optim import build_optimizer
 
 def build(name: str, **values: object) -> Method:
     torch.manual_seed(0)
-    return build_method(toy_config(name, {key.replace("__", "."): value for key, value in values.items()})).train()
+    config = toy_config(name, {key.replace("__", "."): value for key, value in values.items()})
+    return build_method(config, num_images=40).train()
 
 
-def views(number: int = 0) -> tuple[Tensor, Tensor]:
+def views(number: int = 0) -> list[Tensor]:
     source = torch.Generator().manual_seed(number)
-    return torch.rand(8, 3, 32, 32, generator=source), torch.rand(8, 3, 32, 32, generator=source)
+    return [torch.rand(8, 3, 32, 32, generator=source) for _ in range(2)]
+
+
+def loss_of(method: Method) -> Tensor:
+    return method.step(Batch(0, torch.arange(8), torch.arange(8), views())).loss
 
 
 def outputs(method: Method) -> tuple[Tensor, ...]:
     """z_1, z_2, p_1, p_2 of the two views; BN's statistics are those of the batch in train mode."""
-    z_1, z_2 = method.project(*views())
-    return z_1, z_2, *method.predict(z_1, z_2)
+    projections = method.net.project(views())
+    return *projections, *method.net.predict(projections)
 
 
 def cosine_distance(p: Tensor, z: Tensor) -> Tensor:
@@ -47,23 +52,21 @@ def test_simsiam_averages_both_directions_or_takes_one() -> None:
     z_1, z_2, p_1, p_2 = outputs(build("simsiam_mini"))
     one, other = cosine_distance(p_1, z_2), cosine_distance(p_2, z_1)
 
-    assert build("simsiam_mini")(*views()).loss.item() == pytest.approx(((one + other) / 2).item(), abs=1e-6)
-    assert build("simsiam_mini", method__symmetry="asymmetric")(*views()).loss.item() == pytest.approx(
-        one.item(), abs=1e-6
-    )
+    assert loss_of(build("simsiam_mini")).item() == pytest.approx(((one + other) / 2).item(), abs=1e-6)
+    assert loss_of(build("simsiam_mini", method__symmetry="asymmetric")).item() == pytest.approx(one.item(), abs=1e-6)
 
 
 def test_simsiam_with_cross_entropy_compares_channels_as_classes() -> None:
     z_1, z_2, p_1, p_2 = outputs(build("simsiam_mini"))
     expected = (cross_entropy(p_1, z_2.softmax(1)) + cross_entropy(p_2, z_1.softmax(1))) / 2
 
-    loss = build("simsiam_mini", method__similarity="cross_entropy")(*views()).loss
+    loss = loss_of(build("simsiam_mini", method__similarity="cross_entropy"))
 
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def gradients(method: Method) -> dict[str, Tensor]:
-    method(*views()).loss.backward()
+    loss_of(method).backward()
     return {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
 
 
@@ -99,7 +102,7 @@ def test_simclr_with_a_predictor_compares_predictions_with_projections(stop_grad
     expected.backward()
 
     method = build("simclr_mini", **values)
-    loss = method(*views()).loss
+    loss = loss_of(method)
     loss.backward()
 
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -120,39 +123,42 @@ def test_simclr_with_stop_gradient_alone_holds_the_keys_fixed() -> None:
 
 @pytest.mark.parametrize("name", ["simclr_mini", "simsiam_mini"])
 def test_loss_scale_multiplies(name: str) -> None:
-    assert build(name, method__loss_scale=2)(*views()).loss.item() == 2 * build(name)(*views()).loss.item()
+    assert loss_of(build(name, method__loss_scale=2)).item() == 2 * loss_of(build(name)).item()
 
 
 def test_a_fixed_predictor_stays_as_it_was_drawn() -> None:
     method = build("simsiam_mini", predictor__trained=False)
-    before = {name: p.clone() for name, p in method.named_parameters()}
+    before = {name: p.clone() for name, p in method.net.named_parameters()}
     config = toy_config("simsiam_mini", {"predictor.trained": False})
     optimizer = build_optimizer(config.optimizer, method, None)
     for group in optimizer.param_groups:
         group["lr"] = 0.1
-    method(*views()).loss.backward()
+    loss_of(method).backward()
     optimizer.step()
 
-    changed = {name.split(".")[0] for name, p in method.named_parameters() if not torch.equal(p, before[name])}
+    changed = {name.split(".")[0] for name, p in method.net.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {"backbone", "projector"}
 
 
 # Section 5.2
 
 
-def test_targets_in_advance_are_the_network_s_as_it_stands_and_leave_it_alone() -> None:
-    method = build("simsiam_mini")
-    before = {name: value.clone() for name, value in method.state_dict().items()}
-    alternation = Alternation(2)
-    alternation.compute(method, [views(0), views(1)])
-
-    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+def test_a_snapshot_gives_the_targets_until_the_next_one_and_learns_nothing() -> None:
+    method = build("simsiam_mini", method__alternation_steps=2)
+    assert isinstance(method, SimSiam)
+    frozen = build("simsiam_mini")
     for step in (4, 5):
-        z_1, z_2 = method.project(*views(step % 2))
-        target_1, target_2 = alternation.of_step(step)
+        pair = views(step)
+        with torch.no_grad():
+            for p in method.net.parameters():
+                p.add_(step == 5)  # as an optimiser does between the steps
+        target_1, target_2 = method._targets(Batch(step, torch.arange(8), torch.arange(8), pair), pair, pair)
+        z_1, z_2 = frozen.net.project(pair)
         assert torch.equal(target_1, z_2)
         assert torch.equal(target_2, z_1)
         assert not target_1.requires_grad
+    assert method.snapshot is not None
+    assert not any(p.requires_grad for p in method.snapshot.parameters())
 
 
 @pytest.fixture
@@ -172,20 +178,19 @@ def test_alternation_every_step_is_simsiam_to_the_bit(
     plain = train(toy_config("simsiam_mini"), images, tmp_path / "plain")
     steps: list[int] = []
 
-    class EveryStep(Alternation):
-        def __init__(self, _: int) -> None:
-            super().__init__(1)
+    real = SimSiam._snapshot_targets
 
-        def of_step(self, step: int) -> tuple[Tensor, Tensor]:
-            steps.append(step)
-            return super().of_step(step)
+    def at_every_step(method: SimSiam, step: int, pair: list[Tensor]) -> list[Tensor]:
+        steps.append(step)
+        method.snapshot_steps = 1
+        return real(method, step, pair)
 
-    monkeypatch.setattr("simclr_core.training.loop.Alternation", EveryStep)
+    monkeypatch.setattr(SimSiam, "_snapshot_targets", at_every_step)
     alternating = train(toy_config("simsiam_mini", {"method.alternation_steps": 7}), images, tmp_path / "alternating")
 
     assert steps == [0, 1, 2, 3, 4]
-    for name, value in plain.method.state_dict().items():
-        assert torch.equal(alternating.method.state_dict()[name], value), name
+    for name, value in plain.method.net.state_dict().items():
+        assert torch.equal(alternating.method.net.state_dict()[name], value), name
 
 
 def test_alternation_holds_its_targets_for_its_steps(images: ImageSet, tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def test_alternation_holds_its_targets_for_its_steps(images: ImageSet, tmp_path:
     torch.manual_seed(0)
     slow = train(toy_config("simsiam_mini", {"training.epochs": 0}), images, tmp_path / "initial")
     batches = list(Batches(config, images, World(), 0).steps(0, 5))
-    targets: list[tuple[Tensor, Tensor]] = []
+    targets: list[list[Tensor]] = []
     rates = [0.5 * (1 + math.cos(math.pi * step / 5)) for step in range(5)]
     peak = config.optimizer.base_lr * 8 / 256
     for step, batch in enumerate(batches):
@@ -203,20 +208,19 @@ def test_alternation_holds_its_targets_for_its_steps(images: ImageSet, tmp_path:
             frozen = [m for m in slow.method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
             statistics = [{k: v.clone() for k, v in m.state_dict().items()} for m in frozen]
             with torch.no_grad():
-                targets = [slow.method.project(*later.pairs[0]) for later in batches[step : step + 3]]
+                targets = [slow.method.net.project(later.views) for later in batches[step : step + 3]]
             for module, content in zip(frozen, statistics, strict=True):
                 module.load_state_dict(content)
         for group in slow.optimizer.param_groups:
             group["lr"] = peak if group["constant_lr"] else peak * rates[step]
-        z_1, z_2 = slow.method.project(*batch.pairs[0])
-        p_1, p_2 = slow.method.predict(z_1, z_2)
+        p_1, p_2 = slow.method.net.predict(slow.method.net.project(batch.views))
         old_1, old_2 = targets[step % 3]
         slow.optimizer.zero_grad()
         ((cosine_distance(p_1, old_2) + cosine_distance(p_2, old_1)) / 2).backward()
         slow.optimizer.step()
 
-    for name, value in slow.method.state_dict().items():
-        torch.testing.assert_close(ours.method.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+    for name, value in slow.method.net.state_dict().items():
+        torch.testing.assert_close(ours.method.net.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_moving_average_by_hand() -> None:
@@ -240,6 +244,6 @@ def test_asymmetric_2x_draws_two_pairs_and_averages(images: ImageSet) -> None:
     (batch,) = Batches(toy_config("simsiam_mini", values), images, World(), 0).steps(0, 1)
     (single,) = Batches(toy_config("simsiam_mini"), images, World(), 0).steps(0, 1)
 
-    assert len(batch.pairs) == 2
-    assert torch.equal(batch.pairs[0][0], single.pairs[0][0])
-    assert not torch.equal(batch.pairs[0][0], batch.pairs[1][0])
+    assert len(batch.views) == 4
+    assert torch.equal(batch.views[0], single.views[0])
+    assert not torch.equal(batch.views[0], batch.views[2])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from simclr_core.config.identity import canonical
-from simclr_core.config.options import flatten
+from simclr_core.config.methods import METHODS
+from simclr_core.config.options import flatten, keys_of
 from simclr_core.config.recipes import RECIPES, recipe
 from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.training.optim import num_train_steps, num_warmup_steps, peak_lr
@@ -52,8 +53,8 @@ def test_paper_and_released_differ_in_settings_that_the_ledger_names(name: str) 
 
 def test_no_setting_of_a_recipe_is_out_of_use() -> None:
     """A value that differs from the default stands in the canonical form, or it would change nothing."""
-    defaults = dict(flatten(RunConfig()))
     for name in RECIPES:
+        defaults = dict(flatten(RunConfig(method=METHODS[recipe(name).method.name]())))
         used = {
             f"{node}.{key}"
             for node, values in canonical(recipe(name)).items()
@@ -65,7 +66,7 @@ def test_no_setting_of_a_recipe_is_out_of_use() -> None:
 
 
 def test_the_ledger_names_settings_choices_and_recipes_that_exist() -> None:
-    keys = {key for key, _ in flatten(RunConfig())}
+    keys = set(keys_of(RunConfig))
     evaluation = {field.name for field in fields(EvalConfig)}
     named = set(
         re.findall(r"`((?:data|views|backbone|projector|predictor|method|optimizer|training)\.(?!py`)\w+)`", LEDGER)

@@ -82,7 +82,6 @@ def test_every_kind_of_state_is_restored(
     assert resumed.step == whole.step
     assert checkpoint.checksum(resumed.state()["method"]) == checkpoint.checksum(whole.state()["method"])
     assert checkpoint.checksum(resumed.state()["optimizer"]) == checkpoint.checksum(whole.state()["optimizer"])
-    assert checkpoint.checksum(resumed.state()["targets"]) == checkpoint.checksum(whole.state()["targets"])
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "stopped")]
     assert metrics[0] == metrics[1]
 

@@ -138,7 +138,7 @@ def test_collapse_is_a_result_judged_in_eval_mode(
 
     def collapsed(*arguments: object) -> object:
         pretrained = real(*arguments)  # type: ignore[arg-type]
-        last = pretrained.method.projector[-1]
+        last = pretrained.method.net.projector[-1]
         torch.nn.init.zeros_(last.weight)
         return pretrained
 
@@ -152,7 +152,7 @@ def test_collapse_is_a_result_judged_in_eval_mode(
 
 def test_embedding_leaves_the_network_alone_and_uses_eval_mode(runtime: RuntimeConfig) -> None:
     dataset = run._load(tiny().data, runtime)
-    method = run.build_method(tiny()).train()
+    method = run.build_network(tiny()).train()
     before = sha256_of(method)
     whole = embed(method, dataset.test, "none", torch.device("cpu"))
     part = embed(method, dataset.test, "none", torch.device("cpu"), rows=torch.arange(3))

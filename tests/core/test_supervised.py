@@ -15,22 +15,26 @@ from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import EvalConfig
 from simclr_core.data.errors import DataError
 from simclr_core.methods import build_method
+from simclr_core.methods.base import Batch
+from simclr_core.methods.supervised import ClassifyingNetwork
 from simclr_core.run import execute
 from simclr_core.training.log import late_mean
 
 
-def test_the_loss_is_the_cross_entropy_of_a_linear_layer_on_the_features_of_view_1() -> None:
+def test_the_loss_is_the_cross_entropy_of_a_linear_layer_on_the_features() -> None:
     torch.manual_seed(0)
-    method = build_method(toy_config("supervised_mini")).eval()
-    view_1, view_2 = torch.rand(2, 4, 3, 32, 32)
+    method = build_method(toy_config("supervised_mini"), num_images=40).eval()
+    view = torch.rand(4, 3, 32, 32)
     labels = torch.tensor([0, 1, 9, 1])
-    output = method(view_1, view_2, lambda _z_1, _z_2: (labels, labels))
+    output = method.step(Batch(0, torch.arange(4), labels, [view]))
 
-    features = method.features(view_1)
-    logits = features @ method.classifier.weight.T + method.classifier.bias  # type: ignore[union-attr, operator]
+    network = method.network()
+    assert isinstance(network, ClassifyingNetwork)
+    features = network.features(view)
+    logits = features @ network.classifier.weight.T + network.classifier.bias
     by_hand = torch.stack([row.exp().sum().log() - row[label] for row, label in zip(logits, labels, strict=True)])
     torch.testing.assert_close(output.loss, by_hand.mean())
-    assert torch.equal(output.z_1, features)
+    assert torch.equal(output.projections[0], features)
 
 
 def test_a_supervised_run_learns_the_labels(toy_runtime: RuntimeConfig, tmp_path: Path) -> None:

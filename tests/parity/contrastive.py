@@ -12,7 +12,7 @@ from torch import Tensor
 
 from parity.comparison import Outcome, compare
 from parity.golden import Golden
-from simclr_core.config.schema import MethodConfig
+from simclr_core.config.methods import SimCLRConfig
 from simclr_core.methods.losses import contrastive_accuracy_and_entropy, cross_view_logits, simclr_loss
 
 RTOL, ATOL = 2e-5, 2e-6
@@ -45,7 +45,7 @@ def check(golden: Golden) -> Iterator[Outcome]:
     yield compare("contrastive entropy, nats", entropy, golden["contrast_entropy"], rtol=RTOL, atol=_atol_of(logits))
 
     # These two normalise whatever they are given.
-    loss = simclr_loss(MethodConfig(temperature=config.temperature), z_1, z_2)
+    loss = simclr_loss(SimCLRConfig(temperature=config.temperature), z_1, z_2)
     for source in ("lightly", "solo"):
         if f"loss_{source}" in golden:
             yield compare(f"loss, {source}", loss.item(), golden[f"loss_{source}"], **FLOAT64)
@@ -81,8 +81,8 @@ def _check_replicas(golden: Golden) -> Iterator[Outcome]:
     yield compare("logits between views", logits, golden["logits_ab_per_replica"], rtol=RTOL, atol=_atol_of(logits))
 
 
-def _config(golden: Golden) -> MethodConfig:
-    return MethodConfig(temperature=float(golden.scalar("temperature")), normalize=bool(golden.scalar("hidden_norm")))
+def _config(golden: Golden) -> SimCLRConfig:
+    return SimCLRConfig(temperature=float(golden.scalar("temperature")), normalize=bool(golden.scalar("hidden_norm")))
 
 
 def _atol_of(logits: Tensor) -> float:

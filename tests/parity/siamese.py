@@ -17,7 +17,7 @@ from parity.golden import Golden
 from simclr_core.config.options import override
 from simclr_core.config.recipes import recipe
 from simclr_core.config.schema import DEPTHS, OptimizerConfig, RunConfig
-from simclr_core.methods import build_method
+from simclr_core.methods import build_network
 from simclr_core.methods.simsiam import SimSiam
 from simclr_core.networks.heads import build_predictor, build_projector
 from simclr_core.training.optim import build_optimizer, lr_at, peak_lr, set_lr
@@ -168,7 +168,7 @@ def _check_layout(golden: Golden) -> Iterator[Outcome]:
     theirs = dict(zip(golden["names"].tolist(), golden["values"].tolist(), strict=True))
     config = override(_config(golden, hidden_dim=0), {"backbone.depth": int(depth[1])})
     with torch.device("meta"):
-        model = build_method(config)
+        model = build_network(config)
     parts = {"backbone": model.backbone, "projector": model.projector, "predictor": model.predictor}
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     bias = theirs["total_params"] - theirs["trainable_params"]

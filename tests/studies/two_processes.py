@@ -18,6 +18,7 @@ from simclr_core.config.options import override
 from simclr_core.config.recipes import recipe
 from simclr_core.config.schema import RunConfig
 from simclr_core.methods import build_method
+from simclr_core.methods.base import Batch
 from simclr_core.networks.batch_norm import set_batch_norm_extent
 from simclr_core.processes.distributed import average_gradients, gather, joined, world
 from simclr_core.processes.launched import Launched
@@ -129,12 +130,12 @@ def train(config: RunConfig, *, float64: bool) -> State:
     In float64 the two ways differ by rounding alone, however the steps amplify it.
     """
     torch.manual_seed(0)
-    method = build_method(config).train()
+    method = build_method(config, num_images=0).train()
     set_batch_norm_extent(method, config.training)
     if float64:
         method.double()
-        method.features = method.backbone.forward  # without the rounding to float32 between backbone and heads
-    constant_lr = method.predictor if config.predictor.lr_schedule == "constant" else None
+        method.net.features = method.net.backbone.forward  # without the rounding to float32 between backbone and heads
+    constant_lr = method.net.predictor if config.predictor.lr_schedule == "constant" else None
     optimizer = build_optimizer(config.optimizer, method, constant_lr)
     set_lr(optimizer, config.optimizer.base_lr * config.training.global_batch_size / 256, config.optimizer.base_lr)
     own = world().slice_of(config.training.global_batch_size)
@@ -143,7 +144,8 @@ def train(config: RunConfig, *, float64: bool) -> State:
     state: State = {"loss": {}}
     for step in range(STEPS):
         view_1, view_2 = torch.rand(shape, generator=source, dtype=torch.float64).to(next(method.parameters()))
-        loss = method(view_1[own], view_2[own]).loss
+        batch = Batch(step, torch.arange(0), torch.arange(0), [view_1[own], view_2[own]])
+        loss = method.step(batch).loss
         optimizer.zero_grad()
         loss.backward()
         average_gradients(method.parameters())

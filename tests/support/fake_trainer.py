@@ -10,9 +10,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from ablations.local.job import Update
 from simclr_core.config.identity import CONFIG_VERSION, canonical, eval_id, run_id
-from simclr_core.config.runtime import TrainingStopped
+from simclr_core.config.runtime import Progress, TrainingStopped
 from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.records import append_jsonl, read_json, write_json
 
@@ -23,7 +22,7 @@ class WrongInputError(ValueError):
 
 def quick(config, evaluations, _runtime, run_dir, on_progress, _stop_requested) -> None:
     """All records of a run, with numbers that follow from its seed."""
-    on_progress(Update("pretrain", 1, 1, 100.0))
+    on_progress(Progress("pretrain", 1, 1, 100.0))
     write_records(config, evaluations, run_dir)
 
 
@@ -110,7 +109,7 @@ def steps(config, evaluations, runtime, run_dir, on_progress, stop_requested) ->
         write_json(path, {"steps": step})
         if stop_requested() and step > done:
             raise TrainingStopped
-        on_progress(Update("pretrain", step, config.training.epochs, 0.0))
+        on_progress(Progress("pretrain", step, config.training.epochs, 0.0))
         append_jsonl(run_dir / "made.jsonl", {"step": step})
         time.sleep(0.1)
     quick(config, evaluations, runtime, run_dir, on_progress, stop_requested)

@@ -10,8 +10,8 @@ from simclr_core.config.options import override
 from simclr_core.config.recipes import recipe
 from simclr_core.config.schema import RunConfig
 from simclr_core.data.datasets import Dataset, ImageSet
-from simclr_core.methods import build_method
-from simclr_core.methods.base import Method
+from simclr_core.methods import build_network
+from simclr_core.networks.network import Network
 
 SIZE = 16
 NUM_CLASSES = 6
@@ -61,11 +61,11 @@ def small_config(**values: object) -> RunConfig:
     return override(recipe("simclr_mini"), changes | {key.replace("__", "."): value for key, value in values.items()})
 
 
-def small_method(config: RunConfig) -> Method:
+def small_network(config: RunConfig) -> Network:
     """Untrained, with BN statistics of its own, in eval mode."""
     torch.manual_seed(0)
-    method = build_method(config).train()
+    network = build_network(config).train()
     with torch.no_grad():
         for seed in range(3):
-            method.projector(method.features(image_set(48, seed).images.float() / 255))
-    return method.eval()
+            network.projector(network.features(image_set(48, seed).images.float() / 255))
+    return network.eval()

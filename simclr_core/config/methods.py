@@ -1,0 +1,174 @@
+"""What each method can be set to: one dataclass a method, chosen by ``method.name``.
+
+A dataclass here also says what the harness must know of a method without loading torch: how many views of an image
+the method sees, which passes through the network a step makes, and which configurations it refuses. The network and
+the objective are in ``simclr_core/methods/``, at the place that ``module`` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from simclr_core.config.options import option
+
+if TYPE_CHECKING:
+    from simclr_core.config.schema import RunConfig
+
+
+class Pass(NamedTuple):
+    """A pass of some views of every image through the network."""
+
+    views: int  # views of an image that go through
+    trains: bool = True  # a backward pass follows
+    predicts: bool = True  # through the predictor too, where there is one
+
+
+@dataclass
+class MethodConfig:
+    """What all methods have. A subclass is a method: ``@register`` makes it one."""
+
+    module: ClassVar[str]  # ``module:class`` of the method's network and objective
+    needs_labels: ClassVar[bool] = False
+
+    name: str = ""
+    loss_scale: float = option(1.0, low=1e-6, neutral=1.0)  # 2: SimCLR's released code adds the two views' means
+
+    @property
+    def num_views(self) -> int:
+        """Views of an image that a step needs."""
+        return 2
+
+    @property
+    def passes(self) -> Sequence[Pass]:
+        """The passes through the network that a step makes."""
+        return (Pass(self.num_views),)
+
+    @property
+    def num_outputs(self) -> int:
+        """Columns of a linear layer that the method trains on z; 0 where it has none."""
+        return 0
+
+    def problems(self, config: RunConfig) -> list[str]:  # noqa: ARG002 - most methods refuse nothing
+        """What the method does not allow in a configuration whose fields are valid one by one."""
+        return []
+
+    def data_problems(self, name: str, num_classes: int) -> list[str]:  # noqa: ARG002 - most methods see no labels
+        """What the method does not allow in a data set, given by its name and its number of classes."""
+        return []
+
+
+METHODS: dict[str, type[MethodConfig]] = {}
+"""The methods by name, in the order in which they were registered."""
+
+Kind = TypeVar("Kind", bound=type[MethodConfig])
+
+
+def register(kind: Kind) -> Kind:
+    """Make a dataclass a method, under the default of its ``name``."""
+    METHODS[kind().name] = kind
+    return kind
+
+
+def _name(name: str) -> Any:
+    return option(name, choices=(name,))
+
+
+_WITH_TEMPERATURE = {"loss": ("nt_xent", "nt_logistic")}
+_NT_XENT = {"loss": ("nt_xent",)}
+
+
+@register
+@dataclass
+class SimCLRConfig(MethodConfig):
+    """Agreement of two views against the other views of the batch (Chen et al. 2020)."""
+
+    module = "simclr_core.methods.simclr:SimCLR"
+
+    name: str = _name("simclr")
+    loss: str = option("nt_xent", choices=("nt_xent", "nt_logistic", "margin_triplet"), neutral="nt_xent")  # Table 4
+    normalize: bool = option(True, only=_NT_XENT, neutral=True)  # False: dot products (Table 5)
+    negatives: str = option(  # of NT-Xent; the other losses have the other view's alone (App. B.10)
+        "both_views", choices=("both_views", "other_view"), only=_NT_XENT, neutral="both_views"
+    )
+    temperature: float = option(0.1, low=1e-6, only=_WITH_TEMPERATURE)
+    margin: float = option(0.8, low=0.0, high=2.0, only={"loss": ("margin_triplet",)})
+    semi_hard: bool = option(False, only={"loss": ("nt_logistic", "margin_triplet")})
+    stop_gradient: bool = option(False, neutral=False)
+
+
+@register
+@dataclass
+class SimSiamConfig(MethodConfig):
+    """Each view's prediction matches the other view's projection, which takes no gradient (Chen and He 2021)."""
+
+    module = "simclr_core.methods.simsiam:SimSiam"
+
+    name: str = _name("simsiam")
+    stop_gradient: bool = False
+    similarity: str = option("cosine", choices=("cosine", "cross_entropy"), neutral="cosine")
+    symmetry: str = option(
+        "symmetric", choices=("symmetric", "asymmetric", "asymmetric_2x"), neutral="symmetric"
+    )  # Sec. 4.6
+    target: str = option("batch", choices=("batch", "moving_average"), neutral="batch")  # Sec. 5.2
+    target_momentum: float = option(0.8, low=0.0, high=1.0, only={"target": ("moving_average",)})
+    alternation_steps: int = option(
+        1, low=0, only={"target": ("batch",)}, neutral=1
+    )  # steps between two snapshots of the network that gives the targets (Sec. 5.2); 0: one epoch
+
+    @property
+    def num_views(self) -> int:
+        """Two pairs where ``asymmetric_2x`` makes up for the direction that ``asymmetric`` leaves out."""
+        return 4 if self.symmetry == "asymmetric_2x" else 2
+
+    @property
+    def alternates(self) -> bool:
+        """Whether the targets come from a snapshot of the network."""
+        return self.target == "batch" and self.alternation_steps != 1
+
+    @property
+    def passes(self) -> Sequence[Pass]:
+        """The snapshot makes a forward pass of its own."""
+        snapshot = (Pass(2, trains=False, predicts=False),) if self.alternates else ()
+        return (Pass(self.num_views), *snapshot)
+
+    def problems(self, config: RunConfig) -> list[str]:  # noqa: ARG002 - the method's own fields say it all
+        """The targets of Sec. 5.2 are both views' other projection, without gradient."""
+        if self.target == "batch" and not self.alternates:
+            return []
+        setting = "method.target = 'moving_average'" if self.target != "batch" else "method.alternation_steps"
+        problems = []
+        if not self.stop_gradient:
+            problems.append(f"{setting}: its targets take no gradient; expected method.stop_gradient = true")
+        if self.symmetry == "asymmetric_2x":
+            problems.append(f"{setting}: has one pair of views; expected method.symmetry 'symmetric' or 'asymmetric'")
+        return problems
+
+
+@register
+@dataclass
+class SupervisedConfig(MethodConfig):
+    """Cross entropy against the labels, the baseline beside the methods that see none (SimCLR Table 1, App. B.3)."""
+
+    module = "simclr_core.methods.supervised:Supervised"
+    needs_labels = True
+
+    name: str = _name("supervised")
+    num_classes: int = option(10, low=2)  # of the data set whose labels are learnt
+
+    @property
+    def num_views(self) -> int:
+        """One view: nothing is compared with another view."""
+        return 1
+
+    @property
+    def num_outputs(self) -> int:
+        """One a class."""
+        return self.num_classes
+
+    def data_problems(self, name: str, num_classes: int) -> list[str]:
+        """The classes to learn are those that there are."""
+        if num_classes == self.num_classes:
+            return []
+        return [f"method.num_classes = {self.num_classes}: {name} has {num_classes} classes"]

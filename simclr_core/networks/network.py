@@ -1,0 +1,58 @@
+"""The network that a method trains and evaluations read: backbone, projector and predictor.
+
+B images in a batch, F features, D projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from simclr_core.config.layers import projection_dim
+from simclr_core.config.schema import RunConfig
+from simclr_core.networks.heads import build_predictor, build_projector
+from simclr_core.networks.resnet import ResNet
+
+
+class Network(nn.Module):
+    """Images (B, 3, H, W) -> features (B, F) -> z (B, D) -> p (B, D); initialised from torch's random state."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.joint = config.training.views_forward == "joint"
+        self._bfloat16 = config.training.precision == "bfloat16"
+        self.backbone = ResNet(config.backbone).to(memory_format=torch.channels_last)
+        self.dim = projection_dim(config.projector, self.backbone.num_features)
+        self.projector = build_projector(config.projector, self.backbone.num_features)
+        self.predictor = build_predictor(config.predictor, self.dim)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> features (B, F) in float32.
+
+        The backbone computes in bfloat16 only while it trains and the configuration says so: evaluations see the
+        float32 network.
+        """
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16 and self.training):
+            features: Tensor = self.backbone(images)
+        return features.float()
+
+    def project(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Views (B, 3, H, W) of one size -> z (B, D) of each.
+
+        ``joint`` passes all views at once, so that BN's statistics mix the views (SimCLR's released code);
+        ``separate`` passes one view after the other (SimSiam's).
+        """
+        if self.joint and len(views) > 1:
+            return list(self.projector(self.features(torch.cat(list(views)))).chunk(len(views)))
+        return [self.projector(self.features(view)) for view in views]
+
+    def predict(self, projections: Sequence[Tensor]) -> list[Tensor]:
+        """Z (B, D) of each view -> p (B, D), in as many passes as the views went; z where there is no predictor."""
+        if isinstance(self.predictor, nn.Identity):
+            return list(projections)
+        if self.joint and len(projections) > 1:
+            return list(self.predictor(torch.cat(list(projections))).chunk(len(projections)))
+        return [self.predictor(z) for z in projections]

@@ -94,7 +94,7 @@ def write_grid(tmp_path: Path) -> WriteGrid:
 
 @pytest.fixture
 def fake_trainer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Let workers call a function of ``tests/fake_trainer.py`` where they would train."""
+    """Let workers call a function of ``tests/support/fake_trainer.py`` where they would train."""
 
     def use(name: str) -> None:
         monkeypatch.setattr(pool, "EXECUTE", f"fake_trainer:{name}")

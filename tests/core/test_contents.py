@@ -23,7 +23,7 @@ from simclr_core.records import read_json, write_json
 from simclr_core.run import execute
 
 TOY = DataConfig("toy", version=1, image_size=32)
-MINI = Path(__file__).parents[1] / "docs" / "results" / "mini" / "runs"
+MINI = Path(__file__).parents[2] / "docs" / "results" / "mini" / "runs"
 
 
 def two_projects(tmp_path: Path) -> tuple[RuntimeConfig, RuntimeConfig]:

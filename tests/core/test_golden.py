@@ -10,7 +10,7 @@ import pytest
 from parity.checks import golden_files, outcomes_of
 from parity.comparison import Comparison
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = golden_files(GOLDEN)
 
 

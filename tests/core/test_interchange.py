@@ -31,7 +31,7 @@ from simclr_core.networks.resnet import ResNet
 from simclr_core.records import read_json, write_json
 from simclr_core.training import checkpoint
 
-LAYOUT = json.loads((Path(__file__).parent / "golden" / "07_simsiam_resnet50_checkpoint_layout.json").read_text())
+LAYOUT = json.loads((Path(__file__).parents[1] / "golden" / "07_simsiam_resnet50_checkpoint_layout.json").read_text())
 Ablate = Callable[..., Result]
 
 

@@ -18,7 +18,7 @@ from parity.checks import golden_files, outcomes_of
 from parity.comparison import Comparison, NotCovered, compare
 from reference_resnet import resnet
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def comparisons(path: Path) -> list[Comparison]:

@@ -15,7 +15,7 @@ from simclr_core.config.recipes import RECIPES, recipe
 from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.training.optim import num_train_steps, num_warmup_steps, peak_lr
 
-LEDGER = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+LEDGER = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 NUM_IMAGES = {"imagenet": 1_281_167, "cifar10": 50_000}
 
 

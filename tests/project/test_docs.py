@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SET_UP = re.compile(r"^python3 -m venv \.venv && .*nox.*$", re.MULTILINE)

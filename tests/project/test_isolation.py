@@ -16,9 +16,15 @@ from toy import toy_config, write_toy
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.data.datasets import load_dataset
 
-ROOT = Path(__file__).parents[1]
-KEEPS = "test_isolation.py::test_images_are_kept_in_the_home_of_the_test"
-SLICE = ("test_profiles.py", "test_charts.py", "test_store.py", "test_yaml_files.py", KEEPS)
+ROOT = Path(__file__).parents[2]
+KEEPS = "project/test_isolation.py::test_images_are_kept_in_the_home_of_the_test"
+SLICE = (
+    "ablations/test_profiles.py",
+    "reports/test_charts.py",
+    "ablations/test_store.py",
+    "ablations/test_yaml_files.py",
+    KEEPS,
+)
 """The user's profiles, Matplotlib, git, plain files, and the cache of images."""
 
 

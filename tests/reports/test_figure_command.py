@@ -18,7 +18,7 @@ from reports.figures.style import save
 from reports.inputs import GridResult, load_results
 from reports.read.papers import load_paper
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIG5, FIG2 = "simclr_fig5_augmentation_pairs", "simsiam_fig2_stop_gradient"
 
 

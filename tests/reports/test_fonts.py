@@ -22,7 +22,7 @@ from reports.figures.fonts import face_css
 from reports.figures.style import WIDTH, save
 from reports.inputs import GridResult, load_results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CROWDED = (
     "simclr_fig5_augmentation_pairs",
     "simclr_fig7_depth_width",

@@ -14,8 +14,8 @@ from toy import write_toy
 
 from ablations.readme.generated import replaced
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "fidelity.md"
-GOLDEN = Path(__file__).parent / "golden"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "fidelity.md"
+GOLDEN = Path(__file__).parents[1] / "golden"
 NUM_KILLS = 100
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 SIZE = 32
 EPS = torch.finfo(torch.float32).eps
 """A unit in the last place of 1, the largest value of an image: one rounding there errs by half of it at most."""

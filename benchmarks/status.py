@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ablations.scheduler.jobs import Answer, Job
 from ablations.slurm import status_screen
-from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import survey
 from ablations.store.folder import Store
 from ablations.store.queued import RECORD

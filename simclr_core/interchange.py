@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simclr_core.config.eval_checks import label_problems, validate_evaluations
 from simclr_core.config.identity import canonical, eval_id
 from simclr_core.config.options import ConfigError
 from simclr_core.config.runtime import OnProgress, RuntimeConfig
@@ -23,6 +22,7 @@ from simclr_core.data.contents import check_content
 from simclr_core.data.datasets import Dataset, load_dataset
 from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import inventory
+from simclr_core.evals.checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import embed
 from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_network

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from simclr_core.config.eval_checks import label_problems, validate_evaluations
 from simclr_core.config.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.config.options import flatten
 from simclr_core.config.runtime import OnProgress, Progress, RuntimeConfig, StopRequested
@@ -20,6 +19,7 @@ from simclr_core.data.contents import check_content
 from simclr_core.data.datasets import Dataset, load_dataset, transferred_to
 from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import Inventory, inventory, is_here, training_problems
+from simclr_core.evals.checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import Embeddings, embed
 from simclr_core.evals.monitor import embedder, knn_monitor
 from simclr_core.evals.run import Load, evaluate

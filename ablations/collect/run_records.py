@@ -11,9 +11,9 @@ from typing import Any
 
 from ablations.collect.signatures import is_fresh, names_of, signature
 from ablations.errors import UserError
-from ablations.slurm import submissions
 from ablations.store import queued
 from ablations.store.folder import RunFacts, State, Store, state
+from ablations.store.job_logs import log_path
 from ablations.study.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.study.spec import RunSpec
 from simclr_core.records import read_json
@@ -172,7 +172,7 @@ def _num_threads(attempts: Sequence[Mapping[str, Any]]) -> int | None:
 def _logs(store: Store, attempts: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     """What the run's newest job printed: standard error, and standard output for where that is empty."""
     try:
-        paths = [submissions.log_path(store, attempts, queued.read(folder), ending) for ending in ("err", "out")]
+        paths = [log_path(store, attempts, queued.read(folder), ending) for ending in ("err", "out")]
     except (KeyError, TypeError):
         return []
     return [path for path in paths if path is not None]

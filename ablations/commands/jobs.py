@@ -31,12 +31,12 @@ from ablations.slurm import cancel as cancelling
 from ablations.slurm import logs as logging
 from ablations.slurm import prune as pruning
 from ablations.slurm import retry as retrying
-from ablations.slurm import submissions
 from ablations.slurm.source import find_code
 from ablations.slurm.status import RunStatus, survey
 from ablations.slurm.submit import check
 from ablations.store import sharing
 from ablations.store.folder import State, Store, problems_of
+from ablations.store.job_logs import SUBMISSIONS
 from ablations.study.expand import expand, find_grids
 from ablations.study.spec import RunSpec
 
@@ -155,7 +155,7 @@ def cancel(grids: Names, *, scale: Scale, store: StoreDir = Path("runs")) -> Non
         found = survey(specs, of_store, time.time())
         todo = cancelling.plan(found.runs, names, scale, of_store)
         run_ids = [*todo.forgotten, *itertools.chain.from_iterable(todo.jobs.values())]
-        records = (store / submissions.FOLDER).glob("*") if run_ids else ()
+        records = (store / SUBMISSIONS).glob("*") if run_ids else ()
         sharing.check(store, [*map(of_store.run_dir, run_ids), *records])
     tell_left(todo.kept)
     if not (todo.jobs or todo.forgotten or todo.kept):

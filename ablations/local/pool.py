@@ -20,7 +20,7 @@ from ablations.local import worker as workers_of
 from ablations.local.display import Display
 from ablations.local.job import JobReport
 from ablations.local.worker import Stop, Worker
-from ablations.slurm.holders import holders
+from ablations.scheduler.holders import holders
 from ablations.store.folder import State, Store
 from ablations.study.spec import RunSpec
 from simclr_core.config.runtime import RuntimeConfig

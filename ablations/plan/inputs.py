@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ablations.errors import UserError
 from ablations.study.spec import RunSpec
-from simclr_core.config.eval_checks import label_problems
 from simclr_core.data.inventory import inventory, is_here, training_problems
+from simclr_core.evals.checks import label_problems
 
 
 def check_data(specs: Iterable[RunSpec], data_dir: Path, *, elsewhere: bool) -> list[str]:

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablations.slurm import runs_file
-from ablations.slurm.submissions import FOLDER
 from ablations.store import queued
 from ablations.store.folder import Store
+from ablations.store.job_logs import SUBMISSIONS
 from ablations.study.spec import RunSpec
 from simclr_core.config.identity import eval_id
 from simclr_core.config.options import flatten, override
@@ -34,7 +34,7 @@ def ask(specs: Iterable[RunSpec], store: Store) -> int:
         if record is None:  # it has left the queue just now
             continue
         if record.submission not in brought:
-            brought[record.submission] = runs_file.evaluations(store.root / FOLDER / record.submission)
+            brought[record.submission] = runs_file.evaluations(store.root / SUBMISSIONS / record.submission)
         known = {eval_id(evaluation) for evaluation in _asked(run_dir)}
         known |= brought[record.submission].get(spec.run_id, set()) | store.facts(spec.run_id).evaluations
         more = [e for name, e in zip(spec.eval_ids, spec.evaluations, strict=True) if name not in known]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations.slurm.scheduler import Answer, Client, ask, cannot_run, run_client
+from ablations.scheduler.jobs import Answer, Client, ask, cannot_run, run_client
 from ablations.slurm.status import RunStatus
 from ablations.slurm.submissions import concerning, read, wanted, withdraw
 from ablations.store import queued

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ablations.slurm.scheduler import Job
+from ablations.scheduler.jobs import Job
 
 
 @dataclass(frozen=True)

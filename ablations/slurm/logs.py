@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.errors import UserError
-from ablations.slurm.scheduler import Answer, ask
+from ablations.scheduler.jobs import Answer, ask
 from ablations.slurm.status import Ask, RunFiles, judge
-from ablations.slurm.submissions import concerning, log_path, read
+from ablations.slurm.submissions import concerning, read
 from ablations.store import provenance, queued
 from ablations.store.find import find_run
 from ablations.store.folder import State, Store
+from ablations.store.job_logs import log_path
 from ablations.study.spec import RunSpec
 from simclr_core.config.options import nearest
 

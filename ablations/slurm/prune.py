@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations.local.pool import merge
-from ablations.slurm.scheduler import ask
+from ablations.scheduler.jobs import ask
 from ablations.slurm.status import Ask
 from ablations.slurm.submissions import RECORD, read_all
 from ablations.store.folder import Store, is_done

@@ -10,15 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ablations.scheduler.holders import held
+from ablations.scheduler.jobs import Answer, ask
+from ablations.scheduler.place import user_name
 from ablations.slurm import submissions
-from ablations.slurm.holders import held
-from ablations.slurm.scheduler import Answer, ask
 from ablations.store import queued
 from ablations.store.file_clock import FileClock
 from ablations.store.folder import Store
 from ablations.store.processes import is_gone, this_process
 from ablations.store.queued import RECORD
-from ablations.store.slurm_place import user_name
 from simclr_core.records import read_json, write_json
 
 SUBMITTING_S = 60.0

@@ -11,17 +11,16 @@ import subprocess
 import time
 import traceback
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablations.local.job import load_execute
 from ablations.local.pool import EXECUTE
 from ablations.slurm import runs_file
 from ablations.store import queued
+from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.records import read_json, write_json
-
-if TYPE_CHECKING:
-    from ablations.slurm.task import Task
 
 LEAD = f"{__name__}:lead"
 """What the first process executes in place of the trainer."""
@@ -46,17 +45,16 @@ def lead(config: Any, evaluations: Any, runtime: Any, run_dir: Path, *others: An
     load_execute(EXECUTE)(config, evaluations, runtime, run_dir, *others)
 
 
-def follow(task: Task) -> None:
-    """Train with the first process as often as it starts the run."""
+def follow(folder: Path, run_ids: Sequence[str], runtime: RuntimeConfig) -> None:
+    """Train with the first process as often as it starts one of these runs of the submission in ``folder``."""
     execute = load_execute(EXECUTE)
-    folder = Path(task.folder)
-    for spec in runs_file.read(folder, task.run_ids):
-        run_dir = Path(task.runtime.store) / spec.run_id
+    for spec in runs_file.read(folder, run_ids):
+        run_dir = Path(runtime.store) / spec.run_id
         seen = ""
         while attempt := _next_attempt(run_dir, folder.name, seen):
             seen = attempt
             try:
-                execute(spec.config, list(spec.evaluations), task.runtime, run_dir)
+                execute(spec.config, list(spec.evaluations), runtime, run_dir)
             except Exception:  # noqa: BLE001 - the first process knows what it was, and decides what to do
                 traceback.print_exc()
 

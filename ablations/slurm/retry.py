@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ablations.slurm.holders import held
+from ablations.scheduler.holders import held
 from ablations.slurm.status import RunStatus
 from ablations.store import queued, sharing
 from ablations.store.folder import Store

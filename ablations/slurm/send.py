@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import UserError
+from ablations.scheduler.jobs import cannot_run, text_of
 from ablations.slurm.sbatch import MANY
-from ablations.slurm.scheduler import cannot_run, text_of
 
 _ANSWER = re.compile(r"Submitted batch job (?P<job_id>\d+)(?: on cluster (?P<cluster>\S+))?")
 _PARSABLE = re.compile(r"(?P<job_id>\d+)(?:;(?P<cluster>\S+))?")

@@ -34,7 +34,7 @@ def find_code() -> Code:
     """The code of this process. New files count as changes where Python would import them."""
     root = Path(simclr_core.__file__).resolve().parent.parent
     try:
-        if not git.is_tracked(root / "simclr_core" / "config.py"):
+        if not git.is_tracked(root / "simclr_core" / "__init__.py"):
             return Code(root)
         repository = Path(git.run(root, "rev-parse", "--show-toplevel").strip())
         commit = git.run(root, "rev-parse", "HEAD").strip()

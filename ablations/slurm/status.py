@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablations.errors import UserError
+from ablations.scheduler.jobs import GRACE_S, Answer, Job, ask
 from ablations.slurm import submissions
 from ablations.slurm.causes import Cause, cause_of
-from ablations.slurm.scheduler import GRACE_S, Answer, Job, ask
 from ablations.store import provenance, queued
 from ablations.store.folder import STALE_AFTER_S, RunFacts, State, Store, is_done, state
+from ablations.store.job_logs import log_tail
 from ablations.store.queued import Queued
 from ablations.study.spec import RunSpec
 
@@ -239,7 +240,7 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
         job = answer.job(record.job_name) if record and record.job_name else None
         cause = None
         if verdict.state is State.FAILED:
-            cause = cause_of(job, _error(store, files, run_id), submissions.log_tail(store, files.attempts, record))
+            cause = cause_of(job, _error(store, files, run_id), log_tail(store, files.attempts, record))
         found.runs.append(RunStatus(spec, verdict.state, verdict.why, files, job, cause, answer))
     return found
 

@@ -7,17 +7,15 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from ablations.slurm.scheduler import Answer
+from ablations.scheduler.jobs import Answer
 from ablations.store import queued
 from ablations.store.folder import Store
+from ablations.store.job_logs import SUBMISSIONS
 from ablations.store.queued import Queued
 from simclr_core.records import read_json, write_json
 
-FOLDER = ".submissions"
 RECORD = "submission.json"
-_TAIL_BYTES = 16_384
 _LONGEST_WORD = 60  # accounting keeps 255 letters of a job's name
 
 
@@ -54,14 +52,14 @@ class Submission:
 
 def read_all(store: Store) -> list[Submission]:
     """The submissions to a store, oldest first; what cannot be read is left out."""
-    names = sorted(path.parent.name for path in (store.root / FOLDER).glob(f"*/{RECORD}"))
+    names = sorted(path.parent.name for path in (store.root / SUBMISSIONS).glob(f"*/{RECORD}"))
     found = [submission for name in names if (submission := read(store, name))]
     return sorted(found, key=lambda submission: submission.time)
 
 
 def read(store: Store, name: str) -> Submission | None:
     """One submission to a store; None where it cannot be read."""
-    folder = store.root / FOLDER / name
+    folder = store.root / SUBMISSIONS / name
     try:
         content = read_json(folder / RECORD)
         jobs = tuple(
@@ -154,28 +152,3 @@ def _triples(asked: Asked) -> Iterator[tuple[str, str, str]]:
         for submission, run_ids in by_submission.items():
             for run_id in run_ids:
                 yield grid, submission, run_id
-
-
-def log_path(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None, ending: str) -> Path | None:
-    """The file that a run's newest job writes, ``ending`` being out or err; None for a run of no job."""
-    if record and record.job_name:
-        return store.root / FOLDER / record.submission / f"{record.job_name}_0_log.{ending}"
-    newest: Mapping[str, Any] = attempts[-1] if attempts else {}
-    if not newest.get("submission"):
-        return None
-    index = newest["array_index"]
-    name = newest["job_id"] if index is None else f"{newest['job_id']}_{index}"
-    return store.root / FOLDER / str(newest["submission"]) / f"{name}_0_log.{ending}"
-
-
-def log_tail(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None) -> str:
-    """The end of the standard error of a run's newest job; "" where there is none."""
-    path = log_path(store, attempts, record, "err")
-    try:
-        if path is None:
-            return ""
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""

@@ -19,19 +19,20 @@ from typing import Any
 
 from ablations.errors import UserError
 from ablations.local import pool
+from ablations.scheduler.jobs import cluster_in, settings
 from ablations.slurm import additions, gpus, queue, runs_file
 from ablations.slurm import source as code_of
 from ablations.slurm.profiles import Profile
 from ablations.slurm.resources import Batch, batches, check_pack, share
 from ablations.slurm.sbatch import name_of, script
-from ablations.slurm.scheduler import cluster_in, settings
 from ablations.slurm.send import Sent, send
 from ablations.slurm.source import Code
-from ablations.slurm.submissions import FOLDER, RECORD, asked_for, is_on_file
+from ablations.slurm.submissions import RECORD, asked_for, is_on_file
 from ablations.slurm.task import Task
 from ablations.slurm.variables import as_a_user_means_them
 from ablations.store import queued
 from ablations.store.folder import State, Store
+from ablations.store.job_logs import SUBMISSIONS
 from ablations.study.spec import RunSpec
 from simclr_core.config.options import ConfigError
 from simclr_core.config.runtime import RuntimeConfig, user_path
@@ -112,7 +113,7 @@ def _is_queued(run_dir: Path) -> bool:
 def _jobs_of(store: Store, submission: str) -> Mapping[str, tuple[str, int | None]]:
     """Which job brings which run, as the submission has written down."""
     try:
-        jobs = read_json(store.root / FOLDER / submission / RECORD)["jobs"]
+        jobs = read_json(store.root / SUBMISSIONS / submission / RECORD)["jobs"]
     except (OSError, ValueError, KeyError):
         return {}
     return {run_id: place for job in jobs for run_id, place in _places(job["job_id"], job["run_ids"])}
@@ -156,7 +157,7 @@ def dry_run(
     order: Order, specs: Sequence[RunSpec], core_s: Mapping[str, float | None], store: Store, code: Code
 ) -> list[tuple[Batch, str]]:
     """The job arrays, each with its script; nothing is changed."""
-    folder = store.root.resolve() / FOLDER / "SUBMISSION"
+    folder = store.root.resolve() / SUBMISSIONS / "SUBMISSION"
     arrays = batches(specs, core_s, order.profile, order.pack, max_array_size(), order.max_parallel)
     return [(batch, script(order.profile, batch, code, folder)) for batch in arrays]
 
@@ -174,7 +175,7 @@ def submit(order: Order, runs: Sorted, core_s: Mapping[str, float | None], store
     batches(runs.todo, core_s, order.profile, order.pack, limit)  # what it refuses, it refuses now
     record = _record(order, code)
     name = record["id"]
-    folder = store.root.resolve() / FOLDER / name
+    folder = store.root.resolve() / SUBMISSIONS / name
     write_json(folder / RECORD, record)
     runs_file.write(folder, runs.todo)
     code = _kept(code, folder, order)
@@ -224,7 +225,7 @@ def join(order: Order, store: Store, code: Code) -> None:
     asked = asked_for(order.grids, store)
     if not is_on_file(asked, order.scale, store):
         record = _record(order, code) | {"asked": asked}
-        write_json(store.root / FOLDER / record["id"] / RECORD, record)
+        write_json(store.root / SUBMISSIONS / record["id"] / RECORD, record)
 
 
 def _record(order: Order, code: Code) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -24,15 +25,18 @@ from ablations.local.display import Display
 from ablations.local.job import JobReport
 from ablations.local.pool import launch
 from ablations.local.worker import Stop
+from ablations.scheduler.holders import holders
+from ablations.scheduler.place import SUBMISSION, Place, slurm_place
 from ablations.slurm import additions, ranks, runs_file
-from ablations.slurm.holders import holders
 from ablations.slurm.queue import dequeue, name_job
 from ablations.store import provenance, queued
 from ablations.store.folder import State, Store
-from ablations.store.slurm_place import SUBMISSION, Place, slurm_place
 from ablations.study.spec import RunSpec
 from simclr_core.config.runtime import Progress, RuntimeConfig, slurm_gave_gpus
 from simclr_core.records import write_text
+
+# A job that waits in a queue has a pickle of its task, which may name a module as it was called at the submission.
+sys.modules.setdefault("simclr_core.runtime", sys.modules[RuntimeConfig.__module__])
 
 STOP_WITHIN_S = 60.0
 """How long the handler waits for a checkpoint; SLURM sends its signal earlier than that before it kills."""
@@ -71,7 +75,7 @@ class Task:
         # submitit listens by now: a signal that came while Python started is delivered here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         if ranks.rank() > 0:
-            ranks.follow(self)
+            ranks.follow(Path(self.folder), self.run_ids, self.runtime)
             return []
         while True:
             self._session = session = self._new_session()

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablations.scheduler.jobs import Client, Job, cluster_in, rows, run_client, settings, word
 from ablations.slurm import runs_file
-from ablations.slurm.scheduler import Client, Job, cluster_in, rows, run_client, settings, word
 from ablations.slurm.submissions import Submission, read_all
 from ablations.store.folder import Store
 from simclr_core.records import read_json

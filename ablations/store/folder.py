@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import UserError
-from ablations.slurm.holders import holders
+from ablations.scheduler.holders import holders
+from ablations.scheduler.place import slurm_place
 from ablations.store import queued, sharing
 from ablations.store.file_clock import FileClock
 from ablations.store.processes import is_gone, this_process
-from ablations.store.slurm_place import slurm_place
 from ablations.study.spec import RunSpec
 from simclr_core.config.options import nearest
 from simclr_core.records import read_json, write_json

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import simclr_core
+from ablations.scheduler.place import slurm_place
 from ablations.store import git
-from ablations.store.slurm_place import slurm_place
 from simclr_core.records import read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -81,7 +81,7 @@ def source() -> dict[str, Any]:
         content.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
     found: dict[str, Any] = {"sha256": content.hexdigest(), "commit": None, "dirty": None, "version": None}
     try:
-        if git.is_tracked(package / "config.py"):
+        if git.is_tracked(package / "__init__.py"):
             found["commit"] = git.run(package, "rev-parse", "HEAD").strip()
             found["dirty"] = bool(git.run(package, "status", "--porcelain", "--", "."))
     except git.GitError as error:

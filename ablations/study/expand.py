@@ -13,11 +13,11 @@ from ablations.study.entries import shown
 from ablations.study.levels import is_level
 from ablations.study.reader import Reader
 from ablations.study.spec import Axis, Cell, Grid, GridScale, RunSpec, Selector, level_text
-from simclr_core.config.eval_checks import evaluation_problems
 from simclr_core.config.identity import cell_id, run_ids
 from simclr_core.config.options import Node, Scalar, chooses, nearest, override
 from simclr_core.config.recipes import recipe, recipe_name, scales_of
 from simclr_core.config.schema import RunConfig, problems_of
+from simclr_core.evals.checks import evaluation_problems
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"
 """The grids that travel with the code, in a checkout and in an installed wheel alike."""

@@ -18,9 +18,10 @@ from typer.testing import CliRunner, Result
 from ablations import console
 from ablations.commands.cli import app
 from ablations.errors import UserError
-from ablations.slurm import cancel, logs, prune, queue, retry, scheduler
+from ablations.scheduler import jobs as scheduler
+from ablations.scheduler.jobs import Answer, Job, Printed
+from ablations.slurm import cancel, logs, prune, queue, retry
 from ablations.slurm.profiles import Profile
-from ablations.slurm.scheduler import Answer, Job, Printed
 from ablations.slurm.source import Code
 from ablations.slurm.status import Ask, RunStatus, survey
 from ablations.slurm.submissions import read_all

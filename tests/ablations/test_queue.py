@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ablations.scheduler.jobs import Answer, Job
 from ablations.slurm.queue import dequeue, drop, enqueue, name_job, sift
-from ablations.slurm.scheduler import Answer, Job
 from ablations.store import queued
 from ablations.store.folder import Owner, Store
 from simclr_core.records import read_json, write_json

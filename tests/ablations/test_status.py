@@ -14,10 +14,11 @@ from conftest import WriteGrid
 from fake_trainer import write_records
 from slurm_says import UNKNOWN_JOB, Says
 
-from ablations.slurm import retry, scheduler
+from ablations.scheduler import jobs as scheduler
+from ablations.scheduler.holders import holders
+from ablations.scheduler.jobs import Answer, Job
+from ablations.slurm import retry
 from ablations.slurm.causes import cause_of
-from ablations.slurm.holders import holders
-from ablations.slurm.scheduler import Answer, Job
 from ablations.slurm.status import GRACE_S, RunFiles, RunStatus, judge, survey
 from ablations.store.folder import STALE_AFTER_S, RunFacts, State, Store
 from ablations.store.queued import RECORD, Queued

@@ -22,8 +22,8 @@ from fake_trainer import write_records
 from ablations.errors import UserError
 from ablations.local import job
 from ablations.local.pool import unfinished
-from ablations.slurm.holders import holders
-from ablations.slurm.scheduler import Answer, Job
+from ablations.scheduler.holders import holders
+from ablations.scheduler.jobs import Answer, Job
 from ablations.slurm.submit import sort_runs
 from ablations.store import provenance
 from ablations.store.folder import STALE_AFTER_S, Owner, RunFacts, State, Store, state

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from ablations import console
 from ablations.commands.cli import app
+from ablations.scheduler.jobs import Printed
 from ablations.slurm import runs_file, usage
-from ablations.slurm.scheduler import Printed
 from ablations.slurm.usage import Start, Usage, seconds, size, starts
 from ablations.store.folder import Store
 from ablations.study.expand import expand, load_grid

@@ -7,9 +7,9 @@ from conftest import WriteGrid
 
 from ablations.errors import GridError
 from ablations.study.expand import load_grid
-from simclr_core.config.eval_checks import evaluation_problems, validate_evaluations
 from simclr_core.config.options import ConfigError, override
 from simclr_core.config.schema import EvalConfig, RunConfig
+from simclr_core.evals.checks import evaluation_problems, validate_evaluations
 
 PROBE = {"protocol": "transform_probe"}
 

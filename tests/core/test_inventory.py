@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import CIFAR10, CIFAR100, STL10
 
-from simclr_core.config.eval_checks import label_problems
 from simclr_core.config.options import override
 from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.data import photos, torchvision_sets
 from simclr_core.data.inventory import BUILT_IN, Inventory, inventory, training_problems
+from simclr_core.evals.checks import label_problems
 
 FEW = Inventory("few", 2, 40, 40)
 ONE_CLASS = Inventory("one", 1, 400, 400)

@@ -1,7 +1,7 @@
 """The rule of the verdicts in simulation: coverage, error at the margin with all looks, and power; and that of a diff.
 
-``nox -s simulation`` prints the tables of docs/statistics.md and docs/diff.md; tests/project/test_simulation.py asks the same
-of fewer draws.
+``nox -s simulation`` prints the tables of docs/statistics.md and docs/diff.md, and tests/project/test_simulation.py
+asks the same of fewer draws.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ablations.slurm.scheduler import TIMEOUT_S, Printed
+from ablations.scheduler.jobs import TIMEOUT_S, Printed
 
 UNKNOWN_JOB = Printed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from ablations.slurm.scheduler import Answer, ask
-from ablations.store.slurm_place import slurm_place
-
-if TYPE_CHECKING:
-    from ablations.store.folder import RunFacts
+from ablations.scheduler.jobs import Answer, ask
+from ablations.scheduler.place import slurm_place
 
 
-def holders(silent: Mapping[str, RunFacts], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:
+class Claim(Protocol):
+    """What is known of a run's claim."""
+
+    @property
+    def claim_job(self) -> str:
+        """The SLURM job that claimed the run, as in "120_5"; "" for a process outside of SLURM."""
+
+    @property
+    def claim_cluster(self) -> str:
+        """The job's cluster; "" where it is not known."""
+
+    @property
+    def owner_is_dead(self) -> bool | None:
+        """Whether the process that claimed the run has ended; None where that is not known."""
+
+
+def holders(silent: Mapping[str, Claim], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:
     """Run id -> why its claim is left alone although it is silent: SLURM still has the claim's job, or does not answer.
 
     SLURM is asked once, if any run is a job's.

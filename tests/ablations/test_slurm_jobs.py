@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from slurm_says import UNKNOWN_JOB, Says
 
-from ablations.slurm import scheduler
-from ablations.slurm.scheduler import Job, Printed, ask, run_client
+from ablations.scheduler import jobs as scheduler
+from ablations.scheduler.jobs import Job, Printed, ask, run_client
 
 QUEUE = """\
 1_0|CANCELLED|None|n1|1795328820|1795328820

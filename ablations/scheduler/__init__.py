@@ -1,0 +1,1 @@
+"""What SLURM says of jobs, and of the job that this process belongs to."""

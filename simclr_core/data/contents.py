@@ -86,7 +86,7 @@ def _of_run(run_dir: Path) -> Iterator[tuple[DataConfig, Any]]:
     try:
         own = from_canonical(DataConfig, read_json(run_dir / "spec.json")["config"]["data"])
         yield own, read_json(run_dir / "result.json").get("data_fingerprint")
-        for path in sorted((run_dir / "evals").glob("*.json")):
+        for path in sorted((run_dir / "evals").glob("[!.]*.json")):
             scored = read_json(path)
             if name := scored["evaluation"].get("data"):
                 yield transferred_to(name, own), scored.get("data_fingerprint")

@@ -12,10 +12,10 @@ from fake_trainer import write_records
 from ablations.local.pool import merge
 from ablations.slurm import additions, runs_file
 from ablations.slurm.queue import enqueue
-from ablations.slurm.submissions import FOLDER
 from ablations.slurm.submit import sort_runs
 from ablations.store import queued
 from ablations.store.folder import Store
+from ablations.store.job_logs import SUBMISSIONS
 from ablations.study.expand import expand, load_grid
 from ablations.study.spec import RunSpec
 from simclr_core.config.schema import EvalConfig
@@ -40,7 +40,7 @@ def more_of(spec: RunSpec) -> RunSpec:
 def submit(spec: RunSpec, store: Store) -> Path:
     run_dir = store.run_dir(spec.run_id)
     run_dir.mkdir(parents=True, exist_ok=True)
-    runs_file.write(store.root / FOLDER / "s1", [spec])
+    runs_file.write(store.root / SUBMISSIONS / "s1", [spec])
     assert enqueue(run_dir, "s1", "p", None)
     return run_dir
 

@@ -190,10 +190,11 @@ def test_ctrl_c_stops_at_once_and_the_same_command_continues(
             """
             import signal
             import sys
-            from ablations import cli, launch
+            from ablations.commands import cli
+            from ablations.local import pool
             if __name__ == "__main__":
                 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
-                launch.EXECUTE = f"fake_trainer:{sys.argv.pop(1)}"
+                pool.EXECUTE = f"fake_trainer:{sys.argv.pop(1)}"
                 cli.app()
             """
         ),
@@ -258,11 +259,12 @@ def test_workers_leave_the_main_module_alone(write_grid: WriteGrid, tmp_path: Pa
     script.write_text(
         textwrap.dedent(
             f"""
-            from ablations import cli, launch
+            from ablations.commands import cli
+            from ablations.local import pool
             with open({str(loaded)!r}, "a") as file:
                 file.write(__name__ + " ")
             if __name__ == "__main__":
-                launch.EXECUTE = "fake_trainer:quick"
+                pool.EXECUTE = "fake_trainer:quick"
                 cli.app()
             """
         ),
@@ -284,7 +286,7 @@ def test_a_signal_while_the_first_worker_starts_is_not_its_end(tmp_path: Path) -
         textwrap.dedent(
             """
             import os, signal
-            from ablations import worker
+            from ablations.local import worker
             from simclr_core.config.runtime import RuntimeConfig
             started = worker.start(RuntimeConfig(), "fake_trainer:quick", worker.Stop())
             os.kill(started.process.pid, signal.SIGTERM)

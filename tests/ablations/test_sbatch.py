@@ -223,7 +223,7 @@ def run_git(folder: Path, *arguments: str) -> bytes:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the two packages in a folder of it, from which ``find_code`` believes to be imported."""
     root = tmp_path / "repository"
-    for path in ("src/simclr_core/config/schema.py", "src/ablations/commands/cli.py", "notes.md"):
+    for path in ("src/simclr_core/__init__.py", "src/ablations/commands/cli.py", "notes.md"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("old\n", encoding="utf-8")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
@@ -235,10 +235,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_changes_are_found_kept_and_in_the_snapshot(repository: Path, tmp_path: Path) -> None:
     assert find_code().changes == ()
     (repository / "src" / "ablations" / "new.py").write_text("new\n", encoding="utf-8")
-    (repository / "src" / "simclr_core" / "config.py").write_text("changed\n", encoding="utf-8")
+    (repository / "src" / "simclr_core" / "__init__.py").write_text("changed\n", encoding="utf-8")
     (repository / "results.csv").write_text("no code\n", encoding="utf-8")
     code = find_code()
-    assert {line.split()[-1] for line in code.changes} == {"src/simclr_core/config/schema.py", "src/ablations/new.py"}
+    assert {line.split()[-1] for line in code.changes} == {"src/simclr_core/__init__.py", "src/ablations/new.py"}
     before = run_git(repository, "status", "--porcelain")
 
     patch = tmp_path / "diff.patch"

@@ -564,7 +564,7 @@ def start(*command: str, cwd: Path, **variables: object) -> subprocess.Popen[str
 
 
 def read_run(store: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    (run_dir,) = store.iterdir()
+    (run_dir,) = store.glob("[!.]*")
     metrics = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert len(list((run_dir / "evals").glob("*.json"))) == 4
     return metrics, json.loads((run_dir / "result.json").read_text())

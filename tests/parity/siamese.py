@@ -18,8 +18,10 @@ from simclr_core.config.options import override
 from simclr_core.config.recipes import recipe
 from simclr_core.config.schema import DEPTHS, OptimizerConfig, RunConfig
 from simclr_core.methods import build_network
+from simclr_core.methods.base import Batch
 from simclr_core.methods.simsiam import SimSiam
 from simclr_core.networks.heads import build_predictor, build_projector
+from simclr_core.networks.network import Network
 from simclr_core.training.optim import build_optimizer, lr_at, peak_lr, set_lr
 
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
@@ -48,8 +50,8 @@ class TinyBackbone(nn.Module):
         return features
 
 
-class TinySimSiam(SimSiam):
-    """SimSiam on that backbone, in float64 throughout."""
+class TinyNetwork(Network):
+    """A network on that backbone, in float64 throughout."""
 
     def features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F), without the cast to float32."""
@@ -57,19 +59,29 @@ class TinySimSiam(SimSiam):
         return features
 
 
+class TinySimSiam(SimSiam):
+    """SimSiam on that network."""
+
+    @staticmethod
+    def build_network(config: RunConfig) -> Network:
+        """The parts are put in later."""
+        return TinyNetwork(config)
+
+
 def _check_steps(golden: Golden) -> Iterator[Outcome]:
     hp = golden.hp
     config = _config(golden, hidden_dim=hp["c2"])
-    model = TinySimSiam(override(config, {"backbone.depth": 10, "backbone.width_multiplier": 1 / 64}))
-    model.projector = build_projector(config.projector, hp["c2"])
-    model.predictor = build_predictor(config.predictor, hp["dim"])
-    model.add_module("backbone", TinyBackbone(hp["c1"], hp["c2"]))
+    model = TinySimSiam(override(config, {"backbone.depth": 10, "backbone.width_multiplier": 1 / 64}), num_images=0)
+    net = model.net
+    net.projector = build_projector(config.projector, hp["c2"])
+    net.predictor = build_predictor(config.predictor, hp["dim"])
+    net.add_module("backbone", TinyBackbone(hp["c1"], hp["c2"]))
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.eps, module.momentum = hp["bn_eps"], hp["bn_momentum"]
-    model.double().train().load_state_dict(_state(golden, "state/"))
+    net.double().train().load_state_dict(_state(golden, "state/"))
     yield from _check_first_step(golden, model)
-    model.load_state_dict(_state(golden, "state/"))
+    net.load_state_dict(_state(golden, "state/"))
     yield from _check_trajectory(golden, model, config)
 
 
@@ -84,21 +96,28 @@ def _config(golden: Golden, *, hidden_dim: int) -> RunConfig:
     )
 
 
+def _batch(golden: Golden, step: int) -> Batch:
+    """The two views of a step."""
+    view_1, view_2 = golden.tensor("x1")[step], golden.tensor("x2")[step]
+    rows = torch.arange(len(view_1))
+    return Batch(step, rows, rows, [view_1, view_2])
+
+
 def _check_first_step(golden: Golden, model: TinySimSiam) -> Iterator[Outcome]:
     """Outputs, loss, gradients and BN statistics of the first batch."""
     predictions: list[Tensor] = []
-    hook = model.predictor.register_forward_hook(lambda _module, _args, p: predictions.append(p.detach()))
-    output = model(golden.tensor("x1")[0], golden.tensor("x2")[0])
+    hook = model.net.predictor.register_forward_hook(lambda _module, _args, p: predictions.append(p.detach()))
+    output = model.step(_batch(golden, 0))
     output.loss.backward()
     hook.remove()
 
-    z_1, z_2 = output.z_1.detach(), output.z_2.detach()
+    z_1, z_2 = (z.detach() for z in output.projections)
     for ours, key in ((z_1, "z1"), (z_2, "z2"), (predictions[0], "p1"), (predictions[1], "p2")):
         yield compare(key, ours, golden[key], **FLOAT64)
     yield compare("loss", output.loss.item(), golden["loss"], **FLOAT64)
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad for name, p in model.net.named_parameters() if p.grad is not None}
     yield from _compare_states("gradients", gradients, _state(golden, "grad/"))
-    buffers = dict(model.named_buffers())
+    buffers = dict(model.net.named_buffers())
     yield from _compare_states("BN statistics", buffers, _state(golden, "buf_after_step0/"))
     model.zero_grad()
 
@@ -109,18 +128,18 @@ def _check_trajectory(golden: Golden, model: TinySimSiam, config: RunConfig) -> 
     optimizer = build_optimizer(
         OptimizerConfig(momentum=hp["sgd_momentum"], weight_decay=hp["weight_decay"], decay_norm_and_bias=True),
         model,
-        constant_lr=model.predictor if hp["fix_pred_lr"] else None,
+        constant_lr=model.net.predictor if hp["fix_pred_lr"] else None,
     )
     peak = peak_lr(hp["lr"], config.optimizer.lr_scaling, hp["batch_size_for_lr"])
     yield compare("peak of the learning rate", peak, hp["init_lr"], **FLOAT64)
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    of_both = [groups[id(next(part.parameters()))] for part in (model.backbone, model.predictor)]
+    of_both = [groups[id(next(part.parameters()))] for part in (model.net.backbone, model.net.predictor)]
     num_groups = golden["lrs_per_group"].shape[1]  # the reference has one group where the predictor's rate decays too
     losses, rates = [], []
     for step in range(hp["steps"]):
         set_lr(optimizer, lr_at(step, peak, 0, hp["epochs"]), peak)
         rates.append([group["lr"] for group in of_both][:num_groups])
-        loss = model(golden.tensor("x1")[step], golden.tensor("x2")[step]).loss
+        loss = model.step(_batch(golden, step)).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -128,12 +147,12 @@ def _check_trajectory(golden: Golden, model: TinySimSiam, config: RunConfig) -> 
 
     yield compare("learning rates", rates, golden["lrs_per_group"], **FLOAT64)
     yield compare(f"losses of {hp['steps']} steps", losses, golden["losses"], **FLOAT64)
-    yield from _compare_states("final state", model.state_dict(), _state(golden, "final/"))
-    model.eval()
+    yield from _compare_states("final state", model.net.state_dict(), _state(golden, "final/"))
+    network = model.network().eval()
     with torch.no_grad():
-        z = model.projector(model.features(golden.tensor("x1")[0]))
+        z = network.projector(network.features(golden.tensor("x1")[0]))
         yield compare("z after training, eval mode", z, golden["eval_z_after_training"], **FLOAT64)
-        yield compare("p after training, eval mode", model.predictor(z), golden["eval_p_after_training"], **FLOAT64)
+        yield compare("p after training, eval mode", network.predictor(z), golden["eval_p_after_training"], **FLOAT64)
 
 
 def _state(golden: Golden, prefix: str) -> dict[str, Tensor]:

@@ -32,9 +32,10 @@ def ablate(tmp_path: Path) -> list[str]:
     """The command ``ablate``, with a fake trainer."""
     script = tmp_path / "run_ablate.py"
     code = """
-        from ablations import cli, launch
+        from ablations.commands import cli
+        from ablations.local import pool
         if __name__ == "__main__":
-            launch.EXECUTE = "fake_trainer:quick"
+            pool.EXECUTE = "fake_trainer:quick"
             cli.app()
     """
     script.write_text(textwrap.dedent(code), encoding="utf-8")

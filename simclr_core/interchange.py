@@ -24,6 +24,7 @@ from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import inventory
 from simclr_core.evals.checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import embed
+from simclr_core.evals.material import Pretrained
 from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_network
 from simclr_core.networks.resnet import ResNet
@@ -178,7 +179,7 @@ def evaluate_checkpoint(
 
     dataset = load(config.data)
     test = embed(network.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
-    evaluate(config, missing, network, "loaded", dataset, test, device, runtime, out_dir, on_progress, load)
+    evaluate(Pretrained(config, network, "loaded", dataset, test, device, runtime, load), missing, out_dir, on_progress)
 
 
 def _claim(path: Path, record: dict[str, Any]) -> None:

@@ -28,8 +28,18 @@ def save(run_dir: Path, state: State) -> None:
 
     Raises NoSpaceError where the disk is full, and leaves both as they were.
     """
-    with written_whole(run_dir / NAME, previous=run_dir / PREVIOUS) as file:
-        torch.save(state | {"sha256": checksum(state)}, file)
+    write(run_dir / NAME, state, previous=run_dir / PREVIOUS)
+
+
+def write(path: Path, state: State, previous: Path | None = None) -> str:
+    """Write ``state`` as a file that ``read`` reads; its checksum. ``previous`` is where the file that was there goes.
+
+    Raises NoSpaceError where the disk is full, and leaves all as it was.
+    """
+    sha256 = checksum(state)
+    with written_whole(path, previous=previous) as file:
+        torch.save(state | {"sha256": sha256}, file)
+    return sha256
 
 
 def load(run_dir: Path) -> State | None:

@@ -46,7 +46,7 @@ def option(
 ) -> Any:
     """A field with its valid values, and the values of its node's other fields under which it is in use.
 
-    ``numbered`` begins further choices, which end in a number: ``head_`` allows ``head_1``, ``head_2``, ..., ``head_999``.
+    ``numbered`` begins further choices, which end in a number: ``head_`` allows ``head_1`` to ``head_999``.
     A number without ``high`` is bounded by ``LARGEST``. ``neutral`` is the value that reproduces runs made before the
     field existed; ``identity`` leaves it out.
     """

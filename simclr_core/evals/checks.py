@@ -23,7 +23,8 @@ def validate_evaluations(config: RunConfig, evaluations: list[EvalConfig]) -> No
 def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
     """All that is wrong with an evaluation of this configuration's runs; empty if it can be made."""
     problems = field_problems(evaluation)
-    problems += _embedding_problems(config, evaluation)
+    if not any(problem.startswith("embedding =") for problem in problems):
+        problems += _embedding_problems(config, evaluation)
     if evaluation.data == config.data.name:
         problems.append(f"data = {evaluation.data!r}: what the run pre-trains on; leave it out, or name another set")
     if evaluation.num_labels and evaluation.label_list:
@@ -41,10 +42,10 @@ def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
 
 
 def _embedding_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
-    """Of a valid name that this configuration's projector does not have."""
+    """What is wrong with an embedding's name, valid for some projector, for this configuration's."""
     num_layers = len(projector_layers(config.projector, num_features=1))
     names = embedding_names(num_layers)
-    if evaluation.embedding in names or not evaluation.embedding.removeprefix("head_").isdigit():
+    if evaluation.embedding in names:
         return []
     layers = "1 linear layer" if num_layers == 1 else f"{num_layers or 'no'} linear layers"
     last = ", and z is after the last" if num_layers else ""

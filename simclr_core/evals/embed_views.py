@@ -26,7 +26,7 @@ class EmbeddedViews:
     num_branches: int  # that draw: branch 2 does not in a pair with ``branches: one``
 
     def of(self, name: str) -> Tensor:
-        """One of the embeddings of the V = num_branches * N views, branch after branch: ``features`` (V, F), ``z`` (V, D)."""
+        """``features`` (V, F), ``z`` (V, D) ... of the V = num_branches * N views, branch after branch."""
         return torch.cat([embeddings.of(name) for embeddings in self.branches[: self.num_branches]])
 
     def answers(self, task: str) -> Tensor:

@@ -39,34 +39,38 @@ def evaluate(source: Pretrained, evaluations: Sequence[EvalConfig], run_dir: Pat
     for group in by_labels.values():
         material = Material(source, group)
         for evaluation in group:
-            start = time.perf_counter()
             tell = _teller(on_progress, number, len(evaluations))
             tell(0, 1)
-            truth, result, scored = material.data.test.labels, NOTHING, None
-            if source.outcome != "diverged":
-                scored = build_protocol(evaluation, material).score(tell)
-                truth = truth if scored.answers is None else scored.answers
-                result = score(scored.scores, truth)
-            assert sha256_of(source.network.backbone) == before, "an evaluation changed the frozen backbone"
-            content = {
-                "schema_version": 1,
-                "eval_id": eval_id(evaluation),
-                "evaluation": canonical(evaluation),
-                "metric": evaluation.metric,
-                "top1": result.top1,
-                "top5": result.top5,
-                "l2": None,  # of the protocol linear alone
-                **(scored.details if scored else {}),
-                "num_labels": len(material.rows),
-                "label_list_sha256": material.label_list.sha256 if material.label_list else None,
-                "num_test": len(truth),
-                "data_fingerprint": material.data.fingerprint,
-                "backbone_sha256": before,
-                "duration_s": time.perf_counter() - start,
-            }
-            kept = _kept(source.config, evaluation, scored) if evaluation.keep else None
-            _write(run_dir / "evals", content, result, kept)
+            _evaluate_one(evaluation, material, before, run_dir / "evals", tell)
             number += 1
+
+
+def _evaluate_one(evaluation: EvalConfig, material: Material, backbone_sha256: str, folder: Path, tell: Tell) -> None:
+    start = time.perf_counter()
+    truth, result, scored = material.data.test.labels, NOTHING, None
+    if material.source.outcome != "diverged":
+        scored = build_protocol(evaluation, material).score(tell)
+        truth = truth if scored.answers is None else scored.answers
+        result = score(scored.scores, truth)
+    assert sha256_of(material.network.backbone) == backbone_sha256, "an evaluation changed the frozen backbone"
+    content = {
+        "schema_version": 1,
+        "eval_id": eval_id(evaluation),
+        "evaluation": canonical(evaluation),
+        "metric": evaluation.metric,
+        "top1": result.top1,
+        "top5": result.top5,
+        "l2": None,  # of the protocol linear alone
+        **(scored.details if scored else {}),
+        "num_labels": len(material.rows),
+        "label_list_sha256": material.label_list.sha256 if material.label_list else None,
+        "num_test": len(truth),
+        "data_fingerprint": material.data.fingerprint,
+        "backbone_sha256": backbone_sha256,
+        "duration_s": time.perf_counter() - start,
+    }
+    kept = _kept(material.source.config, evaluation, scored) if evaluation.keep else None
+    _write(folder, content, result, kept)
 
 
 def _teller(on_progress: OnProgress, number: int, count: int) -> Tell:

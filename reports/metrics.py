@@ -45,7 +45,7 @@ _PROTOCOLS = {
 }
 _TASKS = {"color": "colour or gray", "rotate": "rotation", "noise": "noise", "sobel": "Sobel"}
 _ACCURACY = re.compile(
-    rf"(?P<protocol>{'|'.join(_PROTOCOLS)})(?:_(?P<task>{'|'.join(_TASKS)}))?(?P<z>_z)?"
+    rf"(?P<protocol>{'|'.join(_PROTOCOLS)})(?:_(?P<task>{'|'.join(_TASKS)}))?(?:_(?P<embedding>z|head_\d+))?"
     r"(?:_(?P<data>.+?))??(?:_(?P<number>\d+)(?P<of>percent|_labels))?_top(?P<k>1|5)"
 )
 
@@ -63,7 +63,9 @@ def quantity(metric: str) -> Quantity:
     if found := _ACCURACY.fullmatch(metric):
         words = _PROTOCOLS[found["protocol"]]
         words += f" ({_TASKS[found['task']]})" if found["task"] else ""
-        words += " on z" if found["z"] else ""
+        if found["embedding"]:
+            layer = found["embedding"].removeprefix("head_")
+            words += " on z" if layer == "z" else f" after projector layer {layer}"
         words += f", {found['data']}" if found["data"] else ""
         if found["number"]:
             share = " %" if found["of"] == "percent" else ""
@@ -73,13 +75,13 @@ def quantity(metric: str) -> Quantity:
 
 
 def evaluation_metric(evaluation: Mapping[str, Any]) -> str:
-    """The name that the result tables give to an evaluation: ``linear_top1``, ``knn_z_top1``, ..."""
+    """An evaluation's name in the result tables: ``linear_top1``, ``knn_z_top1``, ``linear_head_1_top1``, ..."""
     protocol = evaluation.get("protocol", "linear")
     parts = [protocol]
     if protocol == "transform_probe":
         parts.append(evaluation["task"])
-    if evaluation.get("embedding") == "z":
-        parts.append("z")
+    if evaluation.get("embedding", "features") != "features":
+        parts.append(evaluation["embedding"])
     if evaluation.get("data"):
         parts.append(evaluation["data"])
     if protocol == "fine_tune" and evaluation.get("label_list"):

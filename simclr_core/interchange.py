@@ -1,4 +1,4 @@
-"""Checkpoints in other projects' layouts: torchvision's ResNets, and the file that SimSiam's code writes.
+"""Checkpoints that leave in torchvision's layout, and those that come in it, in SimSiam's or in our own.
 
 ``torch.load`` is called with ``weights_only=True`` throughout: a file from elsewhere runs no code.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from simclr_core.config.identity import canonical, eval_id
-from simclr_core.config.options import ConfigError
+from simclr_core.config.options import ConfigError, nearest
 from simclr_core.config.runtime import OnProgress, RuntimeConfig
 from simclr_core.config.schema import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data.contents import check_content
@@ -24,15 +24,19 @@ from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import inventory
 from simclr_core.evals.checks import label_problems, validate_evaluations
 from simclr_core.evals.embed import embed
+from simclr_core.evals.material import Pretrained
 from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_network
 from simclr_core.networks.resnet import ResNet
 from simclr_core.processes.distributed import device_of
 from simclr_core.records import NoSpaceError, read_json, write_json, written_whole
+from simclr_core.training import checkpoint
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)
 SIMSIAM_PREFIX = "module.encoder."
 """Of the backbone in SimSiam's released checkpoints, whose ``fc`` is the projector."""
+OWN_KEY, OWN_PREFIX = "method", "backbone."
+"""Where our own checkpoints have the network, and of the backbone in it."""
 _SHOWN = 3
 
 
@@ -44,29 +48,38 @@ class CheckpointError(ValueError):
         self.problems = problems
 
 
-def export_torchvision(run_dir: Path, out: Path) -> None:
+def export_torchvision(run_dir: Path, out: Path, evaluation: str = "") -> int:
     """Write a finished run's backbone as a state dict for ``torchvision.models.resnet<depth>``, which lacks ``fc``.
 
-    It loads with ``load_state_dict(..., strict=False)``. Contiguous CPU tensors and nothing else; the file appears
-    whole or not at all. Raises CheckpointError for a run without a result or checkpoint, one that diverged, and for
-    networks that torchvision does not have.
+    It loads with ``load_state_dict(..., strict=False)``. ``evaluation``, the id of one that kept its network, writes
+    that network's backbone, with its classifier as ``fc`` if it reads the features; the result is the number of
+    classes of ``fc``, 0 where it is left out. Contiguous CPU tensors and nothing else; the file appears whole or not
+    at all. Raises CheckpointError for a run without a result or checkpoint, one that diverged, an evaluation that
+    kept nothing, and for networks that torchvision does not have.
     """
     spec, result = _record(run_dir, "spec.json"), _record(run_dir, "result.json")
-    checkpoint = run_dir / "checkpoint.pt"
+    kept = {found.stem: found for found in sorted((run_dir / "evals").glob("[!.]*.pt"))}
+    path = kept.get(evaluation, run_dir / checkpoint.NAME)
     problems = _torchvision_problems(spec["config"]["backbone"])
     if result["outcome"] == "diverged":
         problems.append(f"{run_dir / 'result.json'}: the run diverged; there are no weights to export")
-    if not checkpoint.exists():
-        problems.append(f"{checkpoint}: no such file; the run has to be trained again")
+    if evaluation and evaluation not in kept:
+        expected = f"expected one of {', '.join(kept)}{nearest(evaluation, [*kept])}" if kept else "none has"
+        problems.append(f"{run_dir}: no evaluation {evaluation!r} has kept its network; {expected}")
+    elif not path.exists():
+        problems.append(f"{path}: no such file; the run has to be trained again")
     if problems:
         raise CheckpointError(problems)
-    state = _loaded(checkpoint).get("method")
-    prefix = "backbone."
-    tensors = {
-        name.removeprefix(prefix): tensor.contiguous()
-        for name, tensor in _tensors(checkpoint, state).items()
-        if name.startswith(prefix)
-    }
+    content = _loaded(path)
+    state = _tensors(path, content.get(OWN_KEY))
+    found = {name.removeprefix(OWN_PREFIX): tensor for name, tensor in state.items() if name.startswith(OWN_PREFIX)}
+    num_classes = 0
+    if evaluation and content.get("sha256") != _record(run_dir, f"evals/{evaluation}.json")["weights_sha256"]:
+        raise CheckpointError([f"{path}: is not what its evaluation has written: its checksum is another one"])
+    if evaluation and content["evaluation"]["embedding"] == "features":
+        num_classes = len(state["classifier.bias"])
+        found |= {f"fc.{name}": state[f"classifier.{name}"].float() for name in ("weight", "bias")}
+    tensors = {name: tensor.contiguous() for name, tensor in found.items()}
     try:
         with written_whole(out) as file:
             torch.save(tensors, file)
@@ -74,6 +87,7 @@ def export_torchvision(run_dir: Path, out: Path) -> None:
         raise CheckpointError([str(error)]) from None
     except OSError as error:
         raise CheckpointError([f"{out}: cannot be written ({error.strerror or error})"]) from None
+    return num_classes
 
 
 def _record(run_dir: Path, name: str) -> dict[str, Any]:
@@ -111,28 +125,33 @@ def _torchvision_problems(backbone: Mapping[str, Any]) -> list[str]:
 def load_backbone(path: Path, backbone: ResNet, config: BackboneConfig) -> dict[str, Any]:
     """Load a checkpoint's backbone into one built from ``config``; what the file says of itself: ``arch``, ``epoch``.
 
-    Two layouts: SimSiam's (``main_simsiam.py``: a ``state_dict`` whose ``module.encoder.*`` are the backbone and,
-    under ``fc``, the projector), and a plain state dict with torchvision's names, such as an export; ``fc`` is passed
-    over. BN's ``num_batches_tracked``, which files from before torch 0.4.1 lack, may be missing: nothing here depends
-    on it. Raises CheckpointError with all tensors that are missing, not known, of another shape or type, or not finite.
+    Three layouts: SimSiam's (``main_simsiam.py``: a ``state_dict`` whose ``module.encoder.*`` are the backbone and,
+    under ``fc``, the projector), our own (a run's last checkpoint, or the network that an evaluation kept), and a
+    plain state dict with torchvision's names, such as an export; ``fc`` is passed over. BN's
+    ``num_batches_tracked``, which files from before torch 0.4.1 lack, may be missing: nothing here depends on it.
+    Raises CheckpointError with all tensors that are missing, not known, of another shape or type, or not finite.
     """
     content = _loaded(path)
-    tensors = _tensors(path, content.get("state_dict", content))
-    prefix = SIMSIAM_PREFIX if any(key.startswith(SIMSIAM_PREFIX) for key in tensors) else ""
+    own = content.get(OWN_KEY)
+    tensors = _tensors(path, content.get("state_dict", own if isinstance(own, Mapping) else content))
+    prefixes = (SIMSIAM_PREFIX, OWN_PREFIX)
+    prefix = next((prefix for prefix in prefixes if any(key.startswith(prefix) for key in tensors)), "")
     found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     found = {key: value for key, value in found.items() if not key.startswith("fc.")}
-    own = backbone.state_dict()
-    found = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | found
-    both = [(key, found[key], own[key]) for key in own if key in found]
+    built = backbone.state_dict()
+    found = {key: value for key, value in built.items() if key.endswith(".num_batches_tracked")} | found
+    both = [(key, found[key], built[key]) for key in built if key in found]
     lists = {
-        "missing": [key for key in own if key not in found],
-        "not known": [key for key in found if key not in own],
+        "missing": [key for key in built if key not in found],
+        "not known": [key for key in found if key not in built],
         "of another shape": [f"{k} {tuple(f.shape)}, not {tuple(o.shape)}" for k, f, o in both if f.shape != o.shape],
         "of another type": [f"{k} {_kind(f)}, not {_kind(o)}" for k, f, o in both if not _is_of_type(f, o)],
         "not finite (NaN or infinite)": [k for k, f, o in both if _is_of_type(f, o) and not f.isfinite().all()],
     }
     if problems := [f"{path}: {_some(names)} {what}" for what, names in lists.items() if names]:
-        raise CheckpointError([*problems, f"expected: {_described(config)}, as {SIMSIAM_PREFIX}* or without a prefix"])
+        raise CheckpointError(
+            [*problems, f"expected: {_described(config)}, as {SIMSIAM_PREFIX}*, {OWN_PREFIX}* or without a prefix"]
+        )
     backbone.load_state_dict(found)
     return {key: content.get(key) for key in ("arch", "epoch") if isinstance(content.get(key), str | int)}
 
@@ -148,13 +167,14 @@ def evaluate_checkpoint(
     """Evaluate a checkpoint's backbone as if a run of ``config`` had made it, into ``out_dir/evals``.
 
     Of ``config``, data and backbone count. ``out_dir/checkpoint.json`` says which file was evaluated, on what; what
-    is there already is not done again. Raises CheckpointError, ConfigError, also for evaluations of z, DataError.
+    is there already is not done again. Raises CheckpointError, ConfigError, also for evaluations of z or of another
+    layer of the projector, DataError.
     """
     validate(config)
     validate_evaluations(config, evaluations)
-    if on_z := [evaluation.metric for evaluation in evaluations if evaluation.embedding == "z"]:
+    if on_head := [evaluation.metric for evaluation in evaluations if evaluation.embedding != "features"]:
         raise ConfigError(
-            [f"evaluation {metric}: the backbone alone is loaded; expected 'features'" for metric in on_z]
+            [f"evaluation {metric}: the backbone alone is loaded; expected 'features'" for metric in on_head]
         )
     network = build_network(config).eval()
     told = load_backbone(path, network.backbone, config.backbone)
@@ -178,7 +198,7 @@ def evaluate_checkpoint(
 
     dataset = load(config.data)
     test = embed(network.to(device), dataset.test, config.data.normalization, device, num_workers=runtime.num_workers)
-    evaluate(config, missing, network, "loaded", dataset, test, device, runtime, out_dir, on_progress, load)
+    evaluate(Pretrained(config, network, "loaded", dataset, test, device, runtime, load), missing, out_dir, on_progress)
 
 
 def _claim(path: Path, record: dict[str, Any]) -> None:
@@ -225,4 +245,6 @@ def _loaded(path: Path) -> Mapping[str, Any]:
         raise CheckpointError([f"{path}: not a file of tensors that torch can load: {reason}"]) from None
     if not isinstance(content, Mapping):
         raise CheckpointError([f"{path}: holds a {type(content).__name__}; expected a state dict"])
+    if OWN_KEY in content and "sha256" in content and not checkpoint.is_whole(content):
+        raise CheckpointError([f"{path}: was changed after it was written: its checksum does not fit"])
     return content

@@ -20,9 +20,10 @@ from simclr_core.data.datasets import Dataset, load_dataset, transferred_to
 from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import Inventory, inventory, is_here, training_problems
 from simclr_core.evals.checks import label_problems, validate_evaluations
-from simclr_core.evals.embed import Embeddings, embed
+from simclr_core.evals.embed import Embeddings, embed, names_to_embed
+from simclr_core.evals.material import Load, Pretrained
 from simclr_core.evals.monitor import embedder, knn_monitor
-from simclr_core.evals.run import Load, evaluate
+from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_network
 from simclr_core.networks.heads import z_std
 from simclr_core.processes.distributed import World, agree, from_main, joined
@@ -93,12 +94,20 @@ def execute(
     # evaluations have a network of their own: that of the training may have BN layers that need other processes
     network = build_network(config).to(world.device)
     network.load_state_dict(state["method"])
-    test = embed(network, dataset.test, config.data.normalization, world.device, num_workers=runtime.num_workers)
+    test = embed(
+        network,
+        dataset.test,
+        config.data.normalization,
+        world.device,
+        num_workers=runtime.num_workers,
+        names=names_to_embed(evaluation.embedding for evaluation in missing),
+    )
     if training is not None:
         write_json(run_dir / "result.json", _result(config, training, test, dataset, world, run_dir))
         checkpoint.drop_previous(run_dir)
     outcome = read_json(run_dir / "result.json")["outcome"]
-    evaluate(config, missing, network, outcome, dataset, test, world.device, runtime, run_dir, on_progress, load)
+    pretrained = Pretrained(config, network, outcome, dataset, test, world.device, runtime, load)
+    evaluate(pretrained, missing, run_dir, on_progress)
 
 
 def _look(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> tuple[list[EvalConfig], bool]:

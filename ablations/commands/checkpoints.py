@@ -20,19 +20,21 @@ TRAINER = "simclr_core.interchange"
 FORMATS = {"torchvision": "export_torchvision"}
 
 
-def export(run: str, form: str, out: Path, store: Path) -> str:
+def export(run: str, form: str, out: Path, store: Path, evaluation: str = "") -> str:
     """Write the backbone of a run, given by its folder, its id or the id's beginning; a line on how to use it.
 
+    ``evaluation`` is the id of one that kept its network: that network is written, with its classifier where it fits.
     Raises UserError, or the trainer's error with ``problems``, for what cannot be written in this format.
     """
     if form not in FORMATS:
         raise UserError([f"--format {form!r}: {expected(form, FORMATS)}"])
     run_dir = Path(run) if (Path(run) / "spec.json").exists() else find_run(store, run)
-    getattr(importlib.import_module(TRAINER), FORMATS[form])(run_dir, out)
+    num_classes = getattr(importlib.import_module(TRAINER), FORMATS[form])(run_dir, out, evaluation)
     config = read_json(run_dir / "spec.json")["config"]
     depth, normalization = config["backbone"]["depth"], config["data"]["normalization"]
+    classes, strict = (f"num_classes={num_classes}", "") if num_classes else ("", ", strict=False")
     return (
-        f"{out}: for torchvision.models.resnet{depth}(), load_state_dict(..., strict=False);"
+        f"{out}: for torchvision.models.resnet{depth}({classes}), load_state_dict(...{strict});"
         f" images in [0, 1], normalization {normalization}"
     )
 

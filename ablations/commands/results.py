@@ -42,6 +42,9 @@ def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its id, or the first part of it.")],
     out_file: Annotated[Path, typer.Option("--out", help="File to write.")],
     form: Annotated[str, typer.Option("--format", help="Whose layout: torchvision.")] = "torchvision",
+    evaluation: Annotated[
+        str, typer.Option(metavar="ID", help="The network that this evaluation kept, in place of the pre-trained one.")
+    ] = "",
     store: StoreDir = Path("runs"),
 ) -> None:
     """Write the backbone of a finished run as a state dict for torchvision's ResNet."""
@@ -49,11 +52,13 @@ def export(
 
     with told():
         check_places(files={"--out": out_file})
-        say(checkpoints.export(run_id, form, out_file, store))
+        say(checkpoints.export(run_id, form, out_file, store, evaluation))
 
 
 def evaluate_checkpoint(
-    checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="SimSiam's released layout, or torchvision's.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="FILE", help="SimSiam's released layout, torchvision's, or ours.")
+    ],
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Settings on the recipe: data.name=cifar10 ...")
     ] = None,
@@ -65,7 +70,7 @@ def evaluate_checkpoint(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Evaluate a checkpoint from elsewhere, linear and kNN on its features."""
+    """Evaluate a checkpoint, from elsewhere or kept by an evaluation, linear and kNN on its features."""
     from ablations.commands import checkpoints
 
     runtime = RuntimeConfig(device=device, num_threads=threads, data_dir=str(data_dir))

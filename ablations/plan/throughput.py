@@ -122,8 +122,8 @@ def _example(folder: Path) -> Example | None:
 
 
 def _kind(evaluation: EvalConfig) -> str:
-    """What evaluations have in common that differ in their labels and seeds alone."""
-    return eval_id(replace(evaluation, num_labels=0, label_seed=0, seed=0))
+    """What evaluations have in common that differ in their labels, seeds and what they keep alone."""
+    return eval_id(replace(evaluation, num_labels=0, label_seed=0, seed=0, keep=False))
 
 
 def _is_here(device: str) -> bool:

@@ -118,6 +118,11 @@ def projector_layers(config: ProjectorConfig, num_features: int) -> tuple[Linear
     return (*layers, Linear(inputs, config.dim, config.output_batch_norm))
 
 
+def embedding_names(num_layers: int) -> tuple[str, ...]:
+    """What can be read of a network whose projector has so many linear layers, in order; z is after the last one."""
+    return ("features", *(f"head_{number}" for number in range(1, num_layers)), "z")
+
+
 def predictor_layers(config: PredictorConfig, dim: int) -> tuple[Linear, ...]:
     """Of ``networks.heads.build_predictor``: z (B, D) -> p (B, D)."""
     if config.kind == "none":

@@ -11,8 +11,9 @@ import difflib
 import functools
 import itertools
 import operator
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -36,7 +37,8 @@ class ConfigError(ValueError):
 def option(
     default: Scalar,
     *,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
+    numbered: str = "",
     low: float | None = None,
     high: float | None = None,
     only: Conditions | None = None,
@@ -44,12 +46,13 @@ def option(
 ) -> Any:
     """A field with its valid values, and the values of its node's other fields under which it is in use.
 
+    ``numbered`` begins further choices, which end in a number: ``head_`` allows ``head_1`` to ``head_999``.
     A number without ``high`` is bounded by ``LARGEST``. ``neutral`` is the value that reproduces runs made before the
     field existed; ``identity`` leaves it out.
     """
     high = LARGEST.get(type(default)) if high is None else high
-    metadata = {"choices": choices, "low": low, "high": high, "only": only or {}, "neutral": neutral}
-    return field(default=default, metadata=metadata)
+    metadata = {"choices": choices, "numbered": numbered, "low": low, "high": high, "only": only or {}}
+    return field(default=default, metadata=metadata | {"neutral": neutral})
 
 
 def holds(node: Any, conditions: Conditions) -> bool:
@@ -124,8 +127,8 @@ def _article(kind: str) -> str:
 def _check(value: Any, f: Field[Any], key: str) -> list[str]:
     meta = f.metadata
     if choices := meta.get("choices"):
-        if value not in choices:
-            return [f"{key} = {value!r}: expected one of {', '.join(choices)}{nearest(value, list(choices))}"]
+        if value not in choices and not _is_numbered(value, f):
+            return [f"{key} = {value!r}: expected one of {', '.join(_listed(f))}{nearest(value, _listed(f))}"]
         return []
     low, high = meta.get("low"), meta.get("high")
     if low is not None and value < low:
@@ -133,6 +136,17 @@ def _check(value: Any, f: Field[Any], key: str) -> list[str]:
     if high is not None and value > high:
         return [f"{key} = {value!r}: expected at most {_number(high)}"]
     return []
+
+
+def _is_numbered(value: str, f: Field[Any]) -> bool:
+    numbered = f.metadata.get("numbered")
+    return bool(numbered and re.fullmatch(re.escape(numbered) + "[1-9][0-9]{0,2}", value))
+
+
+def _listed(f: Field[Any]) -> list[str]:
+    """The choices of a field; of numbered ones the first two."""
+    numbered = f.metadata.get("numbered")
+    return [*f.metadata["choices"], *([f"{numbered}1", f"{numbered}2", "..."] if numbered else [])]
 
 
 def _number(bound: float) -> str:
@@ -145,8 +159,8 @@ def valid_values(kind: type, key: str) -> str:
     f = _leaves(kind, key)[0]
     if chooses(kind, key):
         return ", ".join(_field(kind, key.partition(".")[0]).metadata["variants"])
-    if choices := f.metadata.get("choices"):
-        return ", ".join(choices)
+    if f.metadata.get("choices"):
+        return ", ".join(_listed(f))
     low, high = (f.metadata.get(end) for end in ("low", "high"))
     words = _article(type(f.default).__name__)
     return words if low is None or high is None else f"{words} from {_number(low)} to {_number(high)}"

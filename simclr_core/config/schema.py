@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 from simclr_core.config.methods import METHODS, MethodConfig, SimCLRConfig
 from simclr_core.config.options import LARGEST_SEED, ConfigError, field_problems, option
+from simclr_core.config.protocols import PROTOCOLS, ProtocolRules
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
@@ -209,8 +209,8 @@ _SGD = {"protocol": ("linear_sgd", "fine_tune")}
 class EvalConfig:
     """One evaluation of a pre-trained backbone, identified apart from the pre-training that it reads."""
 
-    protocol: str = option("linear", choices=("linear", "linear_sgd", "knn", "fine_tune", "transform_probe"))
-    embedding: str = option("features", choices=("features", "z"))
+    protocol: str = option("linear", choices=PROTOCOLS)
+    embedding: str = option("features", choices=("features", "z"), numbered="head_")  # head_1: after that layer of g
     data: str = option("", neutral="")  # another data set than the one pre-trained on (transfer)
     num_labels: int = option(0, low=0)  # labelled training images, class-balanced, drawn by label_seed; 0: all
     label_seed: int = option(0, low=0, high=LARGEST_SEED)
@@ -225,26 +225,19 @@ class EvalConfig:
     crop_min_area: float = option(0.08, low=0.0, high=1.0, only=_SGD)
     seed: int = option(0, low=0, high=LARGEST_SEED, only=_TRAINS)
     task: str = option("color", choices=("color", "rotate", "noise", "sobel"), only={"protocol": ("transform_probe",)})
+    keep: bool = option(False, neutral=False)  # the network that scores, as a file beside the result
 
     @property
     def metric(self) -> str:
-        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_cifar100_top1``.
+        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_head_1_cifar100_top1``.
 
         Fine-tunings are told apart by their labels, as SimCLR's Table 7 needs: ``fine_tune_500_labels_top1``, and
         ``fine_tune_1percent_top1`` for the list ``1percent.txt``.
         """
-        parts = [self.protocol]
-        if self.protocol == "transform_probe":
-            parts.append(self.task)
-        if self.embedding == "z":
-            parts.append("z")
-        if self.data:
-            parts.append(self.data)
-        if self.protocol == "fine_tune" and self.label_list:
-            parts.append(PurePath(self.label_list).stem)
-        elif self.protocol == "fine_tune" and self.num_labels:
-            parts.append(f"{self.num_labels}_labels")
-        return "_".join([*parts, "top1"])
+        rules = PROTOCOLS.get(self.protocol, ProtocolRules())
+        embedding = self.embedding if self.embedding != "features" else ""
+        parts = (self.protocol, rules.subject(self), embedding, self.data, rules.labels(self), "top1")
+        return "_".join(filter(None, parts))
 
 
 def problems_of(config: RunConfig) -> list[str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from simclr_core.config.layers import embedding_names, projector_layers
 from simclr_core.config.options import ConfigError, field_problems
-from simclr_core.config.schema import EvalConfig, RunConfig, ViewsConfig
+from simclr_core.config.protocols import PROTOCOLS
+from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.data.errors import DataError
 from simclr_core.data.inventory import Inventory
 from simclr_core.data.label_lists import find_label_list, labels_from_list
-
-LEAST_KNN_TEMPERATURE = 0.012
-"""exp(1 / 0.011) exceeds the largest float32."""
 
 
 def validate_evaluations(config: RunConfig, evaluations: list[EvalConfig]) -> None:
@@ -24,15 +23,8 @@ def validate_evaluations(config: RunConfig, evaluations: list[EvalConfig]) -> No
 def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
     """All that is wrong with an evaluation of this configuration's runs; empty if it can be made."""
     problems = field_problems(evaluation)
-    if evaluation.protocol == "fine_tune" and evaluation.embedding != "features":
-        problems.append(
-            f"embedding = {evaluation.embedding!r}: fine-tuning puts its layer on the backbone; expected 'features'"
-        )
-    if evaluation.protocol == "knn" and evaluation.temperature < LEAST_KNN_TEMPERATURE:
-        problems.append(
-            f"temperature = {evaluation.temperature:g}: exp(1 / temperature) overflows;"
-            f" expected at least {LEAST_KNN_TEMPERATURE:g}"
-        )
+    if not any(problem.startswith("embedding =") for problem in problems):
+        problems += _embedding_problems(config, evaluation)
     if evaluation.data == config.data.name:
         problems.append(f"data = {evaluation.data!r}: what the run pre-trains on; leave it out, or name another set")
     if evaluation.num_labels and evaluation.label_list:
@@ -41,26 +33,25 @@ def evaluation_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
         )
     if evaluation.num_labels == 1:
         problems.append("num_labels = 1: no two classes to tell apart; expected at least 2, or 0 for all")
-    if evaluation.protocol == "fine_tune" and evaluation.batch_size == 1:
-        problems.append("batch_size = 1: fine-tuning needs the statistics of a batch; expected at least 2")
-    if evaluation.protocol == "transform_probe" and (expected := _expected_views(config.views, evaluation.task)):
-        problems.append(f"task = {evaluation.task!r}: the views never differ in it; expected {expected}")
+    if rules := PROTOCOLS.get(evaluation.protocol):
+        problems += rules.problems(evaluation, config)
+        if evaluation.keep and not rules.leaves_classifier:
+            able = ", ".join(name for name, each in PROTOCOLS.items() if each.leaves_classifier)
+            problems.append(f"keep = true: {evaluation.protocol} trains no classifier to keep; expected one of {able}")
     return [f"evaluation {evaluation.metric}: {problem}" for problem in problems]
 
 
-def _expected_views(views: ViewsConfig, task: str) -> str:
-    """What the views would have to be for a probe to have something to predict; nothing if they are so."""
-    if views.kind == "pair" and task in ("noise", "sobel"):
-        return "views.kind = 'standard'"  # a pair applies them to every view
-    if views.kind == "pair" and task not in (views.first, views.second):
-        return f"{task!r} as views.first or views.second"
-    if views.kind == "standard" and task == "color" and views.distortion != "color":
-        return "views.distortion = 'color'"
-    if task == "rotate":
-        rotates = views.kind == "pair" or views.rotate_probability > 0
-        return "" if rotates else "views.rotate_probability above 0"
-    name = f"{'gray' if task == 'color' else task}_probability"
-    return "" if 0 < getattr(views, name) < 1 else f"views.{name} between 0 and 1"
+def _embedding_problems(config: RunConfig, evaluation: EvalConfig) -> list[str]:
+    """What is wrong with an embedding's name, valid for some projector, for this configuration's."""
+    num_layers = len(projector_layers(config.projector, num_features=1))
+    names = embedding_names(num_layers)
+    if evaluation.embedding in names:
+        return []
+    layers = "1 linear layer" if num_layers == 1 else f"{num_layers or 'no'} linear layers"
+    last = ", and z is after the last" if num_layers else ""
+    return [
+        f"embedding = {evaluation.embedding!r}: the projector has {layers}{last}; expected one of {', '.join(names)}"
+    ]
 
 
 def label_problems(
@@ -84,7 +75,7 @@ def label_problems(
 
 def _label_problems(evaluation: EvalConfig, found: Inventory, folder: Path) -> list[str]:
     """A probe's answers are transformations; all other protocols are to tell classes apart."""
-    is_probe = evaluation.protocol == "transform_probe"
+    is_probe = not PROTOCOLS[evaluation.protocol].tells_classes
     problems = []
     if not is_probe and found.num_classes < 2:
         problems.append(f"{found.name} has one class: nothing to tell apart; expected at least 2")

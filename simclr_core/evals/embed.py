@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +20,25 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Of N images, on the CPU: features (N, F) and z (N, D), float32, and labels (N,)."""
+    """Of N images, on the CPU: features (N, F) and z (N, D), float32, and labels (N,).
+
+    ``heads``: embeddings after inner layers of the projector, by their names, as far as they were asked for.
+    """
 
     features: Tensor
     z: Tensor
     labels: Tensor
+    heads: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Mapping[str, Tensor]], labels: Tensor) -> Embeddings:
+        """From what ``embedded_batch`` gave, one batch after the other."""
+        whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return cls(whole.pop("features"), whole.pop("z"), labels, whole)
 
     def of(self, name: str) -> Tensor:
-        """``features`` or ``z``."""
-        return self.features if name == "features" else self.z
+        """``features``, ``z``, or one of ``heads``."""
+        return {"features": self.features, "z": self.z, **self.heads}[name]
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ class Reading:
     num_workers: int = 0
 
 
+def names_to_embed(embeddings: Iterable[str]) -> tuple[str, ...]:
+    """What a pass over images is to give: features and z, and whatever else is read."""
+    return tuple(dict.fromkeys(("features", "z", *embeddings)))
+
+
 @torch.inference_mode()
 def embed(
     network: Network,
@@ -49,17 +65,24 @@ def embed(
     *,
     rows: Tensor | None = None,
     num_workers: int = 0,
+    names: Sequence[str] = ("features", "z"),
 ) -> Embeddings:
-    """By the network in eval mode, of whole un-augmented images: of ``rows`` (n,), or of all."""
+    """By the network in eval mode, of whole un-augmented images: of ``rows`` (n,), or of all.
+
+    ``names`` has features and z, and names of inner layers.
+    """
     rows = torch.arange(len(images)) if rows is None else rows
     network = frozen(network)
-    features, z = [], []
     with contextlib.closing(images.whole(rows, BATCH, num_workers)) as batches:
-        for batch in batches:
-            batch_features = network.features(normalise(to_float(batch.to(device)), normalization))
-            features.append(batch_features.cpu())
-            z.append(network.projector(batch_features).cpu())
-    return Embeddings(torch.cat(features), torch.cat(z), images.labels[rows])
+        parts = [
+            embedded_batch(network, normalise(to_float(batch.to(device)), normalization), names) for batch in batches
+        ]
+    return Embeddings.joined(parts, images.labels[rows])
+
+
+def embedded_batch(network: Network, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """``Network.embed`` of normalised images (B, 3, S, S), brought to the CPU."""
+    return {name: part.cpu() for name, part in network.embed(images, names).items()}
 
 
 def sha256_of(module: nn.Module) -> str:

@@ -8,8 +8,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from simclr_core.evals.protocol import Protocol, Scored, Tell
+
 QUERIES = 200
 """At a time: enough for a matrix product at full speed, and their similarities take less memory than most banks."""
+
+
+class KNN(Protocol):
+    """The labelled images vote, each by its similarity."""
+
+    def score(self, tell: Tell) -> Scored:  # noqa: ARG002 - nothing is trained
+        """Nothing beside the scores is written down."""
+        material, embedding = self.material, self.evaluation.embedding
+        bank, queries = material.train.of(embedding), material.test.of(embedding)
+        k, temperature = self.evaluation.k, self.evaluation.temperature
+        return Scored(
+            knn_scores(bank, material.train.labels, queries, material.num_classes, k=k, temperature=temperature)
+        )
 
 
 def knn_scores(

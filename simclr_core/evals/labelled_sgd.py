@@ -19,6 +19,7 @@ from torch.optim import SGD, Optimizer
 from simclr_core.config.schema import EvalConfig
 from simclr_core.data.datasets import Images, normalise, to_float
 from simclr_core.evals.embed import Reading
+from simclr_core.evals.protocol import Tell
 from simclr_core.imaging.boxes import draw_boxes, uniform
 from simclr_core.imaging.crops import crop_resize
 from simclr_core.imaging.geometry import hflip
@@ -28,9 +29,6 @@ from simclr_core.training.optim import LARS, lr_at, peak_lr
 MOMENTUM = 0.9
 TRUST_COEFFICIENT = 1e-3
 """Of LARS, as in SimSiam's linear evaluation."""
-
-Tell = Callable[[int, int], None]
-"""Called with the epochs done and the epochs in all."""
 
 
 def zero_layer(num_features: int, num_classes: int, device: torch.device) -> nn.Linear:

@@ -9,14 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simclr_core.evals.logistic import Principal, minimiser
+from simclr_core.evals.protocol import Protocol, Scored, Tell, scoring_weights
 from simclr_core.evals.standardise import Standardise
 
 L2_LEVELS = (1e-2, 1e-3, 1e-4, 1e-5)
 """Weights of 0.5 |W|^2 beside the mean cross entropy, tried from the strongest, each starting where the last ended."""
 HOLDOUT_EVERY = 10
+
+
+class Linear(Protocol):
+    """Logistic regression on the embeddings of the labelled images."""
+
+    def score(self, tell: Tell) -> Scored:  # noqa: ARG002 - it has no epochs
+        """``l2`` is the regularisation chosen."""
+        material, embedding = self.material, self.evaluation.embedding
+        classifier = fit_linear(material.train.of(embedding), material.train.labels)
+        return Scored(
+            classifier.scores(material.test.of(embedding), material.num_classes),
+            {"l2": classifier.l2},
+            weights=scoring_weights(material.network, embedding, classifier.layer(material.num_classes)),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +52,17 @@ class LinearClassifier:
         scores = torch.full((len(embedded), num_classes), float("-inf"), dtype=torch.float64)
         scores[:, self.classes] = self.standardise(embedded).double() @ self.weights.T + self.intercepts
         return scores
+
+    def layer(self, num_classes: int) -> nn.Linear:
+        """One float64 layer that gives ``scores`` of embeddings (M, F) but for rounding."""
+        mean, std = self.standardise.mean, self.standardise.std
+        layer = nn.Linear(len(mean), num_classes, dtype=torch.float64)
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.fill_(float("-inf"))
+            layer.weight[self.classes] = self.weights / std
+            layer.bias[self.classes] = self.intercepts - (self.weights / std) @ mean
+        return layer
 
 
 def fit_linear(train: Tensor, labels: Tensor) -> LinearClassifier:

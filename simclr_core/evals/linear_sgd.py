@@ -16,38 +16,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from simclr_core.config.schema import EvalConfig
-from simclr_core.data.datasets import Images
-from simclr_core.evals.embed import Reading
 from simclr_core.evals.frozen import frozen
-from simclr_core.evals.labelled_sgd import Tell, train_with_labels, zero_layer
-from simclr_core.networks.network import Network
+from simclr_core.evals.labelled_sgd import train_with_labels, zero_layer
+from simclr_core.evals.protocol import Protocol, Scored, Tell, scoring_weights
 
 
-def fit_linear_sgd(
-    network: Network,
-    images: Images,
-    rows: Tensor,
-    num_classes: int,
-    evaluation: EvalConfig,
-    reading: Reading,
-    tell: Tell,
-) -> tuple[nn.Linear, dict[str, Any]]:
-    """The layer after the last epoch, and how its training on ``rows`` of the images went (``train_with_labels``).
+class LinearSGD(Protocol):
+    """A layer on the frozen network: neither its weights nor its BN statistics move."""
 
-    The network is frozen: neither its weights nor its BN statistics move.
-    """
-    on_z = evaluation.embedding == "z"
-    layer = zero_layer(network.dim if on_z else network.backbone.num_features, num_classes, reading.device)
-    network = frozen(network)
+    def score(self, tell: Tell) -> Scored:
+        """The details are those of ``train_with_labels``."""
+        material, embedding = self.material, self.evaluation.embedding
+        layer, details = self.fit(tell)
+        with torch.no_grad():
+            scores = layer.cpu()(material.test.of(embedding))
+        return Scored(scores, details, weights=scoring_weights(material.network, embedding, layer))
 
-    def logits(views: Tensor) -> Tensor:
-        embedded = network.features(views)
-        embedded = network.projector(embedded) if on_z else embedded
-        scores: Tensor = layer(embedded)
-        return scores
+    def fit(self, tell: Tell) -> tuple[nn.Linear, dict[str, Any]]:
+        """The layer after the last epoch, and how its training went."""
+        material, embedding = self.material, self.evaluation.embedding
+        layer = zero_layer(material.network.width(embedding), material.num_classes, material.device)
+        network = frozen(material.network)
 
-    details = train_with_labels(evaluation, images, rows, reading, logits, layer.parameters(), tell)
-    return layer, details
+        def logits(views: Tensor) -> Tensor:
+            scores: Tensor = layer(network.embed(views, [embedding])[embedding])
+            return scores
+
+        details = train_with_labels(
+            self.evaluation, material.data.train, material.rows, material.reading, logits, layer.parameters(), tell
+        )
+        return layer, details

@@ -7,7 +7,6 @@ Linear-ReLU-Linear, as wide as its input, with Adam at 1e-3, on standardised inp
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simclr_core.config.schema import EvalConfig, ViewsConfig
-from simclr_core.data.datasets import Images
-from simclr_core.evals.embed import BATCH, Embeddings, Reading
-from simclr_core.evals.frozen import frozen
+from simclr_core.config.schema import EvalConfig
+from simclr_core.evals.embed_views import EmbeddedViews
+from simclr_core.evals.protocol import Protocol, Scored, Tell
 from simclr_core.evals.standardise import Standardise
-from simclr_core.networks.network import Network
 from simclr_core.seeding import derive, generator
-from simclr_core.views.maker import ViewMaker
 
 NUM_ANSWERS = {"color": 2, "rotate": 4, "noise": 2, "sobel": 2}
 """Kept colour or gray; quarter turns; without or with noise; without or with Sobel. Chance is the majority's rate."""
@@ -30,54 +26,14 @@ LR = 1e-3
 HOLDOUT_EVERY = 10
 
 
-@dataclass(frozen=True, eq=False)
-class EmbeddedViews:
-    """Of N images: the embeddings of branch 1 and of branch 2, and who drew the transformations."""
+class TransformProbe(Protocol):
+    """A two-layer perceptron on the embeddings of views; what was done to a view is its answer."""
 
-    branches: tuple[Embeddings, Embeddings]
-    maker: ViewMaker
-    num_branches: int  # that draw: branch 2 does not in a pair with ``branches: one``
-
-    def of(self, name: str) -> Tensor:
-        """``features`` (V, F) or ``z`` (V, D) of the V = num_branches * N views, branch after branch."""
-        return torch.cat([embeddings.of(name) for embeddings in self.branches[: self.num_branches]])
-
-    def answers(self, task: str) -> Tensor:
-        """(V,): what was done to each view."""
-        return torch.cat([self.maker.labels(task, branch) for branch in range(1, self.num_branches + 1)])
-
-
-@torch.inference_mode()
-def embed_views(
-    network: Network, images: Images, rows: Tensor, views: ViewsConfig, reading: Reading, seed: int
-) -> EmbeddedViews:
-    """One pair of views of each of the images ``rows`` (n,), drawn from ``seed``, by the network in eval mode."""
-    sizes = None if images.sizes is None else images.sizes[rows]
-    maker = ViewMaker(views, reading.normalization, len(rows), reading.image_size, seed, source_sizes=sizes)
-    maker.start_epoch(0)
-    picks = torch.arange(len(rows)).split(BATCH)
-    if sizes is None:
-        read = images.whole(rows, BATCH, reading.num_workers)
-    else:
-        cropped = ((rows[pick], maker.crop_boxes(pick)) for pick in picks)
-        read = images.crops(cropped, reading.num_workers, views.crop_interpolation)
-    network = frozen(network)
-    parts: tuple[list[Embeddings], list[Embeddings]] = ([], [])
-    with contextlib.closing(read):
-        for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):
-            pair = maker(pixels.to(reading.device), pick, step)
-            for view, part in zip(pair, parts, strict=True):
-                features = network.features(view)
-                z = network.projector(features)
-                part.append(Embeddings(features.cpu(), z.cpu(), images.labels[rows[pick]]))
-    branch_1, branch_2 = (_joined(part) for part in parts)
-    num_branches = 1 if views.kind == "pair" and views.branches == "one" else 2
-    return EmbeddedViews((branch_1, branch_2), maker, num_branches)
-
-
-def _joined(parts: list[Embeddings]) -> Embeddings:
-    features, z, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "z", "labels"))
-    return Embeddings(features, z, labels)
+    def score(self, tell: Tell) -> Scored:  # noqa: ARG002 - a probe takes seconds
+        """``val_top1`` and ``majority_top1`` are written down beside the scores (``probe``)."""
+        train, test = (self.material.views(split, self.evaluation.seed) for split in ("train", "test"))
+        scores, answers, details = probe(train, test, self.evaluation, self.material.device)
+        return Scored(scores, details, answers=answers)
 
 
 def probe(

@@ -39,6 +39,16 @@ def build_predictor(config: PredictorConfig, dim: int) -> nn.Module:
     return nn.Sequential(*layers).requires_grad_(config.trained) if layers else nn.Identity()
 
 
+def projector_layer_modules(projector: nn.Module) -> list[nn.Sequential]:
+    """A projector's linear layers, each with the BN and the ReLU after it; none where z is the features."""
+    layers: list[nn.Sequential] = []
+    for module in projector.children():
+        if isinstance(module, nn.Linear):
+            layers.append(nn.Sequential())
+        layers[-1].append(module)
+    return layers
+
+
 class _ScaleOnlyBatchNorm(nn.BatchNorm1d):
     """BN with gamma and without beta, as on the output of the released SimCLR projector."""
 

@@ -5,14 +5,14 @@ B images in a batch, F features, D projection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from simclr_core.config.layers import projection_dim
+from simclr_core.config.layers import embedding_names, projection_dim
 from simclr_core.config.schema import RunConfig
-from simclr_core.networks.heads import build_predictor, build_projector
+from simclr_core.networks.heads import build_predictor, build_projector, projector_layer_modules
 from simclr_core.networks.resnet import ResNet
 
 
@@ -38,6 +38,32 @@ class Network(nn.Module):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16 and self.training):
             features: Tensor = self.backbone(images)
         return features.float()
+
+    def embed(self, images: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Images (B, 3, H, W) -> what is asked for by its name, in one pass that goes no further than it has to.
+
+        ``features`` (B, F), ``head_1`` and so on after a layer of the projector with its BN and ReLU, ``z`` (B, D).
+        """
+        embedded = self.features(images)
+        found = {"features": embedded}
+        layers = projector_layer_modules(self.projector)
+        steps: Sequence[nn.Module] = layers or [self.projector]
+        for name, step in zip(embedding_names(len(layers))[1:], steps, strict=True):
+            if found.keys() >= set(names):
+                break
+            embedded = found[name] = step(embedded)
+        return {name: found[name] for name in names}
+
+    def head(self, embedding: str) -> nn.Sequential:
+        """The part of the projector that gives an embedding of the features; nothing for the features themselves."""
+        layers = projector_layer_modules(self.projector)
+        number = embedding_names(len(layers)).index(embedding)
+        return nn.Sequential(*(module for layer in layers[:number] for module in layer))
+
+    def width(self, embedding: str) -> int:
+        """Columns of an embedding."""
+        widths = [module.out_features for module in self.head(embedding) if isinstance(module, nn.Linear)]
+        return widths[-1] if widths else self.backbone.num_features
 
     def project(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Views (B, 3, H, W) of one size -> z (B, D) of each.

@@ -28,8 +28,18 @@ def save(run_dir: Path, state: State) -> None:
 
     Raises NoSpaceError where the disk is full, and leaves both as they were.
     """
-    with written_whole(run_dir / NAME, previous=run_dir / PREVIOUS) as file:
-        torch.save(state | {"sha256": checksum(state)}, file)
+    write(run_dir / NAME, state, previous=run_dir / PREVIOUS)
+
+
+def write(path: Path, state: State, previous: Path | None = None) -> str:
+    """Write ``state`` as a file that ``read`` reads; its checksum. ``previous`` is where the file that was there goes.
+
+    Raises NoSpaceError where the disk is full, and leaves all as it was.
+    """
+    sha256 = checksum(state)
+    with written_whole(path, previous=previous) as file:
+        torch.save(state | {"sha256": sha256}, file)
+    return sha256
 
 
 def load(run_dir: Path) -> State | None:
@@ -46,10 +56,18 @@ def read(path: Path) -> State | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
         return None
+    return {key: value for key, value in state.items() if key != "sha256"} if is_whole(state) else None
+
+
+def is_whole(content: Any) -> bool:
+    """Whether the content of a file is what ``write`` wrote: its checksum says so."""
+    if not isinstance(content, dict):
+        return False
+    state = {key: value for key, value in content.items() if key != "sha256"}
     try:
-        return state if isinstance(state, dict) and state.pop("sha256", None) == checksum(state) else None
+        return content.get("sha256") == checksum(state)
     except TypeError:  # something that we never write
-        return None
+        return False
 
 
 def drop_previous(run_dir: Path) -> None:

@@ -18,8 +18,22 @@ PROBE = {"protocol": "transform_probe"}
     ("evaluation", "problem"),
     [
         (
-            {"protocol": "fine_tune", "embedding": "z"},
-            "fine_tune_z_top1: embedding = 'z': fine-tuning puts its layer on the backbone; expected 'features'",
+            {"protocol": "fine_tune", "embedding": "head_2"},
+            (
+                "fine_tune_head_2_top1: embedding = 'head_2': the projector has 2 linear layers, and z is after the"
+                " last; expected one of features, head_1, z"
+            ),
+        ),
+        (
+            {"embedding": "head_0"},
+            (
+                "linear_head_0_top1: embedding = 'head_0': expected one of features, z, head_1, head_2, ..."
+                " (did you mean 'head_1' or 'head_2'?)"
+            ),
+        ),
+        (
+            {"protocol": "knn", "keep": True},
+            ("knn_top1: keep = true: knn trains no classifier to keep; expected one of linear, linear_sgd, fine_tune"),
         ),
         (
             {"protocol": "fine_tune", "batch_size": 1},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_data import CPU, NUM_CLASSES, SIZE, small_config, small_dataset, small_network, with_test
+from small_data import (
+    NUM_CLASSES,
+    SIZE,
+    no_load,
+    small_config,
+    small_dataset,
+    small_network,
+    small_source,
+    with_test,
+)
 from torch import Tensor, nn
 
 from simclr_core import run
@@ -19,11 +29,12 @@ from simclr_core.config.options import override
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.config.schema import DataConfig, EvalConfig, RunConfig
 from simclr_core.data.datasets import DataError, Dataset, ImageSet, load_dataset
-from simclr_core.evals import fine_tune, transform_probe
+from simclr_core.evals import fine_tune, linear, linear_sgd, material, transform_probe
 from simclr_core.evals import run as evaluating
 from simclr_core.evals.embed import embed, sha256_of
+from simclr_core.evals.embed_views import embed_views
 from simclr_core.evals.labelled_sgd import train_with_labels
-from simclr_core.evals.transform_probe import embed_views
+from simclr_core.evals.material import Load
 from simclr_core.methods.base import Method
 from simclr_core.training.loop import Progress
 
@@ -38,25 +49,21 @@ ALL = [LINEAR, KNN, SGD, LARS, FINE_TUNE, COLOR, ROTATE]
 WITH_ROTATION = {"views__rotate_probability": 0.5, "views__gray_probability": 0.4}
 
 
-def no_load(data: DataConfig) -> Dataset:
-    raise AssertionError(data)
-
-
 def evaluated(
     evaluations: list[EvalConfig],
     folder: Path,
     *,
     method: Method | None = None,
     outcome: str = "trained",
-    load: evaluating.Load = no_load,
+    load: Load = no_load,
     progress: list[Progress] | None = None,
 ) -> list[dict[str, Any]]:
     """The contents of the result files, of an untrained network if none is given."""
     config, dataset = small_config(**WITH_ROTATION), small_dataset()
     method = method or small_network(config)
-    test = embed(method, dataset.test, "none", CPU)
-    runtime, heard = RuntimeConfig(), progress if progress is not None else []
-    evaluating.evaluate(config, evaluations, method, outcome, dataset, test, CPU, runtime, folder, heard.append, load)
+    source = small_source(config, method, dataset, evaluations, outcome=outcome, load=load)
+    heard = progress if progress is not None else []
+    evaluating.evaluate(source, evaluations, folder, heard.append)
     return [result_of(evaluation, folder) for evaluation in evaluations]
 
 
@@ -121,10 +128,7 @@ def test_probes_on_answers_that_show_in_the_embedding_find_them(
     monkeypatch.setattr(method, "projector", nn.Identity())
     dataset = small_dataset()
     longer = override(COLOR, {"epochs": 60, "num_labels": 0})
-    test = embed(method, dataset.test, "none", CPU)
-    evaluating.evaluate(
-        config, [longer], method, "trained", dataset, test, CPU, RuntimeConfig(), tmp_path, lambda _: None, no_load
-    )
+    evaluating.evaluate(small_source(config, method, dataset), [longer], tmp_path, lambda _: None)
     result = result_of(longer, tmp_path)
 
     assert (result["top1"], result["val_top1"]) == (100, 100)
@@ -143,8 +147,8 @@ def test_what_evaluations_share_is_computed_once(tmp_path: Path, monkeypatch: py
         counts["views"] += 1
         return embed_views(*arguments)
 
-    monkeypatch.setattr(evaluating, "embed", counting_embed)
-    monkeypatch.setattr(evaluating, "embed_views", counting_views)
+    monkeypatch.setattr(material, "embed", counting_embed)
+    monkeypatch.setattr(material, "embed_views", counting_views)
     fewer = override(LINEAR, {"num_labels": 12})
     progress: list[Progress] = []
     evaluated([LINEAR, COLOR, fewer, KNN, ROTATE], tmp_path, progress=progress)
@@ -189,20 +193,7 @@ def test_transfer_is_the_evaluation_on_the_other_data(evaluation: EvalConfig, me
     (result,) = evaluated([transfer], tmp_path / "transfer", load=load)
     config = small_config(**WITH_ROTATION)
     method = small_network(config)
-    test = embed(method, other.test, "none", CPU)
-    evaluating.evaluate(
-        config,
-        [evaluation],
-        method,
-        "trained",
-        other,
-        test,
-        CPU,
-        RuntimeConfig(),
-        tmp_path / "own",
-        lambda _: None,
-        load,
-    )
+    evaluating.evaluate(small_source(config, method, other), [evaluation], tmp_path / "own", lambda _: None)
 
     assert asked == [("other", 16, "memory")]
     assert result["metric"] == metric
@@ -244,8 +235,8 @@ def run_all(
     classifiers: list[Tensor] = []
     with monkeypatch.context() as patch:
         patch.setattr(run, "load_dataset", lambda *_, **__: dataset)
-        for name in ("fit_linear", "fit_linear_sgd"):
-            patch.setattr(evaluating, name, _spied(getattr(evaluating, name), classifiers))
+        patch.setattr(linear, "fit_linear", _spied(linear.fit_linear, classifiers))
+        patch.setattr(linear_sgd.LinearSGD, "fit", _spied(linear_sgd.LinearSGD.fit, classifiers))
         patch.setattr(transform_probe, "fit_probe", _spied(transform_probe.fit_probe, classifiers))
         patch.setattr(fine_tune, "train_with_labels", _spied_training(classifiers))
         run._load_once.cache_clear()
@@ -329,8 +320,8 @@ def test_an_impossible_evaluation_is_told_before_training(tmp_path: Path, monkey
 
     monkeypatch.setattr(run, "pretrain", must_not_train)
     config: RunConfig = small_config()
-    with pytest.raises(ValueError, match=r"task = 'rotate': .*\n.*fine_tune_z_24_labels_top1: embedding = 'z'"):
-        run.execute(config, [ROTATE, override(FINE_TUNE, {"embedding": "z"})], RuntimeConfig(), tmp_path / "run")
+    with pytest.raises(ValueError, match=r"task = 'rotate': .*\n.*fine_tune_24_labels_top1: batch_size = 1"):
+        run.execute(config, [ROTATE, override(FINE_TUNE, {"batch_size": 1})], RuntimeConfig(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -354,13 +345,12 @@ def test_streams_are_evaluated_by_every_protocol(streamed: Dataset, tmp_path: Pa
     """With labels from a list of file names: 24 of them, four of each class."""
     config = small_config(**WITH_ROTATION, data__reading="stream")
     method = small_network(config)
-    test = embed(method, streamed.test, "none", CPU)
     root = streamed.train.root.parent  # type: ignore[attr-defined]
     runtime = RuntimeConfig(data_dir=str(root), num_workers=0)
     listed = [override(evaluation, {"num_labels": 0, "label_list": "chosen.txt"}) for evaluation in ALL]
-    arguments = (config, listed, method, "trained", streamed, test, CPU, runtime)
+    source = replace(small_source(config, method, streamed, listed), runtime=runtime)
     for name in ("first", "again"):
-        evaluating.evaluate(*arguments, tmp_path / name, lambda _: None, no_load)
+        evaluating.evaluate(source, listed, tmp_path / name, lambda _: None)
 
     for evaluation in listed:
         result, again = (result_of(evaluation, tmp_path / name) for name in ("first", "again"))

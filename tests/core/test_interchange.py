@@ -210,7 +210,7 @@ def test_another_network_is_told_in_full(released: Path) -> None:
     assert shapes.endswith("more: of another shape")
     assert network == (
         "expected: the backbone of depth 50, width_multiplier 0.5, stem cifar, zero_init_residual True,"
-        " as module.encoder.* or without a prefix"
+        " as module.encoder.*, backbone.* or without a prefix"
     )
     shallow = BackboneConfig(depth=18)
     with pytest.raises(CheckpointError, match=r"layer1\.0\.conv3\.weight, .* more: not known"):

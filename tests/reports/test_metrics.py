@@ -16,7 +16,7 @@ PROTOCOLS = ("linear", "linear_sgd", "knn", "fine_tune", "transform_probe")
 
 @pytest.mark.parametrize(
     ("protocol", "embedding", "data", "task"),
-    list(itertools.product(PROTOCOLS, ("features", "z"), ("", "cifar100"), ("color", "sobel"))),
+    list(itertools.product(PROTOCOLS, ("features", "z", "head_1", "head_12"), ("", "cifar100"), ("color", "sobel"))),
 )
 def test_the_reporter_names_an_evaluation_as_the_trainer_does(
     protocol: str, embedding: str, data: str, task: str
@@ -41,6 +41,7 @@ def test_fine_tunings_are_told_apart_by_their_labels_and_other_names_stay(protoc
     [
         ("linear_top1", "linear evaluation, top-1", "%"),
         ("knn_z_top5", "kNN on z, top-5", "%"),
+        ("linear_head_2_cifar100_top1", "linear evaluation after projector layer 2, cifar100, top-1", "%"),
         ("linear_sgd_cifar100_top1", "linear evaluation with augmentation, cifar100, top-1", "%"),
         ("transform_probe_rotate_z_top1", "prediction of the transformation (rotation) on z, top-1", "%"),
         ("fine_tune_top1", "fine-tuning, top-1", "%"),

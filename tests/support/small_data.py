@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from simclr_core.config.options import override
 from simclr_core.config.recipes import recipe
-from simclr_core.config.schema import RunConfig
+from simclr_core.config.runtime import RuntimeConfig
+from simclr_core.config.schema import DataConfig, EvalConfig, RunConfig
 from simclr_core.data.datasets import Dataset, ImageSet
+from simclr_core.evals.embed import embed, names_to_embed
+from simclr_core.evals.material import Load, Pretrained
 from simclr_core.methods import build_network
 from simclr_core.networks.network import Network
 
@@ -69,3 +73,23 @@ def small_network(config: RunConfig) -> Network:
         for seed in range(3):
             network.projector(network.features(image_set(48, seed).images.float() / 255))
     return network.eval()
+
+
+def no_load(data: DataConfig) -> Dataset:
+    """No other data set is there."""
+    raise AssertionError(data)
+
+
+def small_source(
+    config: RunConfig,
+    network: Network,
+    dataset: Dataset,
+    evaluations: Sequence[EvalConfig] = (),
+    *,
+    outcome: str = "trained",
+    load: Load = no_load,
+) -> Pretrained:
+    """A network as evaluations are given it, with what these read of the test images."""
+    names = names_to_embed(evaluation.embedding for evaluation in evaluations)
+    test = embed(network, dataset.test, "none", CPU, names=names)
+    return Pretrained(config, network, outcome, dataset, test, CPU, RuntimeConfig(), load)

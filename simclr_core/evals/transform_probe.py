@@ -8,6 +8,7 @@ Linear-ReLU-Linear, as wide as its input, with Adam at 1e-3, on standardised inp
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,7 @@ def embed_views(
     maker = ViewMaker(views, reading.normalization, len(rows), reading.image_size, seed, source_sizes=sizes)
     maker.start_epoch(0)
     picks = torch.arange(len(rows)).split(BATCH)
+    read: Generator[Any, None, None]  # a tensor of whole images, or a list of crops
     if sizes is None:
         read = images.whole(rows, BATCH, reading.num_workers)
     else:
@@ -65,7 +67,12 @@ def embed_views(
     parts: tuple[list[Embeddings], list[Embeddings]] = ([], [])
     with contextlib.closing(read):
         for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):
-            pair = maker(pixels.to(reading.device), pick, step)
+            on_device = (
+                pixels.to(reading.device)
+                if isinstance(pixels, Tensor)
+                else [crop.to(reading.device) for crop in pixels]
+            )
+            pair = maker(on_device, pick, step)
             for view, part in zip(pair, parts, strict=True):
                 features = network.features(view)
                 z = network.projector(features)

@@ -57,22 +57,12 @@ def embed_views(
     maker = ViewMaker(views, reading.normalization, len(rows), reading.image_size, seed, source_sizes=sizes)
     maker.start_epoch(0)
     picks = torch.arange(len(rows)).split(BATCH)
-    read: Generator[Any, None, None]  # a tensor of whole images, or a list of crops
-    if sizes is None:
-        read = images.whole(rows, BATCH, reading.num_workers)
-    else:
-        cropped = ((rows[pick], maker.crop_boxes(pick)) for pick in picks)
-        read = images.crops(cropped, reading.num_workers, views.crop_interpolation)
+    read = _pixels(images, rows, maker, reading, views.crop_interpolation)
     network = frozen(network)
     parts: tuple[list[Embeddings], list[Embeddings]] = ([], [])
     with contextlib.closing(read):
         for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):
-            on_device = (
-                pixels.to(reading.device)
-                if isinstance(pixels, Tensor)
-                else [crop.to(reading.device) for crop in pixels]
-            )
-            pair = maker(on_device, pick, step)
+            pair = maker(pixels, pick, step)
             for view, part in zip(pair, parts, strict=True):
                 features = network.features(view)
                 z = network.projector(features)
@@ -80,6 +70,21 @@ def embed_views(
     branch_1, branch_2 = (_joined(part) for part in parts)
     num_branches = 1 if views.kind == "pair" and views.branches == "one" else 2
     return EmbeddedViews((branch_1, branch_2), maker, num_branches)
+
+
+def _pixels(
+    images: Images, rows: Tensor, maker: ViewMaker, reading: Reading, interpolation: str
+) -> Generator[Tensor | list[Tensor], None, None]:
+    """Batches as ``maker`` takes them, on the device: whole images from memory, or from a stream its crops."""
+    if images.sizes is None:
+        with contextlib.closing(images.whole(rows, BATCH, reading.num_workers)) as whole:
+            for batch in whole:
+                yield batch.to(reading.device)
+        return
+    boxes = ((rows[pick], maker.crop_boxes(pick)) for pick in torch.arange(len(rows)).split(BATCH))
+    with contextlib.closing(images.crops(boxes, reading.num_workers, interpolation)) as read:
+        for crops in read:
+            yield [crop.to(reading.device) for crop in crops]
 
 
 def _joined(parts: list[Embeddings]) -> Embeddings:

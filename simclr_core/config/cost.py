@@ -77,7 +77,7 @@ def training_multiply_adds(config: RunConfig) -> float | None:
     embedded = 0
     if training.knn_epochs:
         embedded = (images + NUM_TEST_IMAGES.get(config.data.name, 0)) * -(-training.epochs // training.knn_epochs)
-    return of_image * seen + forward_multiply_adds(config) * embedded
+    return of_image * seen + _of_pass(config, Pass(1, trains=False, predicts=False)) * embedded
 
 
 def _of_pass(config: RunConfig, each: Pass) -> int:

@@ -65,7 +65,7 @@ def draw_boxes(images: Images, rows: Tensor) -> Tensor:
 def read_as_stream(images: Images, num_workers: int) -> int:
     """One epoch of two views; the number of images."""
     batches = ((rows, draw_boxes(images, rows)) for rows in torch.randperm(len(images)).split(BATCH))
-    return sum(len(batch) for batch in images.crops(batches, num_workers))
+    return sum(len(views[0]) for views in images.crops(batches, num_workers))
 
 
 def decode_alone(folder: Path) -> None:

@@ -1,7 +1,9 @@
 """What a configuration costs, by formula and without torch: multiply-adds and parameters.
 
 Convolutions and linear layers count; BN, ReLU, pooling, the loss and the making of views do not. One multiply-add is
-two floating-point operations.
+two floating-point operations. A backward pass counts as two forward passes: of each layer, one for the gradient of its
+input and one for that of its weights. The first convolution counts like the others, although nothing needs the gradient
+of its input, the images. A predictor that is not trained counts as one: its weights have no gradient.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from simclr_core.config.layers import (
     projection_dim,
     projector_layers,
 )
+from simclr_core.config.methods import Pass
 from simclr_core.config.schema import BackboneConfig, RunConfig
 
 NUM_IMAGES = {
@@ -61,25 +64,34 @@ def forward_multiply_adds(config: RunConfig) -> int:
 
 
 def training_multiply_adds(config: RunConfig) -> float | None:
-    """Of the whole pre-training, a backward pass as two forward passes; None for a data set of unknown size.
+    """Of the whole pre-training; None for a data set of unknown size.
 
     With the passes over training and test images of the kNN accuracies along it, if there are any.
     """
     images = config.data.train_images or NUM_IMAGES.get(config.data.name)
     if images is None:
         return None
-    whole = forward_multiply_adds(config)
-    without_predictor = whole - _products(_predictor(config))
-    of_image = sum(
-        (3.0 if each.trains else 1.0) * each.views * (whole if each.predicts else without_predictor)
-        for each in config.method.passes
-    )
+    of_image = float(sum(_of_pass(config, each) for each in config.method.passes(config)))
     training = config.training
     seen = images // training.global_batch_size * training.global_batch_size * training.epochs
     embedded = 0
     if training.knn_epochs:
         embedded = (images + NUM_TEST_IMAGES.get(config.data.name, 0)) * -(-training.epochs // training.knn_epochs)
-    return of_image * seen + whole * embedded
+    return of_image * seen + _of_pass(config, Pass(1, trains=False, predicts=False)) * embedded
+
+
+def _of_pass(config: RunConfig, each: Pass) -> int:
+    """Of one image: the forward pass of its views, and the backward pass if one follows."""
+    size = config.views.small_size if each.small else config.data.image_size
+    to_z = _convolution_multiply_adds(backbone_layers(config.backbone), size) + _products(_projector(config))
+    predictor, output = _products(_predictor(config)), _products(output_layers(config))
+    forward = to_z + (predictor + output if each.predicts else 0)
+    backward = 0
+    if each.trains:
+        backward = 2 * to_z
+        if each.predicts and not each.from_z:
+            backward += (2 if config.predictor.trained else 1) * predictor + 2 * output
+    return each.views * (forward + backward)
 
 
 def _projector(config: RunConfig) -> tuple[Linear, ...]:

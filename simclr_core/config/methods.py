@@ -22,7 +22,9 @@ class Pass(NamedTuple):
 
     views: int  # views of an image that go through
     trains: bool = True  # a backward pass follows
-    predicts: bool = True  # through the predictor too, where there is one
+    predicts: bool = True  # beyond z too: through the predictor and the layer that the method trains on z
+    from_z: bool = False  # the backward pass begins at z: what lies beyond z takes no gradient
+    small: bool = False  # the views are the small ones
 
 
 @dataclass
@@ -31,19 +33,19 @@ class MethodConfig:
 
     module: ClassVar[str]  # ``module:class`` of the method's network and objective
     needs_labels: ClassVar[bool] = False
+    takes_small_views: ClassVar[bool] = False  # beside its ``num_views``, as many as ``views.small_views``
 
     name: str = ""
     loss_scale: float = option(1.0, low=1e-6, neutral=1.0)  # 2: SimCLR's released code adds the two views' means
 
     @property
     def num_views(self) -> int:
-        """Views of an image that a step needs."""
+        """Views of an image that a step needs, small ones apart."""
         return 2
 
-    @property
-    def passes(self) -> Sequence[Pass]:
-        """The passes through the network that a step makes."""
-        return (Pass(self.num_views),)
+    def passes(self, config: RunConfig) -> Sequence[Pass]:
+        """The passes through the network that a step makes: here all views there and back."""
+        return (Pass(self.num_views), Pass(config.views.small_views, small=True))
 
     @property
     def num_outputs(self) -> int:
@@ -127,11 +129,18 @@ class SimSiamConfig(MethodConfig):
         """Whether the targets come from a snapshot of the network."""
         return self.target == "batch" and self.alternation_steps != 1
 
-    @property
-    def passes(self) -> Sequence[Pass]:
-        """The snapshot makes a forward pass of its own."""
+    def passes(self, config: RunConfig) -> Sequence[Pass]:
+        """A snapshot makes a forward pass of its own; a view that only gives a target takes less of a backward pass.
+
+        ``asymmetric`` predicts from every view and uses the predictions of view 1. Where the views pass the network
+        together, the backward pass goes through all of them. Where they pass it one after the other, that of view 2
+        begins at its projection, and with ``stop_gradient`` there is none.
+        """
         snapshot = (Pass(2, trains=False, predicts=False),) if self.alternates else ()
-        return (Pass(self.num_views), *snapshot)
+        if self.symmetry == "symmetric" or config.training.views_forward == "joint":
+            return (Pass(self.num_views), *snapshot)
+        half = self.num_views // 2
+        return (Pass(half), Pass(half, trains=not self.stop_gradient, from_z=True), *snapshot)
 
     def problems(self, config: RunConfig) -> list[str]:  # noqa: ARG002 - the method's own fields say it all
         """The targets of Sec. 5.2 are both views' other projection, without gradient."""

@@ -13,8 +13,8 @@ import itertools
 import operator
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 LARGEST = {int: 2**31 - 1, float: 1e38}
@@ -22,7 +22,7 @@ LARGEST = {int: 2**31 - 1, float: 1e38}
 LARGEST_SEED = 2**63 - 1
 """What a table's column of integers holds."""
 Scalar = bool | int | float | str
-Conditions = Mapping[str, tuple[Scalar, ...]]
+Conditions = Mapping[str, Container[Scalar]]
 Node = TypeVar("Node")
 
 
@@ -32,6 +32,16 @@ class ConfigError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True)
+class Above:
+    """The numbers above ``bound``, for a condition of ``only``."""
+
+    bound: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and value > self.bound
 
 
 def option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from simclr_core.config.methods import METHODS, MethodConfig, SimCLRConfig
-from simclr_core.config.options import LARGEST_SEED, ConfigError, field_problems, option
+from simclr_core.config.options import LARGEST_SEED, Above, ConfigError, field_problems, option
 from simclr_core.config.protocols import PROTOCOLS, ProtocolRules
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
@@ -47,17 +47,23 @@ class DataConfig:
 
 _STANDARD = {"kind": ("standard",)}
 _PAIR = {"kind": ("pair",)}
-_COLOR = {"distortion": ("color",)}
+
+
+_WITH_SMALL_VIEWS = {"small_views": Above(0)}
+TENSORFLOW_LEAST_AREA = 0.1
+"""SimCLR's code asks that a crop cover a tenth of the image, whatever the range of areas that it gives."""
 
 
 @dataclass
 class ViewsConfig:
-    """How the two views of an image are made.
+    """How the views of an image are made.
 
     ``standard``: crop, flip, colour distortion, blur, on both branches (SimCLR App. A, SimSiam App. A), then the
     transformations that have a probability above 0 (SimCLR App. B.2; Table 3).
     ``pair``: the transformations ``first`` then ``second`` of SimCLR Fig. 5 (one of them alone if they are equal),
     on one branch or on both, after a base crop that both branches share, or without one.
+    Methods that take them may have ``small_views`` beside the others (SwAV's multi-crop): standard views of
+    ``small_size``, whose crops have areas of their own.
     """
 
     kind: str = option("standard", choices=("standard", "pair"))
@@ -66,6 +72,7 @@ class ViewsConfig:
     branches: str = option("one", choices=("one", "both"), only=_PAIR)
     base_crop: str = option("shared", choices=("shared", "none"), only=_PAIR)
     crop_min_area: float = option(0.08, low=0.0, high=1.0)  # fraction of the image
+    crop_max_area: float = option(1.0, low=0.0, high=1.0, neutral=1.0)
     crop_law: str = option("torchvision", choices=("torchvision", "tensorflow"), neutral="torchvision")
     crop_interpolation: str = option("bilinear", choices=("bilinear", "bicubic"), neutral="bilinear")
     flip_probability: float = option(0.5, low=0.0, high=1.0)
@@ -94,6 +101,10 @@ class ViewsConfig:
     equalize_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
     solarize_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
     motion_blur_probability: float = option(0.0, low=0.0, high=1.0, only=_STANDARD, neutral=0.0)
+    small_views: int = option(0, low=0, high=100, neutral=0)  # of an image
+    small_size: int = option(96, low=8, high=8192, only=_WITH_SMALL_VIEWS)  # pixels a side
+    small_min_area: float = option(0.05, low=0.0, high=1.0, only=_WITH_SMALL_VIEWS)  # of their crops, fractions
+    small_max_area: float = option(0.14, low=0.0, high=1.0, only=_WITH_SMALL_VIEWS)
 
 
 @dataclass
@@ -248,8 +259,7 @@ def problems_of(config: RunConfig) -> list[str]:
         problems.append(f"backbone.depth = {config.backbone.depth}: expected one of {expected}")
     if config.backbone.width_multiplier * 64 < 1:
         problems.append(f"backbone.width_multiplier = {config.backbone.width_multiplier}: leaves no channel of 64")
-    if config.views.blur_max_sigma < config.views.blur_min_sigma:
-        problems.append("views.blur_max_sigma: expected at least views.blur_min_sigma")
+    problems += _view_problems(config)
     images, batch = config.data.train_images, config.training.global_batch_size
     if 0 < images < batch and config.training.epochs:
         problems.append(f"training.global_batch_size = {batch}: data.train_images = {images} fill no batch")
@@ -262,9 +272,37 @@ def problems_of(config: RunConfig) -> list[str]:
         problems.append(f"optimizer.warmup_epochs = {config.optimizer.warmup_epochs:g}: longer than training.epochs")
     if config.optimizer.name == "sgd" and config.optimizer.nesterov and not config.optimizer.momentum:
         problems.append("optimizer.nesterov = true: expected optimizer.momentum above 0")
-    if config.data.reading == "stream" and (config.views.kind, config.views.base_crop) == ("pair", "none"):
-        problems.append("views.base_crop = 'none': images read as a stream differ in size; expected 'shared'")
     return problems + config.method.problems(config)
+
+
+def _view_problems(config: RunConfig) -> list[str]:
+    views, problems = config.views, []
+    if views.blur_max_sigma < views.blur_min_sigma:
+        problems.append("views.blur_max_sigma: expected at least views.blur_min_sigma")
+    if config.data.reading == "stream" and (views.kind, views.base_crop) == ("pair", "none"):
+        problems.append("views.base_crop = 'none': images read as a stream differ in size; expected 'shared'")
+    areas = [("crop", views.crop_min_area, views.crop_max_area)]
+    if views.small_views:
+        areas.append(("small", views.small_min_area, views.small_max_area))
+        key = f"views.small_views = {views.small_views}"
+        if not config.method.takes_small_views:
+            problems.append(f"{key}: method.name = {config.method.name!r} takes views of one size; expected 0")
+        if views.kind != "standard":
+            problems.append(f"{key}: expected 0, or views.kind = 'standard'")
+        if views.small_size > config.data.image_size:
+            problems.append(
+                f"views.small_size = {views.small_size}: expected at most data.image_size = {config.data.image_size}"
+            )
+    for name, least, most in areas:
+        key = f"views.{name}_max_area = {most:g}"
+        if most < least <= 1:
+            problems.append(f"{key}: expected at least views.{name}_min_area = {least:g}")
+        elif views.crop_law == "tensorflow" and most <= TENSORFLOW_LEAST_AREA:
+            problems.append(
+                f"{key}: with views.crop_law = 'tensorflow' a crop covers a tenth of the image or more;"
+                f" expected above {TENSORFLOW_LEAST_AREA:g}"
+            )
+    return problems
 
 
 def validate(config: RunConfig) -> RunConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,9 +36,16 @@ class Images(Protocol):
         ...
 
     def crops(
-        self, batches: Batches, num_workers: int = 0, interpolation: str = "bilinear"
-    ) -> Generator[Tensor, None, None]:
-        """For each batch its boxes resized with antialiasing, uint8 (B, V, 3, S, S); ``bilinear`` or ``bicubic``."""
+        self,
+        batches: Batches,
+        num_workers: int = 0,
+        interpolation: str = "bilinear",
+        sizes: Sequence[int] | None = None,
+    ) -> Generator[list[Tensor], None, None]:
+        """For each batch its V boxes resized with antialiasing, uint8 (B, 3, s, s) each; ``bilinear`` or ``bicubic``.
+
+        ``sizes``: s of each of the V boxes, in pixels; None: S for all of them.
+        """
         ...
 
 
@@ -67,14 +74,19 @@ class ImageSet:
         batches: Batches,
         num_workers: int = 0,  # noqa: ARG002 - as for images that are decoded
         interpolation: str = "bilinear",
-    ) -> Generator[Tensor, None, None]:
-        """For each batch its boxes resized with antialiasing, uint8 (B, V, 3, S, S)."""
-        size = self.images.shape[3]
+        sizes: Sequence[int] | None = None,
+    ) -> Generator[list[Tensor], None, None]:
+        """For each batch its V boxes resized with antialiasing, uint8 (B, 3, s, s) each."""
         for rows, boxes in batches:
             images = self.images[rows]
-            yield torch.stack(
-                [
-                    torch.stack([resized_crop(image, box, size, interpolation) for box in image_boxes])
-                    for image, image_boxes in zip(images, boxes.tolist(), strict=True)
-                ]
-            )
+            yield [
+                torch.stack(
+                    [
+                        resized_crop(image, box, size, interpolation)
+                        for image, box in zip(images, boxes_of_view.tolist(), strict=True)
+                    ]
+                )
+                for size, boxes_of_view in zip(
+                    sizes or [self.images.shape[3]] * boxes.shape[1], boxes.unbind(1), strict=True
+                )
+            ]

@@ -6,13 +6,14 @@ boxes, but it changes pixels. Results come in the order asked for, the same for 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
 import signal
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +70,25 @@ class StreamedImages:
         ``resize_then_crop``: the shorter side resized to 256/224 S, then the centre S x S. ``crop_then_resize``:
         ``crops.evaluation_view``, to the nearest of 256 levels. DataError naming the first file that cannot be read.
         """
-        return self._read(((part, None) for part in rows.split(batch_size)), num_workers, "bilinear")
+        pieces = ((part, None) for part in rows.split(batch_size))
+        with contextlib.closing(self._read(pieces, num_workers, "bilinear", None)) as read:
+            for (images,) in read:
+                yield images
 
     def crops(
-        self, batches: Batches, num_workers: int = 0, interpolation: str = "bilinear"
-    ) -> Generator[Tensor, None, None]:
-        """For each batch its boxes resized with antialiasing, uint8 (B, V, 3, S, S), as torchvision's resized_crop.
+        self,
+        batches: Batches,
+        num_workers: int = 0,
+        interpolation: str = "bilinear",
+        sizes: Sequence[int] | None = None,
+    ) -> Generator[list[Tensor], None, None]:
+        """For each batch its V boxes resized with antialiasing, uint8 (B, 3, s, s) each, as torchvision's resized_crop.
 
-        ``batches`` is read ahead by about one batch. DataError naming the first file that cannot be read, or that
-        has been written since its size was.
+        ``sizes``: s of each of the V boxes, in pixels; None: ``image_size`` for all of them. ``batches`` is read ahead
+        by about one batch. DataError naming the first file that cannot be read, or that has been written since its
+        size was.
         """
-        return self._read(batches, num_workers, interpolation)
+        return self._read(batches, num_workers, interpolation, sizes)
 
     def read(self, row: int) -> Tensor:
         """The decoded image, uint8 (3, H, W)."""
@@ -93,17 +102,22 @@ class StreamedImages:
             )
         return image
 
-    def _read(self, batches: Iterable[Piece], num_workers: int, interpolation: str) -> Generator[Tensor, None, None]:
+    def _read(
+        self, batches: Iterable[Piece], num_workers: int, interpolation: str, sizes: Sequence[int] | None
+    ) -> Generator[list[Tensor], None, None]:
         batches = iter(batches)
         first = next(batches, None)
         if first is None:
             return
+        if sizes is None:
+            sizes = [self.image_size] * (1 if first[1] is None else first[1].shape[1])
+        num_bytes = [3 * size**2 for size in sizes]
         lengths: deque[int] = deque()
         pieces = _pieces(itertools.chain([first], batches), lengths)
         # At least one batch is under way while another is trained on.
         in_flight = 1 + math.ceil(len(first[0]) / (PIECE * num_workers)) if num_workers else None
         loader: DataLoader[Any] = DataLoader(
-            _Reader(self, interpolation),  # type: ignore[arg-type]  # a mapping from pieces, where torch has Dataset
+            _Reader(self, interpolation, sizes),  # type: ignore[arg-type]  # a mapping from pieces, where torch has Dataset
             batch_size=None,
             sampler=pieces,
             num_workers=num_workers,
@@ -115,7 +129,7 @@ class StreamedImages:
         results = iter(loader)
         try:
             for result in results:
-                batch = torch.empty((lengths[0], *_checked(result).shape[1:]), dtype=torch.uint8)
+                batch = torch.empty((lengths[0], sum(num_bytes)), dtype=torch.uint8)
                 filled = 0
                 for piece in itertools.chain([result], results):
                     pixels = _checked(piece)
@@ -124,7 +138,10 @@ class StreamedImages:
                     if filled == lengths[0]:
                         break
                 lengths.popleft()
-                yield batch
+                yield [
+                    part.unflatten(1, (3, size, size))
+                    for size, part in zip(sizes, batch.split(num_bytes, dim=1), strict=True)
+                ]
         except RuntimeError as error:
             if "DataLoader worker (pid" not in str(error):
                 raise
@@ -138,26 +155,35 @@ class StreamedImages:
 
 @dataclass(frozen=True, eq=False)
 class _Reader:
-    """What a worker process does; problems are returned, since torch would raise another exception for them."""
+    """What a worker process does; problems are returned, since torch would raise another exception for them.
+
+    Of each image all views, one after the other, in one row of bytes: a piece is one tensor, and so one open file,
+    however many views it has.
+    """
 
     images: StreamedImages
     interpolation: str
+    sizes: Sequence[int]
 
     def __getitem__(self, piece: Piece) -> Tensor | list[str]:
         rows, boxes = piece
-        size = self.images.image_size
         try:
             if boxes is None:
                 view = WHOLE_IMAGES[self.images.whole_images]
-                return torch.stack([view(self.images.read(row), size) for row in rows.tolist()])
+                size = self.images.image_size
+                return torch.stack([view(self.images.read(row), size).flatten() for row in rows.tolist()])
+            images = map(self.images.read, rows.tolist())
             return torch.stack(
-                [
-                    torch.stack([resized_crop(image, box, size, self.interpolation) for box in image_boxes])
-                    for image, image_boxes in zip(map(self.images.read, rows.tolist()), boxes.tolist(), strict=True)
-                ]
+                [self._crops(image, image_boxes) for image, image_boxes in zip(images, boxes.tolist(), strict=True)]
             )
         except DataError as error:
             return error.problems
+
+    def _crops(self, image: Tensor, boxes: list[list[int]]) -> Tensor:
+        crops = (
+            resized_crop(image, box, size, self.interpolation) for size, box in zip(self.sizes, boxes, strict=True)
+        )
+        return torch.cat([crop.flatten() for crop in crops])
 
 
 def _resize_then_crop(image: Tensor, size: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,18 +52,29 @@ def embed_views(
     maker = ViewMaker(views, reading.normalization, len(rows), reading.image_size, seed, source_sizes=sizes)
     maker.start_epoch(0)
     picks = torch.arange(len(rows)).split(BATCH)
-    if sizes is None:
-        read = images.whole(rows, BATCH, reading.num_workers)
-    else:
-        cropped = ((rows[pick], maker.crop_boxes(pick)) for pick in picks)
-        read = images.crops(cropped, reading.num_workers, views.crop_interpolation)
+    read = _pixels(images, rows, maker, reading, views.crop_interpolation)
     network = frozen(network)
     parts: tuple[list[dict[str, Tensor]], ...] = ([], [])
     with contextlib.closing(read):
         for step, (pick, pixels) in enumerate(zip(picks, read, strict=True)):
-            pair = maker(pixels.to(reading.device), pick, step)
+            pair = maker(pixels, pick, step)
             for view, part in zip(pair, parts, strict=True):
                 part.append(embedded_batch(network, view, names))
     branch_1, branch_2 = (Embeddings.joined(part, images.labels[rows]) for part in parts)
     num_branches = 1 if views.kind == "pair" and views.branches == "one" else 2
     return EmbeddedViews((branch_1, branch_2), maker, num_branches)
+
+
+def _pixels(
+    images: Images, rows: Tensor, maker: ViewMaker, reading: Reading, interpolation: str
+) -> Generator[Tensor | list[Tensor], None, None]:
+    """Batches as ``maker`` takes them, on the device: whole images from memory, or from a stream its crops."""
+    if images.sizes is None:
+        with contextlib.closing(images.whole(rows, BATCH, reading.num_workers)) as whole:
+            for batch in whole:
+                yield batch.to(reading.device)
+        return
+    boxes = ((rows[pick], maker.crop_boxes(pick)) for pick in torch.arange(len(rows)).split(BATCH))
+    with contextlib.closing(images.crops(boxes, reading.num_workers, interpolation)) as read:
+        for crops in read:
+            yield [crop.to(reading.device) for crop in crops]

@@ -102,12 +102,19 @@ def _views(
     if in_memory:
         read = images.whole(rows[order], batch_size, reading.num_workers)
     else:
-        read = images.crops(((rows[pick], boxes[pick, None]) for pick in picks), reading.num_workers)
+        read = _single(images.crops(((rows[pick], boxes[pick, None]) for pick in picks), reading.num_workers))
     with contextlib.closing(read):
         for pick, pixels in zip(picks, read, strict=True):
             batch = to_float(pixels.to(reading.device))
-            views = crop_resize(batch, boxes[pick], reading.image_size) if in_memory else batch[:, 0]
+            views = crop_resize(batch, boxes[pick], reading.image_size) if in_memory else batch
             yield hflip(views, flips[pick]), images.labels[rows[pick]].to(reading.device)
+
+
+def _single(read: Generator[list[Tensor], None, None]) -> Generator[Tensor, None, None]:
+    """Batches of one crop an image; worker processes end with it."""
+    with contextlib.closing(read):
+        for (crop,) in read:
+            yield crop
 
 
 def _optimizer(evaluation: EvalConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -11,12 +11,12 @@ import math
 import torch
 from torch import Tensor
 
+from simclr_core.config.schema import TENSORFLOW_LEAST_AREA
+
 ASPECTS = (3 / 4, 4 / 3)
 """Least and greatest width over height."""
 TORCHVISION_TRIES = 10
 TENSORFLOW_TRIES = 100
-TENSORFLOW_LEAST_AREA = 0.1
-"""SimCLR's code asks that a crop cover a tenth of the image, whatever the range of areas that it gives."""
 EVALUATION_SHARE = 0.875
 
 
@@ -25,23 +25,26 @@ def uniform(count: int, source: torch.Generator) -> Tensor:
     return torch.rand(count, generator=source, dtype=torch.float64)
 
 
-def draw_boxes(sizes: Tensor, min_area: float, source: torch.Generator, law: str = "torchvision") -> Tensor:
-    """One random box for each of ``sizes``, integers (num_images, 4); ``min_area`` is a fraction of the image.
+def draw_boxes(
+    sizes: Tensor, min_area: float, source: torch.Generator, law: str = "torchvision", *, max_area: float = 1.0
+) -> Tensor:
+    """One random box for each of ``sizes``, integers (num_images, 4).
 
-    Both laws have areas up to the whole image and aspects in [3/4, 4/3]; the law says what is uniform.
+    Areas are from ``min_area`` to ``max_area``, fractions of the image, and aspects in [3/4, 4/3]; the law says what
+    is uniform. Where a law finds no such box, it takes a box outside these ranges.
     """
     draw = {"torchvision": _draw_torchvision, "tensorflow": _draw_tensorflow}[law]
-    return draw(sizes, min_area, source)
+    return draw(sizes, min_area, max_area, source)
 
 
-def _draw_torchvision(sizes: Tensor, min_area: float, source: torch.Generator) -> Tensor:
+def _draw_torchvision(sizes: Tensor, min_area: float, max_area: float, source: torch.Generator) -> Tensor:
     """Area uniform, aspect log-uniform, sides rounded, the first of ten tries that fits; all places equally likely.
 
     If no try fits: the largest central box whose aspect is in the range, which is the whole of a square image.
     """
     num_images = len(sizes)
     area, aspect = uniform(2 * num_images * TORCHVISION_TRIES, source).view(2, num_images, TORCHVISION_TRIES)
-    area = sizes.prod(1)[:, None] * (min_area + (1 - min_area) * area)
+    area = sizes.prod(1)[:, None] * (min_area + (max_area - min_area) * area)
     low, high = map(math.log, ASPECTS)
     aspect = torch.exp(low + (high - low) * aspect)
     sides = torch.stack([(area / aspect).sqrt().round(), (area * aspect).sqrt().round()], dim=2)
@@ -53,12 +56,13 @@ def _draw_torchvision(sizes: Tensor, min_area: float, source: torch.Generator) -
     return torch.cat([torch.where(any_fits, corners, (free / 2).floor()), sides], dim=1).long()
 
 
-def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) -> Tensor:
+def _draw_tensorflow(sizes: Tensor, min_area: float, max_area: float, source: torch.Generator) -> Tensor:
     """TensorFlow's ``sample_distorted_bounding_box`` as SimCLR calls it (tf2/data_util.py, ``crop_and_resize``).
 
-    Aspect uniform; height uniform over the integers between those of the least area and of the largest box that
-    fits; the width follows. Boxes of less than ``min_area`` or than a tenth of the image are drawn again, a hundred
-    times, then the whole image is taken. A box that is smaller than the image never touches its last row or column.
+    Aspect uniform; height uniform over the integers between those of the least area and of the greatest that fits;
+    the width follows. Boxes of less than ``min_area`` or than a tenth of the image, or of more than ``max_area``, are
+    drawn again, a hundred times, then the whole image is taken. A box that is smaller than the image never touches its
+    last row or column.
     """
     num_images, boxes = len(sizes), torch.cat([torch.zeros_like(sizes), sizes], dim=1)
     # Not even the largest box is a tenth of an image that is too long, and a hundred rounds would be for nothing.
@@ -68,7 +72,7 @@ def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) ->
     for _ in range(TENSORFLOW_TRIES):
         # All images draw in every round, so that what one of them draws does not depend on which others are done.
         draws = uniform(4 * num_images, tries).view(4, num_images)[:, pending]
-        tried, fits = _try_tensorflow(sizes[pending].double(), min_area, draws)
+        tried, fits = _try_tensorflow(sizes[pending].double(), min_area, max_area, draws)
         boxes[pending[fits]] = tried[fits]
         pending = pending[~fits]
         if not len(pending):
@@ -76,12 +80,13 @@ def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) ->
     return boxes
 
 
-def _try_tensorflow(sizes: Tensor, min_area: float, draws: Tensor) -> tuple[Tensor, Tensor]:
+def _try_tensorflow(sizes: Tensor, min_area: float, max_area: float, draws: Tensor) -> tuple[Tensor, Tensor]:
     """One box for each of ``sizes`` from its four uniform ``draws`` (4, num_images), and whether it is accepted."""
     height, width = sizes.unbind(1)
-    smallest, largest = min_area * height * width, height * width
+    whole = height * width
+    smallest, largest = min_area * height * width, max_area * whole
     aspect = ASPECTS[0] + (ASPECTS[1] - ASPECTS[0]) * draws[0]
-    most = _tallest(aspect, height, width)
+    most = _tallest(aspect, height, width, largest)
     least = torch.min((smallest / aspect).sqrt().round(), most)
     tall = least + (draws[1] * (most - least + 1)).floor()
     # Rounding may have put the area just below its range, or just above: one row more, or less, is tried then.
@@ -91,12 +96,12 @@ def _try_tensorflow(sizes: Tensor, min_area: float, draws: Tensor) -> tuple[Tens
     area = tall * wide
     fits = (tall >= 1) & (wide >= 1) & (tall <= height) & (wide <= width) & (area >= smallest) & (area <= largest)
     top, left = (draws[2] * (height - tall)).floor(), (draws[3] * (width - wide)).floor()
-    return torch.stack([top, left, tall, wide], dim=1).long(), fits & (area >= TENSORFLOW_LEAST_AREA * largest)
+    return torch.stack([top, left, tall, wide], dim=1).long(), fits & (area >= TENSORFLOW_LEAST_AREA * whole)
 
 
-def _tallest(aspect: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """The greatest height of a box of this aspect, at most the image's area, whose rounded width fits."""
-    tallest = (height * width / aspect).sqrt().round()
+def _tallest(aspect: Tensor, height: Tensor, width: Tensor, largest: Tensor) -> Tensor:
+    """The greatest height of a box of this aspect, of at most the area ``largest``, whose rounded width fits."""
+    tallest = (largest / aspect).sqrt().round()
     too_wide = (tallest * aspect).round() > width
     tallest = torch.where(too_wide, ((width + 0.5 - 1e-7) / aspect).floor(), tallest)
     tallest -= ((tallest * aspect).round() > width).double()

@@ -12,13 +12,18 @@ TABLE_STEPS = 1024
 """TensorFlow looks bicubic weights up in a table with so many steps between two pixels."""
 
 
-def crop_resize(images: Tensor, boxes: Tensor, size: int, interpolation: str = "bilinear") -> Tensor:
+def crop_resize(
+    images: Tensor, boxes: Tensor, size: int, interpolation: str = "bilinear", *, antialias: bool = False
+) -> Tensor:
     """The boxes, integers (B, 4), of float32 images (B, 3, H, W), resized to (B, 3, size, size).
 
-    No antialiasing, half-pixel centres, and a box does not see the pixels around it. ``bilinear``: torchvision's
-    resized crop wherever a box is not larger than ``size``, clipped to [0, 1]. ``bicubic``: TensorFlow's
-    ``tf.image.resize``, which may overshoot [0, 1]; SimCLR's code clips it only after colour distortion.
+    Half-pixel centres, and a box does not see the pixels around it. ``bilinear``: torchvision's resized crop wherever
+    a box is not larger than ``size``, clipped to [0, 1]. ``bicubic``: TensorFlow's ``tf.image.resize``, which may
+    overshoot [0, 1]; SimCLR's code clips it only after colour distortion. ``antialias``: torchvision's resized crop
+    of boxes of every size.
     """
+    if antialias:
+        return _resize_antialiased(images, boxes.to(images.device), size, interpolation)
     resize = {"bilinear": _resize_bilinear, "bicubic": _resize_bicubic}[interpolation]
     return resize(images, boxes.to(images.device), size)
 
@@ -75,6 +80,28 @@ def _bicubic_taps(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Ten
     last = length[:, None, None] - 1
     weights = weights.masked_fill_((pixels < 0) | (pixels > last), 0)
     return start[:, None, None] + pixels.clamp(min=0).minimum(last), weights / weights.sum(2, keepdim=True)
+
+
+def _resize_antialiased(images: Tensor, boxes: Tensor, size: int, interpolation: str) -> Tensor:
+    """As Pillow: where a box is larger than ``size``, the kernel is as much wider."""
+    top, left, height, width = boxes.unbind(1)
+    rows = _kernel_weights(top, height, size, images.shape[2], interpolation)
+    columns = _kernel_weights(left, width, size, images.shape[3], interpolation)
+    resized = rows[:, None] @ images @ columns[:, None].transpose(2, 3)
+    return resized.clamp_(0, 1) if interpolation == "bilinear" else resized
+
+
+def _kernel_weights(start: Tensor, length: Tensor, size: int, extent: int, interpolation: str) -> Tensor:
+    """(B, size, extent): what each of ``extent`` pixels weighs in those of a resized stretch; they sum to 1."""
+    scale = (length.float() / size)[:, None, None]
+    places = (torch.arange(size, device=start.device) + 0.5)[:, None] * scale
+    pixels = torch.arange(extent, device=start.device) - start[:, None, None]
+    distance = (pixels + 0.5 - places).abs_() / scale.clamp(min=1)
+    weights = (1 - distance).clamp_(min=0)
+    if interpolation == "bicubic":
+        weights = _keys_cubic(distance).masked_fill_(distance >= 2, 0)
+    weights = weights.masked_fill_((pixels < 0) | (pixels >= length[:, None, None]), 0)
+    return weights / weights.sum(2, keepdim=True)
 
 
 def _keys_cubic(distance: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class Batch:
     step: int
     indices: Tensor  # int64 (b,): positions in the pre-training set
     labels: Tensor  # int64 (b,), -1 where there is none; methods that see no labels leave them alone
-    views: list[Tensor]  # float32 (b, 3, S, S) each, normalised; the sizes may differ
+    views: list[Tensor]  # float32 (b, 3, s, s) each, normalised: the method's ``num_views``, then the small views
 
 
 class Step(NamedTuple):

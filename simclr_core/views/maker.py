@@ -1,4 +1,4 @@
-"""Two views of every image of a batch: which transformations, and each image's own parameters.
+"""The views of every image of a batch: which transformations, and each image's own parameters.
 
 Parameters are drawn once an epoch into tables with one row an image of the pre-training set, from generators named
 by (seed, epoch, branch, transformation). A view depends on its row and on nothing else: not on the batch that the
@@ -17,6 +17,8 @@ Fig. 5). The coins of crop, color and blur keep their probabilities in a pair; t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ from simclr_core.config.schema import ViewsConfig
 from simclr_core.data.datasets import normalise, to_float
 from simclr_core.imaging.boxes import draw_boxes
 from simclr_core.imaging.crops import crop_resize
-from simclr_core.imaging.geometry import hflip, on_some
+from simclr_core.imaging.geometry import on_some
 from simclr_core.seeding import generator
 from simclr_core.views.transformations import CATALOGUE, StepSource, Table, draw_coins
 
@@ -35,6 +37,7 @@ ADDED = ("equalize", "solarize", "motion_blur", "sobel", "rotate", "noise")
 class ViewMaker:
     """Makes two views, or one, of each image of a run on ``num_images`` images, ``image_size`` pixels a side.
 
+    ``view_size``: pixels a side of the standard views, those of the images if it is None.
     ``source_sizes``, integers (num_images, 2), are the heights and widths of images that are read as a stream, whose
     crops the reader makes; None for squares of ``image_size``.
     """
@@ -47,15 +50,17 @@ class ViewMaker:
         image_size: int,
         seed: int,
         *,
+        view_size: int | None = None,
         source_sizes: Tensor | None = None,
         num_views: int = 2,
     ) -> None:
         self.num_crops = 1 if config.kind == "pair" else num_views
+        self.view_size = image_size if view_size is None else view_size
         self._config = config
         self._normalization = normalization
         self._image_size = image_size
-        self._sizes = torch.full((num_images, 2), image_size)
-        self._source_sizes = self._sizes if source_sizes is None else source_sizes
+        self._sizes = torch.full((num_images, 2), self.view_size)
+        self._source_sizes = torch.full((num_images, 2), image_size) if source_sizes is None else source_sizes
         self._seed = seed
         self._chains = _chains(config)[:num_views]
         self._base_boxes: Tensor | None = None
@@ -66,7 +71,9 @@ class ViewMaker:
         config = self._config
         if config.kind == "pair" and config.base_crop == "shared":
             source = generator(self._seed, "views", epoch, "both", "crop")
-            self._base_boxes = draw_boxes(self._source_sizes, config.crop_min_area, source, config.crop_law)
+            self._base_boxes = draw_boxes(
+                self._source_sizes, config.crop_min_area, source, config.crop_law, max_area=config.crop_max_area
+            )
         self._tables = [
             {name: self._draw(name, generator(self._seed, "views", epoch, branch, name)) for name in chain}
             for branch, chain in enumerate(self._chains, start=1)
@@ -105,24 +112,26 @@ class ViewMaker:
         return table["turns"] * chosen if task == "rotate" else chosen
 
     @torch.no_grad()
-    def __call__(self, images_u8: Tensor, indices: Tensor, step: int, own: slice | None = None) -> list[Tensor]:
-        """The views, each float32 (b, 3, S, S), normalised, on the images' device.
+    def __call__(
+        self, images_u8: Tensor | Sequence[Tensor], indices: Tensor, step: int, own: slice | None = None
+    ) -> list[Tensor]:
+        """The views, each float32 (b, 3, view_size, view_size), normalised, on the images' device.
 
         ``indices`` (B,) are the positions of a batch in the pre-training set; ``images_u8``, uint8 (b, 3, S, S), are
-        its images, or the part ``own`` of them where several processes share a batch; or (b, num_crops, 3, S, S) where
-        ``crop_boxes`` have been cropped and resized already, and of the two views' crop only flips are left. ``step``
-        counts over the whole run. ``start_epoch`` comes first.
+        its images, or the part ``own`` of them where several processes share a batch; or ``num_crops`` tensors, uint8
+        (b, 3, view_size, view_size), where ``crop_boxes`` have been cropped and resized already, and of the views'
+        crop only flips are left. ``step`` counts over the whole run. ``start_epoch`` comes first.
         """
         own = slice(0, len(indices)) if own is None else own
         rows = indices.cpu()[own]
         others = (own.start, len(indices) - own.stop)
-        cropped = images_u8.ndim == 5 and self._config.kind == "standard"
-        if cropped:
-            sources = [to_float(images_u8[:, branch]) for branch in range(len(self._chains))]
-        elif images_u8.ndim == 5:
-            sources = [to_float(images_u8[:, 0])] * len(self._chains)
-        else:
+        cropped = not isinstance(images_u8, Tensor) and self._config.kind == "standard"
+        if isinstance(images_u8, Tensor):
             sources = [self._base(to_float(images_u8), rows)] * len(self._chains)
+        elif cropped:
+            sources = [to_float(crop) for crop in images_u8]
+        else:
+            sources = [to_float(images_u8[0])] * len(self._chains)
         return [
             self._view(source, rows, step, branch, others, cropped=cropped)
             for branch, source in enumerate(sources, start=1)
@@ -146,11 +155,15 @@ class ViewMaker:
             if name == "noise":
                 source = generator(self._seed, "noise", step, branch, device=images.device)
                 rows["noise"] = _draw_noise(images, others, source)
-            if name == "crop" and cropped:
-                images = hflip(images, rows["flip"])
-            else:
-                images = self._apply(name, images, rows, by_step)
+            if name == "crop" and not cropped:
+                images = self._crop(images, rows["box"])
+            images = self._apply(name, images, rows, by_step)
         return normalise(images, self._normalization)
+
+    def _crop(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """Views that are smaller than the images are antialiased, since boxes may be larger than the views."""
+        interpolation, antialias = self._config.crop_interpolation, self.view_size < self._image_size
+        return crop_resize(images, boxes, self.view_size, interpolation, antialias=antialias)
 
     def _apply(self, name: str, images: Tensor, rows: Table, by_step: StepSource) -> Tensor:
         """``name`` on all images, or on those that were chosen."""

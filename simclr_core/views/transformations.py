@@ -2,7 +2,7 @@
 
 With their columns in the order in which they are drawn:
 
-- ``crop``: box, then flip by ``flip_probability``
+- ``crop``: box, then flip by ``flip_probability``; the box has been cut and resized before the rest is applied
 - ``color``: jitter by ``jitter_probability``, order, factors; then gray by ``gray_probability``
 - ``blur``: by ``blur_probability``, then sigma
 - ``autoaugment``: policy, chances, signs
@@ -23,7 +23,6 @@ from simclr_core.config.schema import ViewsConfig
 from simclr_core.imaging import color, filters, geometry
 from simclr_core.imaging.autoaugment import autoaugment, draw_autoaugment
 from simclr_core.imaging.boxes import draw_boxes, uniform
-from simclr_core.imaging.crops import crop_resize
 
 ADDED_NOISE_MAX_SIGMA = 0.5
 """Of the noise added to standard views; ``views.noise_max_sigma`` is a setting of pairs alone."""
@@ -61,12 +60,11 @@ def _no_parameters(*_: object) -> Table:
 
 
 def _draw_crop(config: ViewsConfig, sizes: Tensor, source: torch.Generator) -> Table:
-    boxes = draw_boxes(sizes, config.crop_min_area, source, config.crop_law)
+    boxes = draw_boxes(sizes, config.crop_min_area, source, config.crop_law, max_area=config.crop_max_area)
     return {"box": boxes, "flip": draw_coins(len(sizes), config.flip_probability, source)}
 
 
 def _apply_crop(config: ViewsConfig, images: Tensor, rows: Table, _: StepSource) -> Tensor:
-    images = crop_resize(images, rows["box"], images.shape[3], config.crop_interpolation)
     if config.crop_interpolation == "bicubic" and not (config.kind == "standard" and config.distortion == "color"):
         images.clamp_(0, 1)  # where colour distortion follows, it sees the overshoot first, as in SimCLR's code
     return geometry.hflip(images, rows["flip"])

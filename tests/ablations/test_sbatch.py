@@ -249,7 +249,7 @@ def test_changes_are_found_kept_and_in_the_snapshot(repository: Path, tmp_path: 
     assert (with_changes.root / "ablations" / "new.py").read_text(encoding="utf-8") == "new\n"
     assert (with_changes.root / "simclr_core" / "__init__.py").read_text(encoding="utf-8") == "changed\n"
     without = snapshot(code, tmp_path / "without", None)
-    assert (without.root / "simclr_core" / "config.py").read_text(encoding="utf-8") == "old\n"
+    assert (without.root / "simclr_core" / "__init__.py").read_text(encoding="utf-8") == "old\n"
     assert not (tmp_path / "with" / "results.csv").exists()
 
 

@@ -29,14 +29,16 @@ STATISTICS: dict[str, Callable[[Boxes], Boxes]] = {
 }
 
 
-def draw(height: int, width: int, min_area: float, law: str = "torchvision", count: int = DRAWS) -> Tensor:
+def draw(
+    height: int, width: int, min_area: float, law: str = "torchvision", count: int = DRAWS, max_area: float = 1.0
+) -> Tensor:
     sizes = torch.tensor([[height, width]]).expand(count, 2)
-    return draw_boxes(sizes, min_area, generator(0, "test"), law)
+    return draw_boxes(sizes, min_area, generator(0, "test"), law, max_area=max_area)
 
 
-def torchvision_s(height: int, width: int, min_area: float, count: int) -> Boxes:
+def torchvision_s(height: int, width: int, min_area: float, count: int, max_area: float = 1.0) -> Boxes:
     torch.manual_seed(1)
-    crop = RandomResizedCrop(32, scale=(min_area, 1.0), antialias=True)
+    crop = RandomResizedCrop(32, scale=(min_area, max_area), antialias=True)
     blank = torch.zeros(3, height, width)
     params = [crop.make_params([blank]) for _ in range(count)]
     return np.array([[p["top"], p["left"], p["height"], p["width"]] for p in params], dtype=np.float64)
@@ -116,17 +118,22 @@ def test_the_two_laws_differ_by_more_than_the_limit_of_that_test() -> None:
     assert laws[0].mean() / 224**2 == pytest.approx(0.48, abs=0.01)
 
 
-def slow_tensorflow_box(height: int, width: int, min_area: float, rng: np.random.Generator) -> list[int]:
+def slow_tensorflow_box(
+    height: int, width: int, min_area: float, rng: np.random.Generator, max_area: float = 1.0
+) -> list[int]:
     """One image at a time: list the heights that a random aspect allows and pick one; try again if it is too small."""
     whole = height * width
     for _ in range(100):
         aspect = rng.uniform(3 / 4, 4 / 3)
         most = max(h for h in range(1, height + 1) if h * h * aspect < whole + 1 and round(h * aspect) <= width)
+        if max_area < 1:
+            most = min(most, round(np.sqrt(max_area * whole / aspect)))
         least = min(round(np.sqrt(min_area * whole / aspect)), most)
         h = int(rng.integers(least, most + 1))
         h += h * round(h * aspect) < min_area * whole
+        h -= h * round(h * aspect) > max_area * whole
         w = round(h * aspect)
-        if h <= height and w <= width and max(min_area, 0.1) * whole <= h * w:
+        if h <= height and w <= width and max(min_area, 0.1) * whole <= h * w <= max_area * whole:
             y = int(rng.integers(height - h)) if h < height else 0
             x = int(rng.integers(width - w)) if w < width else 0
             return [y, x, h, w]
@@ -146,6 +153,35 @@ def test_tensorflow_s_law_for_other_shapes_and_areas(height: int, width: int, mi
         assert stats.ks_2samp(statistic(ours), statistic(slow)).pvalue > 0.001, name
     assert_inside(boxes, torch.tensor([height, width]))
     assert (boxes[:, 2:].prod(1) >= max(0.1, min_area) * height * width).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "min_area", "max_area"), [(224, 224, 0.05, 0.14), (32, 32, 0.14, 0.6), (60, 40, 0.2, 0.4)]
+)
+def test_the_laws_with_areas_bounded_above(height: int, width: int, min_area: float, max_area: float) -> None:
+    rng = np.random.default_rng(0)
+    slow = [slow_tensorflow_box(height, width, min_area, rng, max_area) for _ in range(4000)]
+    theirs = {
+        "torchvision": torchvision_s(height, width, min_area, 4000, max_area),
+        "tensorflow": np.array(slow, dtype=np.float64),
+    }
+    for law, expected in theirs.items():
+        boxes = draw(height, width, min_area, law, max_area=max_area)
+        ours = boxes.double().numpy()
+        for name, statistic in STATISTICS.items():
+            assert stats.ks_2samp(statistic(ours), statistic(expected)).pvalue > 0.001, (law, name)
+        assert_inside(boxes, torch.tensor([height, width]))
+    areas = boxes[:, 2:].prod(1)
+    assert (areas >= max(0.1, min_area) * height * width).all()
+    assert (areas <= max_area * height * width).all()
+
+
+@pytest.mark.parametrize("law", ["torchvision", "tensorflow"])
+def test_areas_up_to_the_whole_image_are_the_default(law: str) -> None:
+    assert torch.equal(
+        draw(40, 60, 0.08, law, max_area=1.0),
+        draw_boxes(torch.tensor([[40, 60]]).expand(DRAWS, 2), 0.08, generator(0, "test"), law),
+    )
 
 
 def test_an_image_too_long_for_any_box_is_taken_whole_by_tensorflow_s_law() -> None:

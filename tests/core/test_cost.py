@@ -57,7 +57,7 @@ def test_the_papers_resnet_50_has_four_billion_multiply_adds() -> None:
     [
         ("simclr_mini", {}, 2),
         ("supervised_mini", {}, 1),
-        ("simsiam_mini", {"method.symmetry": "asymmetric_2x"}, 4),
+        ("simsiam_mini", {"method.symmetry": "asymmetric_2x", "training.views_forward": "joint"}, 4),
     ],
 )
 def test_training_sees_whole_batches_of_all_views_three_times(name: str, values: dict[str, object], views: int) -> None:

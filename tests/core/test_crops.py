@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.testing import assert_close
+from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from simclr_core.imaging.boxes import centre_box
@@ -131,6 +132,19 @@ def test_every_image_has_its_own_box(interpolation: str) -> None:
     ours, theirs = (crop_resize(x, b, 20, interpolation)[7] for x, b in ((images(), boxes()), (other, shuffled)))
 
     assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [SIZE, 20, 8])
+def test_antialiased_is_torchvision_s_for_boxes_of_every_size(size: int, interpolation: str) -> None:
+    mode = InterpolationMode(interpolation)
+    expected = [
+        tv.resized_crop(image, *box, [size, size], mode, antialias=True)
+        for image, box in zip(images().double(), boxes().tolist(), strict=True)
+    ]
+    out = crop_resize(images(), boxes(), size, interpolation, antialias=True).double()
+
+    assert_close(out, torch.stack(expected), atol=rounding_of_places(SIZE), rtol=0)
 
 
 def test_images_need_not_be_square() -> None:

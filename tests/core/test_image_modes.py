@@ -212,8 +212,8 @@ def test_folders_of_gray_images_of_8_and_16_bits_are_alike(reading: str, tmp_pat
     for kind in ("g8", "g16"):
         config = DataConfig(kind, image_size=32, reading=reading)
         images = load_dataset(config, tmp_path, tmp_path / "cache", progress=False).train
-        (crops,) = images.crops([(torch.arange(2), torch.tensor([0, 0, 32, 32]).expand(2, 1, 4))])
-        found.append(crops.int())
+        ((crop,),) = images.crops([(torch.arange(2), torch.tensor([0, 0, 32, 32]).expand(2, 1, 4))])
+        found.append(crop.int())
 
     assert (found[0] - found[1]).abs().max() <= 1
     assert found[0].float().mean() < 150

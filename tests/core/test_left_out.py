@@ -184,9 +184,9 @@ def test_every_format_that_pillow_reads_here_is_read(name: str, reading: str, ro
 
     dataset = load(reading)
     row = dataset.train_files.index(f"train/ant/3{suffix}")
-    (crop,) = dataset.train.crops([(torch.tensor([row]), torch.tensor([[[0, 0, SIZE, SIZE]]]))])
+    ((crop,),) = dataset.train.crops([(torch.tensor([row]), torch.tensor([[[0, 0, SIZE, SIZE]]]))])
     exact = np.asarray(image).transpose(2, 0, 1).astype(int)
-    difference = np.abs(crop[0, 0].numpy().astype(int) - exact)
+    difference = np.abs(crop[0].numpy().astype(int) - exact)
     assert difference.max() <= (0 if name in (*LOSSLESS, "GIF") else 20)
 
 

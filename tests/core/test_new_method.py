@@ -41,8 +41,7 @@ class QueueConfig(MethodConfig):
     def num_views(self) -> int:
         return 3
 
-    @property
-    def passes(self) -> tuple[Pass, ...]:
+    def passes(self, config: RunConfig) -> tuple[Pass, ...]:  # noqa: ARG002 - whatever the configuration
         return (Pass(1), Pass(2, trains=False, predicts=False))
 
 

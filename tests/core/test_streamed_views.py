@@ -48,9 +48,9 @@ def test_views_cropped_by_the_reader_are_those_cropped_here(images: Tensor) -> N
     make = maker(config)
     rows = torch.arange(NUM_IMAGES)
     boxes = make.crop_boxes(rows)
-    cropped = torch.stack([crop_resize(to_float(images), boxes[:, branch], SIZE) for branch in (0, 1)], dim=1)
+    cropped = [color.to_uint8(crop_resize(to_float(images), boxes[:, branch], SIZE)) for branch in (0, 1)]
 
-    for ours, expected in zip(make(color.to_uint8(cropped), rows, 0), make(images, rows, 0), strict=True):
+    for ours, expected in zip(make(cropped, rows, 0), make(images, rows, 0), strict=True):
         assert_close(ours, expected, atol=0.5 / 255 + 1e-6, rtol=0)
 
 
@@ -65,15 +65,14 @@ def test_a_streamed_view_goes_through_all_but_the_crop(images: Tensor, config: V
     for branch_tables in whole._tables:
         branch_tables["crop"]["box"] = torch.tensor([[0, 0, SIZE, SIZE]]).expand(NUM_IMAGES, 4)
 
-    streamed = make(torch.stack([images[order], images[order]], dim=1), order, 3)
+    streamed = make([images[order], images[order]], order, 3)
     for ours, expected in zip(streamed, whole(images[order], order, 3), strict=True):
         assert torch.equal(ours, expected)
 
 
 def test_each_branch_gets_its_own_streamed_view(images: Tensor) -> None:
     config = ViewsConfig(flip_probability=0, **NO_COLOUR)
-    streamed = torch.stack([images, images.flip(0)], dim=1)
-    view_1, view_2 = maker(config)(streamed, torch.arange(NUM_IMAGES), 0)
+    view_1, view_2 = maker(config)([images, images.flip(0)], torch.arange(NUM_IMAGES), 0)
 
     assert torch.equal(view_1, to_float(images))
     assert torch.equal(view_2, to_float(images.flip(0)))
@@ -156,7 +155,7 @@ def test_of_a_pair_the_reader_makes_the_shared_crop(images: Tensor) -> None:
     assert boxes.shape == (NUM_IMAGES, streamed.num_crops, 4) == (NUM_IMAGES, 1, 4)
     cropped = crop_resize(to_float(images), boxes[:, 0], images.shape[3]).clamp(0, 1)
 
-    ours = streamed((cropped * 255).round().byte()[:, None], indices, 0)
+    ours = streamed([(cropped * 255).round().byte()], indices, 0)
 
     for view, expected in zip(ours, whole(images, indices, 0), strict=True):
         torch.testing.assert_close(view, expected, atol=0.5 / 255 + 1e-5, rtol=0)  # a rounding to 8 bits

@@ -86,10 +86,10 @@ def test_unreadable_images_are_named_counted_and_left_out(
     )
     assert dataset.train.labels.tolist() == [0] * 4 + [1] * 4
     assert dataset.test.labels.tolist() == [0, 0, 1]
-    (crops,) = dataset.train.crops([(torch.arange(8), torch.tensor([0, 0, SIZE, SIZE]).expand(8, 1, 4))])
+    ((crop,),) = dataset.train.crops([(torch.arange(8), torch.tensor([0, 0, SIZE, SIZE]).expand(8, 1, 4))])
     folder = spoilt[0].parents[2]
     expected = [np.asarray(Image.open(folder / name)).transpose(2, 0, 1) for name in dataset.train_files]
-    assert np.array_equal(crops[:, 0].numpy(), np.stack(expected))
+    assert np.array_equal(crop.numpy(), np.stack(expected))
 
 
 @READINGS

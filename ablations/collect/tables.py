@@ -17,30 +17,18 @@ from typing import Any
 
 from ablations.collect import lost_runs
 from ablations.collect.cache import Collected
-from ablations.collect.curves import CURVES_COLUMNS, Curve, bring_up_to_date, curves, header
-from ablations.collect.grid_json import SCHEMA_VERSION, grid_json
+from ablations.collect.curves import Curve, bring_up_to_date, curves, header
+from ablations.collect.grid_json import grid_json
 from ablations.collect.run_reader import RunReader
 from ablations.collect.run_records import RunRecord
 from ablations.collect.run_table import PartedTable, Rows, replace
 from ablations.plan import declared
 from ablations.plan.demand import Demand, demand
 from ablations.store.folder import State, Store
-from ablations.study.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.study.spec import Grid, RunSpec
+from formats.metrics import CONTRASTIVE_METRICS, EVERY_RUN_METRICS
+from formats.tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION
 from simclr_core.records import read_json
-
-RUNS_COLUMNS = (
-    "schema_version",
-    "run_id",
-    "cell_id",
-    "seed",
-    "dataset",
-    "outcome",
-    "metric",
-    "value",
-    "num_labels",
-    "num_test",
-)
 
 Row = Sequence[Any]
 """Of runs.csv, in the order of its columns."""
@@ -134,7 +122,7 @@ def _run_rows(spec: RunSpec, record: RunRecord) -> Iterator[Row]:
         yield (*head, metric, score["top1"], *counts)
         if score["top5"] is not None:
             yield (*head, f"{metric.removesuffix('top1')}top5", score["top5"], *counts)
-    for metric in RUN_METRICS:
+    for metric in EVERY_RUN_METRICS:
         yield (*head, metric, result[metric], "", result["z_std_images"])
     for metric in CONTRASTIVE_METRICS:
         if result.get(metric) is not None:

@@ -16,7 +16,7 @@ from ablations.store.find import find_run
 from ablations.store.folder import State, Store
 from ablations.store.job_logs import log_path
 from ablations.study.spec import RunSpec
-from simclr_core.config.options import nearest
+from formats.names import nearest
 
 ASK_EVERY_S = 15.0
 LOOK_EVERY_S = 1.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
+from formats.metrics import evaluation_metric
 from simclr_core.config.methods import METHODS, MethodConfig, SimCLRConfig
 from simclr_core.config.options import LARGEST_SEED, ConfigError, field_problems, option
 
@@ -228,23 +228,8 @@ class EvalConfig:
 
     @property
     def metric(self) -> str:
-        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_cifar100_top1``.
-
-        Fine-tunings are told apart by their labels, as SimCLR's Table 7 needs: ``fine_tune_500_labels_top1``, and
-        ``fine_tune_1percent_top1`` for the list ``1percent.txt``.
-        """
-        parts = [self.protocol]
-        if self.protocol == "transform_probe":
-            parts.append(self.task)
-        if self.embedding == "z":
-            parts.append("z")
-        if self.data:
-            parts.append(self.data)
-        if self.protocol == "fine_tune" and self.label_list:
-            parts.append(PurePath(self.label_list).stem)
-        elif self.protocol == "fine_tune" and self.num_labels:
-            parts.append(f"{self.num_labels}_labels")
-        return "_".join([*parts, "top1"])
+        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_cifar100_top1``."""
+        return evaluation_metric(vars(self))
 
 
 def problems_of(config: RunConfig) -> list[str]:

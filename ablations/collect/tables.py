@@ -35,7 +35,7 @@ Row = Sequence[Any]
 
 
 @dataclass
-class Summary:
+class CollectSummary:
     """What a collection found."""
 
     num_done: int = 0
@@ -52,7 +52,7 @@ def collect(
     seeds: Sequence[int] | None = None,
     *,
     forget: bool = False,
-) -> Summary:
+) -> CollectSummary:
     """Write the tables of grids at a scale into ``results_dir``; each file is replaced whole or not at all.
 
     ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
@@ -89,7 +89,7 @@ def collect(
     if has_news:
         collected.keep(reader.records, others - reader.asked)
     num_runs = sum(len(of_grid.every) for of_grid in asked.values())
-    return Summary(len(done), num_runs, len(reader.fresh), list(reader.problems()))
+    return CollectSummary(len(done), num_runs, len(reader.fresh), list(reader.problems()))
 
 
 def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State], reader: RunReader) -> dict[str, Any]:

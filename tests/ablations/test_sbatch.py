@@ -224,6 +224,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the packages in a folder of it, from which ``find_code`` believes to be imported."""
     root = tmp_path / "repository"
     for path in (
+        "src/simclr_core/__init__.py",
         "src/simclr_core/config/schema.py",
         "src/ablations/commands/cli.py",
         "src/formats/names.py",

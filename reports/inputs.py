@@ -153,6 +153,21 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
     return [_join(spec, tables, papers[path]) for path, spec in specs.items() if spec is not None]
 
 
+def grid_result(spec: Mapping[str, Any], runs: Sequence[Sequence[Any]]) -> GridResult:
+    """A grid at a scale from the content of its JSON and the rows of runs.csv, in memory; without curves.
+
+    Raises InputError with everything that is wrong with the grid's figure, claims and paper.
+    """
+    if problems := check_grid(spec):
+        raise InputError(problems)
+    table = pd.DataFrame(list(runs), columns=list(RUNS_COLUMNS))
+    for name in ("value", "num_labels", "num_test"):
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    curves = pd.DataFrame(columns=list(CURVES_COLUMNS))
+    paper = load_paper(spec["paper"]["csv"], spec["axes"])
+    return _join(spec, _Tables(table, rows_by_run(table), curves, {}, {}), paper)
+
+
 def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
         spec = load_json(path.read_text(encoding="utf-8"))

@@ -92,6 +92,19 @@ def collect(
     return CollectSummary(len(done), num_runs, len(reader.fresh), list(reader.problems()))
 
 
+def in_memory(grid: Grid, scale: str, store: Store) -> tuple[dict[str, Any], list[Row]]:
+    """The content of ``<grid>.<scale>.json`` and the rows of runs.csv, of what a store holds; writes nothing.
+
+    Raises GridError for a scale that the grid does not have.
+    """
+    reader = RunReader(store)
+    asked = demand(grid, scale, reader)
+    states = {spec.run_id: reader.state(spec) for spec in asked.runs}
+    done = [spec for spec in asked.runs if states[spec.run_id] is State.DONE]
+    rows = {(row[1], row[6], row[8]): row for spec in done for row in _run_rows(spec, reader.record(spec))}
+    return _content(grid, scale, asked, states, reader), list(rows.values())
+
+
 def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State], reader: RunReader) -> dict[str, Any]:
     """The description of a grid, with the states of its runs, those that are foreseen as planned."""
     every = {spec.run_id: State.PLANNED for spec in asked.foreseen} | dict(states)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from formats.whole_files import NoSpaceError, written_whole
 from simclr_core.config.identity import canonical, eval_id
 from simclr_core.config.options import ConfigError
 from simclr_core.config.runtime import OnProgress, RuntimeConfig
@@ -28,7 +29,7 @@ from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_network
 from simclr_core.networks.resnet import ResNet
 from simclr_core.processes.distributed import device_of
-from simclr_core.records import NoSpaceError, read_json, write_json, written_whole
+from simclr_core.records import read_json, write_json
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)
 SIMSIAM_PREFIX = "module.encoder."

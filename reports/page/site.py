@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from formats.whole_files import written_whole
 from reports.errors import InputError
 from reports.figures.fonts import face_css
 from reports.inputs import GridResult, load_problems, load_results
@@ -115,9 +115,6 @@ def _single(
 def _write(site: Path, files: Mapping[str, bytes]) -> dict[str, str]:
     """Write files, each whole or not at all; their hashes."""
     for name, content in files.items():
-        path = site / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with written_whole(site / name, lasting=False) as file:  # a page is made again from the tables
+            file.write(content)
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from formats.whole_files import written_whole
 from simclr_core.config.identity import canonical, eval_id
 from simclr_core.config.runtime import OnProgress, Progress, RuntimeConfig
 from simclr_core.config.schema import DataConfig, EvalConfig, RunConfig
@@ -27,7 +28,7 @@ from simclr_core.evals.linear_sgd import fit_linear_sgd
 from simclr_core.evals.score import NOTHING, Score, score
 from simclr_core.evals.transform_probe import EmbeddedViews, embed_views, probe
 from simclr_core.networks.network import Network
-from simclr_core.records import write_json, written_whole
+from simclr_core.records import write_json
 from simclr_core.seeding import derive
 
 Load = Callable[[DataConfig], Dataset]

@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_report_in_a_single_file_judges_each_grid_once(tmp_path, monkeypatch) 
     judged: list[str] = []
     judge = inputs.judge
 
-    def noted(claims, *others, **options):
+    def noted(claims: list[dict[str, Any]], *others: Any, **options: Any) -> list[Any]:
         judged.append(claims[0]["id"])
         return judge(claims, *others, **options)
 

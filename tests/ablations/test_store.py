@@ -29,6 +29,7 @@ from ablations.store import provenance
 from ablations.store.folder import STALE_AFTER_S, Owner, RunFacts, State, Store, state
 from ablations.study.expand import expand, load_grid
 from ablations.study.spec import RunSpec
+from simclr_core.config.runtime import Progress
 from simclr_core.records import read_json, write_json
 
 NOW = 1e9
@@ -355,7 +356,7 @@ def test_a_heart_goes_on_beating_after_an_error(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(job, "HEARTBEAT_S", 0.01)
     path = tmp_path / "heartbeat.json"
     with job.Heartbeat(tmp_path, lambda _: None) as beat:
-        beat.progress(job.Update("pretrain", 3, 7, 1.0))
+        beat.progress(Progress("pretrain", 3, 7, 1.0))
         deadline = time.monotonic() + 30
         while disk.calls < 6 and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -48,7 +48,7 @@ def run() -> list[Table]:
             times.append(time.perf_counter())
             found = survey(specs, store, time.time(), lambda _: Answer(jobs, queue=True, accounting=True))
             times.append(time.perf_counter())
-            list(status_screen.screen([status_screen.section(grid, SCALE, found, store)], store.root))
+            list(status_screen.screen([status_screen.grid_status(grid, SCALE, found, store)], store.root))
             times.append(time.perf_counter())
             names = ("reading and expanding the grid", "reading the store", "cost and tables")
             for part, start, end in zip(names, times, times[1:], strict=False):

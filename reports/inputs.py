@@ -12,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from formats.levels import level_text
+from formats.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
+from formats.names import expected
+from formats.tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION
 from reports.claims.checks import FRAME_COLUMNS, check_grid
 from reports.claims.on_paper import noise_sd
 from reports.claims.verdicts import Verdict, judge
-from reports.errors import InputError, nearest
+from reports.errors import InputError
 from reports.json_text import load_json
-from reports.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
 from reports.read.papers import load_paper
 from reports.read.provenance import Provenance, load_problems, read_provenance
-from reports.read.result_tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION, Rows, read_table, rows_by_run
-from reports.selectors import level_text
+from reports.read.result_tables import Rows, read_table, rows_by_run
 
 __all__ = ["GridResult", "InputError", "check_grid", "load_paper", "load_problems", "load_results"]
 
@@ -132,7 +134,7 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
     }
     valid = sorted({stem.rpartition(".")[0] for stem in found} | set(found))
     problems = [
-        f"{results_dir}: no results of {name!r}{nearest(name, valid)}" for name in names or [] if name not in valid
+        f"{results_dir}: no results of {name!r}: {expected(name, valid)}" for name in names or [] if name not in valid
     ]
     specs = {path: _read_grid(path, problems) for path in chosen.values()}
     runs = read_table(results_dir / "runs.csv", RUNS_COLUMNS, problems)
@@ -151,6 +153,21 @@ def load_results(results_dir: Path, names: Sequence[str] | None = None) -> list[
     return [_join(spec, tables, papers[path]) for path, spec in specs.items() if spec is not None]
 
 
+def grid_result(spec: Mapping[str, Any], runs: Sequence[Sequence[Any]]) -> GridResult:
+    """A grid at a scale from the content of its JSON and the rows of runs.csv, in memory; without curves.
+
+    Raises InputError with everything that is wrong with the grid's figure, claims and paper.
+    """
+    if problems := check_grid(spec):
+        raise InputError(problems)
+    table = pd.DataFrame(list(runs), columns=list(RUNS_COLUMNS))
+    for name in ("value", "num_labels", "num_test"):
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    curves = pd.DataFrame(columns=list(CURVES_COLUMNS))
+    paper = load_paper(spec["paper"]["csv"], spec["axes"])
+    return _join(spec, _Tables(table, rows_by_run(table), curves, {}, {}), paper)
+
+
 def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
         spec = load_json(path.read_text(encoding="utf-8"))
@@ -160,7 +177,7 @@ def _read_grid(path: Path, problems: list[str]) -> dict[str, Any] | None:
     if not isinstance(spec, dict):
         problems.append(f"{path.name}: expected an object with {', '.join(_GRID_KEYS)}")
         return None
-    wrong = [f"{path.name}: no {key!r}{nearest(key, spec)}" for key in _GRID_KEYS if key not in spec]
+    wrong = [f"{path.name}: no {key!r}: {expected(key, spec)}" for key in _GRID_KEYS if key not in spec]
     wrong += [
         f"{path.name}: {key} is a {type(spec[key]).__name__}, expected a {kind}"
         for key, kind in ((key, getattr(kind, "__name__", "")) for key, kind in _GRID_KEYS.items())
@@ -181,15 +198,15 @@ def _cell_problems(spec: Mapping[str, Any], place: str) -> list[str]:
     for index, cell in enumerate(spec["cells"]):
         at = f"{place}: cells[{index}]"
         missing = [key for key in _CELL_KEYS if key not in cell]
-        problems += [f"{at}: no {key!r}{nearest(key, cell)}" for key in missing]
+        problems += [f"{at}: no {key!r}: {expected(key, cell)}" for key in missing]
         if missing:
             continue
         if cell["role"] not in ("cell", "reference"):
-            problems.append(f"{at}.role: {cell['role']!r}{nearest(cell['role'], ('cell', 'reference'))}")
+            problems.append(f"{at}.role: {cell['role']!r}: {expected(cell['role'], ('cell', 'reference'))}")
         elif cell["role"] == "cell" and set(cell["levels"]) != set(spec["axes"]):
             problems.append(f"{at}.levels: has {', '.join(cell['levels'])}; expected {', '.join(spec['axes'])}")
         problems += [
-            f"{at}.runs[{number}]: no {key!r}{nearest(key, run)}"
+            f"{at}.runs[{number}]: no {key!r}: {expected(key, run)}"
             for number, run in enumerate(cell["runs"])
             for key in _RUN_KEYS
             if key not in run

@@ -1,22 +1,10 @@
-"""The measured quantities: their names in the result tables, and how a reader sees them."""
+"""How a reader sees the measured quantities: words, units, decimals."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Any
-
-RUN_METRICS = ("z_std_ratio", "z_std", "final_loss", "contrastive_top1", "contrastive_entropy")
-"""Measured without an evaluation; the contrastive ones on runs whose loss picks the partner among other views."""
-
-NUM_PARAMETERS = "num_parameters"
-"""What a scatter can have as ``x`` beside an axis or a metric: a column of the paper's CSV, and a key of our cells."""
-
-CURVES = ("loss", "lr", "z_std", "knn_top1")
-"""Columns of curves.csv that a figure can draw over the epochs."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +60,6 @@ def quantity(metric: str) -> Quantity:
             words += f" with {int(found['number']):,}{share} labels"
         return Quantity(f"{words}, top-{found['k']}", "%", "points", 1)
     return _OF_RUNS.get(metric, Quantity(metric, "", "", 3))
-
-
-def evaluation_metric(evaluation: Mapping[str, Any]) -> str:
-    """An evaluation's name in the result tables: ``linear_top1``, ``knn_z_top1``, ``linear_head_1_top1``, ..."""
-    protocol = evaluation.get("protocol", "linear")
-    parts = [protocol]
-    if protocol == "transform_probe":
-        parts.append(evaluation["task"])
-    if evaluation.get("embedding", "features") != "features":
-        parts.append(evaluation["embedding"])
-    if evaluation.get("data"):
-        parts.append(evaluation["data"])
-    if protocol == "fine_tune" and evaluation.get("label_list"):
-        parts.append(PurePath(evaluation["label_list"]).stem)
-    elif protocol == "fine_tune" and evaluation.get("num_labels"):
-        parts.append(f"{evaluation['num_labels']}_labels")
-    return "_".join([*parts, "top1"])
 
 
 def number(value: float, decimals: int, *, sign: bool = False, reading_error: float = math.nan) -> str:

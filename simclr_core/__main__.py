@@ -20,13 +20,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from formats.names import nearest
+from formats.whole_files import NoSpaceError
 from simclr_core.config.identity import run_id
-from simclr_core.config.options import ConfigError, flatten, keys_of, nearest, override, valid_values
+from simclr_core.config.options import ConfigError, flatten, keys_of, override, valid_values
 from simclr_core.config.recipes import RECIPES, recipe
 from simclr_core.config.runtime import RuntimeConfig, problems_of_runtime, user_path
 from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.processes.launched import Launched
-from simclr_core.records import NoSpaceError, read_json
+from simclr_core.records import read_json
 
 _HYDRA = {"output_subdir": None, "run": {"dir": "."}, "job": {"chdir": False}}
 _ROOT = {

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from formats.names import nearest
+from formats.whole_files import NoSpaceError, written_whole
 from simclr_core.config.identity import canonical, eval_id
-from simclr_core.config.options import ConfigError, nearest
+from simclr_core.config.options import ConfigError
 from simclr_core.config.runtime import OnProgress, RuntimeConfig
 from simclr_core.config.schema import BackboneConfig, DataConfig, EvalConfig, RunConfig, validate
 from simclr_core.data.contents import check_content
@@ -29,7 +31,7 @@ from simclr_core.evals.run import evaluate
 from simclr_core.methods import build_network
 from simclr_core.networks.resnet import ResNet
 from simclr_core.processes.distributed import device_of
-from simclr_core.records import NoSpaceError, read_json, write_json, written_whole
+from simclr_core.records import read_json, write_json
 from simclr_core.training import checkpoint
 
 TORCHVISION_DEPTHS = (18, 34, 50, 101, 152)

@@ -1,83 +1,13 @@
-"""Files that are there whole or not at all."""
+"""JSON files that are there whole or not at all, and files of JSON lines."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class NoSpaceError(OSError):
-    """A file could not be written because its disk is full, or a quota or limit is reached."""
-
-    def __str__(self) -> str:
-        return f"no space left on {self.filename} ({self.strerror})"
-
-
-class _Output:
-    """A file to write to that keeps its first error: torch goes on after it, and ends with one of its own making."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, content: Any) -> int:
-        with self._noting():
-            return self._file.write(content)
-
-    def flush(self) -> None:
-        with self._noting():
-            self._file.flush()
-
-    def check(self) -> None:
-        """Raises the first error."""
-        if self.error:
-            raise self.error from None
-
-    @contextlib.contextmanager
-    def _noting(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.error = self.error or error
-            raise
-
-
-@contextlib.contextmanager
-def written_whole(path: Path, previous: Path | None = None) -> Iterator[Any]:
-    """A file beside ``path`` to write bytes to; in the end it takes that place, what was there that of ``previous``.
-
-    If anything fails, all is as it was before. Raises NoSpaceError for a full disk, and other OSErrors as they are.
-    """
-    with _naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with _naming(path):
-            with os.fdopen(handle, "wb") as file:
-                output = _Output(file)
-                try:
-                    yield output
-                finally:
-                    output.check()
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp's 0600 would hide results from a group that shares the store
-            Path(temporary).chmod(0o666 & ~_UMASK)
-            if previous:
-                with contextlib.suppress(FileNotFoundError):
-                    path.replace(previous)
-            Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+from formats.whole_files import naming, written_whole
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -105,7 +35,7 @@ def read_json(path: Path) -> Any:
 def append_jsonl(path: Path, line: dict[str, Any]) -> None:
     """Add one line to a JSON-lines file, flushed; the numbers must be finite. Raises NoSpaceError, and adds no part."""
     content = (json.dumps(line, allow_nan=False) + "\n").encode()
-    with _naming(path):
+    with naming(path):
         file = path.open("ab", buffering=0)
         with file:
             length = file.seek(0, os.SEEK_END)
@@ -115,23 +45,3 @@ def append_jsonl(path: Path, line: dict[str, Any]) -> None:
             except OSError:
                 file.truncate(length)
                 raise
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Says which file a full disk has stopped, as the system does not."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpaceError(error.errno, os.strerror(error.errno), str(path)) from None
-        raise
-
-
-def _read_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _read_umask()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ablations
+import formats
 from ablations.collect.run_records import RunRecord
 from ablations.collect.run_table import PartedTable, replace, stamp_of
 from ablations.collect.signatures import signature
@@ -90,10 +91,11 @@ def _entry(record: RunRecord) -> Entry:
 
 @cache
 def _version() -> str:
-    """A hash of the code of the package: whatever changes in it may change what is read of a run, or how it is kept."""
+    """A hash of the code that collects: whatever changes in it may change what is read of a run, or how it is kept."""
     content = hashlib.sha256()
-    for path in sorted(Path(ablations.__file__).parent.rglob("*.py")):
-        content.update(path.read_bytes())
+    for package in (ablations, formats):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+            content.update(path.read_bytes())
     return content.hexdigest()
 
 

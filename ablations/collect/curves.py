@@ -17,16 +17,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-from ablations.collect.run_records import SCHEMA_VERSION, Problem
+from ablations.collect.run_records import Problem
 from ablations.collect.run_table import replace
+from formats.tables import CURVES_COLUMNS, SCHEMA_VERSION
 
 _CHUNK = 100  # curves that a process reads at a time
 _MOST_WORKERS = 8  # login nodes are shared
 
 Curve = tuple[str, list[Problem]]
 """The rows of a run in ``curves.csv``, as text, and what is wrong with its file."""
-
-CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std", "knn_top1")
 
 
 class _Number(str):

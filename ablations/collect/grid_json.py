@@ -10,13 +10,12 @@ from ablations.plan.declared import estimate
 from ablations.plan.demand import Arm, Demand
 from ablations.store.folder import State
 from ablations.study.spec import Axis, Grid, RunSpec
+from formats.tables import SCHEMA_VERSION
 from simclr_core.config.cost import backbone_parameters
 from simclr_core.config.identity import canonical
 from simclr_core.config.options import Scalar, leaf_fields, leaf_values, node_names, override
 from simclr_core.config.recipes import recipe, recipe_name
 from simclr_core.config.schema import RunConfig
-
-SCHEMA_VERSION = 1
 
 
 def grid_json(

@@ -17,7 +17,8 @@ _RUN_ID = re.compile(r"[a-z0-9_]+-.+-[0-9a-f]{12}")
 class RunReader(Store):
     """Reads runs as they are asked for. What is wrong with their folders is noted, and raises nothing."""
 
-    def __init__(self, store: Store, collected: Collected) -> None:
+    def __init__(self, store: Store, collected: Collected | None = None) -> None:
+        """``collected``: what is known of runs from the last collection, so that they need not be read again."""
         super().__init__(store.root)
         self._collected = collected
         self._entries = {path.name: path for path in store.root.iterdir()} if store.root.is_dir() else {}
@@ -32,7 +33,7 @@ class RunReader(Store):
             self.asked.add(run_id)
             if run_id not in self._entries:
                 return RunRecord()
-            record = self._collected.recall(run_id)
+            record = self._collected.recall(run_id) if self._collected else None
             if record is None:
                 record, self.fresh[run_id] = read(self, spec)
             self.records[run_id] = record

@@ -14,11 +14,10 @@ from ablations.errors import UserError
 from ablations.store import queued
 from ablations.store.folder import RunFacts, State, Store, state
 from ablations.store.job_logs import log_path
-from ablations.study.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.study.spec import RunSpec
+from formats.metrics import CONTRASTIVE_METRICS, EVERY_RUN_METRICS
+from formats.tables import SCHEMA_VERSION
 from simclr_core.records import read_json
-
-SCHEMA_VERSION = 1
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
@@ -120,8 +119,8 @@ def read(store: Store, spec: RunSpec) -> tuple[RunRecord, dict[str, Any]]:
 
 _SCORE = ("top1", "top5", "num_labels", "num_test", "duration_s")
 _EVALUATION = {"top1": True, "top5": False, "num_labels": True, "num_test": True}
-_KEPT = ("outcome", "duration_s", "z_std_images", *RUN_METRICS, *CONTRASTIVE_METRICS)
-_RESULT = {"z_std_images": True} | dict.fromkeys(RUN_METRICS, True) | dict.fromkeys(CONTRASTIVE_METRICS, False)
+_KEPT = ("outcome", "duration_s", "z_std_images", *EVERY_RUN_METRICS, *CONTRASTIVE_METRICS)
+_RESULT = {"z_std_images": True} | dict.fromkeys(EVERY_RUN_METRICS, True) | dict.fromkeys(CONTRASTIVE_METRICS, False)
 """Numbers that the tables take from a file, or null, and whether they must be there."""
 
 

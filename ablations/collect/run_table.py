@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ablations.errors import UserError
+from formats.whole_files import written_whole
 
 Rows = Callable[[], str]
 """Makes the rows of a run, as text."""
@@ -93,18 +94,11 @@ class PartedTable:
 
 def replace(path: Path, contents: Iterable[bytes]) -> str:
     """Write a file piece by piece; readers see the old one or the new one. Returns the new one's stamp."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(contents)
-            file.flush()
-            stamp = _stamp(os.fstat(file.fileno()))
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return stamp
+    with written_whole(path) as file:
+        for piece in contents:
+            file.write(piece)
+        file.flush()
+        return _stamp(os.fstat(file.fileno()))
 
 
 def stamp_of(path: Path) -> str:

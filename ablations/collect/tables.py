@@ -17,37 +17,25 @@ from typing import Any
 
 from ablations.collect import lost_runs
 from ablations.collect.cache import Collected
-from ablations.collect.curves import CURVES_COLUMNS, Curve, bring_up_to_date, curves, header
-from ablations.collect.grid_json import SCHEMA_VERSION, grid_json
+from ablations.collect.curves import Curve, bring_up_to_date, curves, header
+from ablations.collect.grid_json import grid_json
 from ablations.collect.run_reader import RunReader
 from ablations.collect.run_records import RunRecord
 from ablations.collect.run_table import PartedTable, Rows, replace
 from ablations.plan import declared
 from ablations.plan.demand import Demand, demand
 from ablations.store.folder import State, Store
-from ablations.study.reader import CONTRASTIVE_METRICS, RUN_METRICS
 from ablations.study.spec import Grid, RunSpec
+from formats.metrics import CONTRASTIVE_METRICS, EVERY_RUN_METRICS
+from formats.tables import CURVES_COLUMNS, RUNS_COLUMNS, SCHEMA_VERSION
 from simclr_core.records import read_json
-
-RUNS_COLUMNS = (
-    "schema_version",
-    "run_id",
-    "cell_id",
-    "seed",
-    "dataset",
-    "outcome",
-    "metric",
-    "value",
-    "num_labels",
-    "num_test",
-)
 
 Row = Sequence[Any]
 """Of runs.csv, in the order of its columns."""
 
 
 @dataclass
-class Summary:
+class CollectSummary:
     """What a collection found."""
 
     num_done: int = 0
@@ -64,7 +52,7 @@ def collect(
     seeds: Sequence[int] | None = None,
     *,
     forget: bool = False,
-) -> Summary:
+) -> CollectSummary:
     """Write the tables of grids at a scale into ``results_dir``; each file is replaced whole or not at all.
 
     ``seeds`` replaces the grids' own. Tables of other grids there stay, with their rows. Raises GridError for a scale
@@ -101,7 +89,20 @@ def collect(
     if has_news:
         collected.keep(reader.records, others - reader.asked)
     num_runs = sum(len(of_grid.every) for of_grid in asked.values())
-    return Summary(len(done), num_runs, len(reader.fresh), list(reader.problems()))
+    return CollectSummary(len(done), num_runs, len(reader.fresh), list(reader.problems()))
+
+
+def in_memory(grid: Grid, scale: str, store: Store) -> tuple[dict[str, Any], list[Row]]:
+    """The content of ``<grid>.<scale>.json`` and the rows of runs.csv, of what a store holds; writes nothing.
+
+    Raises GridError for a scale that the grid does not have.
+    """
+    reader = RunReader(store)
+    asked = demand(grid, scale, reader)
+    states = {spec.run_id: reader.state(spec) for spec in asked.runs}
+    done = [spec for spec in asked.runs if states[spec.run_id] is State.DONE]
+    rows = {(row[1], row[6], row[8]): row for spec in done for row in _run_rows(spec, reader.record(spec))}
+    return _content(grid, scale, asked, states, reader), list(rows.values())
 
 
 def _content(grid: Grid, scale: str, asked: Demand, states: Mapping[str, State], reader: RunReader) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def _run_rows(spec: RunSpec, record: RunRecord) -> Iterator[Row]:
         yield (*head, metric, score["top1"], *counts)
         if score["top5"] is not None:
             yield (*head, f"{metric.removesuffix('top1')}top5", score["top5"], *counts)
-    for metric in RUN_METRICS:
+    for metric in EVERY_RUN_METRICS:
         yield (*head, metric, result[metric], "", result["z_std_images"])
     for metric in CONTRASTIVE_METRICS:
         if result.get(metric) is not None:

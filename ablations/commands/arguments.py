@@ -10,12 +10,13 @@ import typer
 
 from ablations.collect.grid_json import grid_json
 from ablations.console import err, say
-from ablations.errors import UserError, expected
+from ablations.errors import UserError
 from ablations.plan.demand import Demand, demand
 from ablations.store.folder import State, Store, problems_of
 from ablations.study.entries import shown
 from ablations.study.expand import find_grids, load_grid
 from ablations.study.spec import Grid, RunSpec
+from formats.names import expected
 from simclr_core.config.options import LARGEST_SEED
 
 Names = Annotated[

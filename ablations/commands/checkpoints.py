@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.errors import UserError, expected
+from ablations.errors import UserError
 from ablations.store.find import find_run
+from formats.names import expected
 from simclr_core.config.options import Scalar, override
 from simclr_core.config.recipes import recipe
 from simclr_core.config.runtime import RuntimeConfig

@@ -11,7 +11,8 @@ from ablations.collect.run_table import replace
 from ablations.commands.arguments import ResultsDir, Scale
 from ablations.commands.places import place_problems
 from ablations.console import noted, out, say, table, told
-from ablations.errors import UserError, expected
+from ablations.errors import UserError
+from formats.names import expected
 
 if TYPE_CHECKING:
     from reports.diff.compare import Diff, GridDiff

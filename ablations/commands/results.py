@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ablations.collect.tables import Summary, collect
+from ablations.collect.tables import CollectSummary, collect
 from ablations.commands.arguments import Names, ResultsDir, Scale, Seeds, StoreDir, checked, parse_seeds
 from ablations.commands.places import check_places
 from ablations.console import err, out, say, table, told
@@ -134,7 +134,7 @@ def report(
 
 def _collect(
     names: list[str], scale: str, seeds: str | None, store: Path, results: Path, *, forget: bool
-) -> tuple[list[str], Summary]:
+) -> tuple[list[str], CollectSummary]:
     """Collect grids; the names of their tables, and what was found."""
     grids = [grid for grid, _ in checked(names, scale, seeds, None, problems_of(store))]
     gc.disable()  # what is collected stays until it is written, and is much to search for garbage

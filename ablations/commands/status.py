@@ -63,11 +63,11 @@ def status(
         raise typer.Exit(1)
 
 
-def _used(found: list[status_screen.Section], store: Path) -> Used:
+def _used(found: list[status_screen.GridStatus], store: Path) -> Used:
     return using.usage([(each.grid.name, each.scale) for each in found], Store(store))
 
 
-def _look(grids: list[str] | None, scale: str | None, store: Path, seeds: str | None) -> list[status_screen.Section]:
+def _look(grids: list[str] | None, scale: str | None, store: Path, seeds: str | None) -> list[status_screen.GridStatus]:
     """One survey of all grids: SLURM is asked once."""
     with told():
         asked = runs_of_store(grids, scale, store, seeds)
@@ -77,5 +77,5 @@ def _look(grids: list[str] | None, scale: str | None, store: Path, seeds: str | 
     sections = []
     for grid, name, specs in asked:
         part = Survey([next(runs) for _ in specs], whole.answer)
-        sections.append(status_screen.section(grid, name, part, of_store))
+        sections.append(status_screen.grid_status(grid, name, part, of_store))
     return sections

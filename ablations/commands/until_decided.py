@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from ablations.collect.tables import collect
+from ablations.collect.tables import in_memory
 from ablations.console import err, say, told
 from ablations.errors import UserError
 from ablations.plan.demand import Demand, demand, seeds_in_turn
@@ -88,12 +86,10 @@ def _look(grid: Grid, scale: str, store: Store, stuck: set[str]) -> tuple[int, l
 
 def _verdicts(grid: Grid, scale: str, store: Store) -> list[Verdict]:
     """The verdicts on what is in the store, as the report will have them."""
-    from reports.inputs import load_results
+    from reports.inputs import grid_result
 
-    with told(), tempfile.TemporaryDirectory() as folder:
-        collect([grid], scale, store, Path(folder))
-        (result,) = load_results(Path(folder))
-        return result.verdicts
+    with told():
+        return grid_result(*in_memory(grid, scale, store)).verdicts
 
 
 def _runs_up_to(grid: Grid, scale: str, store: Store, look: int, cells: set[str]) -> list[RunSpec]:

@@ -26,6 +26,9 @@ HEARTBEAT_S = 20.0
 Execute = Callable[..., None]
 """``simclr_core.run.execute``: (config, evaluations, runtime, run_dir, on_progress, stop_requested) -> None."""
 
+OnStart = Callable[[Path], None]
+"""Called with the run's folder once a run is claimed, just before it is executed."""
+
 
 @dataclass(frozen=True)
 class JobReport:
@@ -54,6 +57,7 @@ def run_job(
     execute: Execute,
     on_progress: Callable[[Any], None],
     stop_requested: Callable[[], bool] = lambda: False,
+    on_start: OnStart | None = None,
 ) -> JobReport:
     """Claim a run, execute it, note provenance, release it.
 
@@ -85,6 +89,8 @@ def run_job(
         attempt = provenance.begin(run_dir, spec.command, runtime.num_threads)
         notes = tuple(f"{spec.run_id}: {name} was torn and is made anew" for name in store.set_torn_aside(spec.run_id))
         with Heartbeat(run_dir, on_progress) as beat:
+            if on_start:
+                on_start(run_dir)
             execute(spec.config, list(spec.evaluations), runtime, run_dir, beat.progress, stop_requested)
         outcome = "done"
         (run_dir / "error.txt").unlink(missing_ok=True)

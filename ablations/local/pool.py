@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Protocol
 
 from ablations.local import worker as workers_of
 from ablations.local.display import Display
-from ablations.local.job import JobReport
+from ablations.local.job import JobReport, OnStart
 from ablations.local.worker import Stop, Worker
 from ablations.scheduler.holders import holders
 from ablations.store.folder import State, Store
@@ -32,8 +33,18 @@ STOP_WITHIN_S = 10.0
 LOOK_EVERY_S = 0.5
 
 
+class Observer(Protocol):
+    """What has to know of each run as the launch goes on; what is shown of it is the display's."""
+
+    def begun(self, spec: RunSpec, /) -> None:
+        """A run makes progress; called again with every message of its worker."""
+
+    def ended(self, spec: RunSpec, report: JobReport, /) -> None:
+        """An attempt at a run has ended, as the report says."""
+
+
 @dataclass
-class Summary:
+class LaunchSummary:
     """How a launch ended."""
 
     done: int = 0
@@ -79,18 +90,22 @@ def launch(
     num_workers: int,
     display: Display,
     stop: Stop | None = None,
+    *,
     execute_path: str | None = None,
-) -> Summary:
+    on_start: OnStart | None = None,
+    observer: Observer | None = None,
+) -> LaunchSummary:
     """Run all of ``specs`` with at most ``num_workers`` processes at a time.
 
     Returns when none is left, or after a Ctrl-C (``interrupted``). Once a run says that the input is wrong, only those
     under way are finished. With ``stop``, which any thread may request, signals are left alone, and runs under way end
     with a checkpoint; runs that have nothing to stop for, as in an evaluation, are finished.
+    Workers run the function at ``execute_path`` (``module:name``), the trainer's if None, and call ``on_start`` before.
     """
     pending = deque(specs)
-    summary = Summary()
+    summary = LaunchSummary()
     store = Store(Path(runtime.store))
-    pool = _Pool(runtime, execute_path or EXECUTE, stop, store, display, summary)
+    pool = _Pool(runtime, execute_path or EXECUTE, on_start, stop, store, display, observer, summary)
     before = signal.signal(signal.SIGTERM, workers_of.interrupt) if stop is None else None
     try:
         pool.start(min(num_workers, len(pending)))
@@ -113,10 +128,12 @@ def launch(
 class _Pool:
     runtime: RuntimeConfig
     execute_path: str
+    on_start: OnStart | None
     stop: Stop | None
     store: Store
     display: Display
-    summary: Summary
+    observer: Observer | None
+    summary: LaunchSummary
     workers: list[Worker] = field(default_factory=list)
 
     def start(self, number: int) -> None:
@@ -124,7 +141,7 @@ class _Pool:
             self.workers.append(self._new())
 
     def _new(self) -> Worker:
-        return workers_of.start(self.runtime, self.execute_path, self.stop)
+        return workers_of.start(self.runtime, self.execute_path, self.stop, self.on_start)
 
     def closed(self) -> bool:
         """Nothing more is to be started."""
@@ -160,6 +177,8 @@ class _Pool:
                 self._count(message, worker)
             elif worker.spec:
                 self.display.progress(worker.process.pid, message)
+                if self.observer:
+                    self.observer.begun(worker.spec)
 
     def _count(self, report: JobReport, worker: Worker) -> None:
         assert worker.spec is not None
@@ -173,6 +192,8 @@ class _Pool:
         elif report.outcome in ("failed", "died"):
             summary.failed.append(report)
         self.display.finished(worker.process.pid, worker.spec, report)
+        if self.observer:
+            self.observer.ended(worker.spec, report)
         worker.spec = None
 
     def end(self) -> None:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
-from ablations.local.job import JobReport, load_execute, run_job
+from ablations.local.job import JobReport, OnStart, load_execute, run_job
 from ablations.study.spec import RunSpec
 from simclr_core.config.options import ConfigError
 from simclr_core.config.runtime import Progress, RuntimeConfig
@@ -57,11 +57,14 @@ class Worker:
     is_ready: bool = False  # it has loaded the trainer
 
 
-def start(runtime: RuntimeConfig, execute_path: str, stop: Stop | None) -> Worker:
-    """Start a worker that runs ``module:name``. With ``stop``, it obeys that alone and no signal."""
+def start(runtime: RuntimeConfig, execute_path: str, stop: Stop | None, on_start: OnStart | None) -> Worker:
+    """Start a worker that runs ``module:name``, after ``on_start``, a function of a module (the worker imports it).
+
+    With ``stop``, it obeys that alone and no signal.
+    """
     resource_tracker.ensure_running()  # which unblocks signals, and would do so below
     ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_work, args=(theirs, runtime, execute_path, stop), name="ablate worker")
+    process = _SPAWN.Process(target=_work, args=(theirs, runtime, execute_path, stop, on_start), name="ablate worker")
     with _blocked((signal.SIGINT, *_OF_A_CLUSTER) if stop else (signal.SIGINT,)), _without_main():
         process.start()
     theirs.close()
@@ -98,7 +101,9 @@ def _never() -> bool:
     return False
 
 
-def _work(connection: Connection, runtime: RuntimeConfig, execute_path: str, stop: Stop | None) -> None:
+def _work(
+    connection: Connection, runtime: RuntimeConfig, execute_path: str, stop: Stop | None, on_start: OnStart | None
+) -> None:
     """Read a run, do it, report, until the parent closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, interrupt)
@@ -122,7 +127,7 @@ def _work(connection: Connection, runtime: RuntimeConfig, execute_path: str, sto
         connection.send(None)
         while True:
             spec = connection.recv()
-            connection.send(run_job(spec, runtime, execute, _Reporter(connection), stop_requested))
+            connection.send(run_job(spec, runtime, execute, _Reporter(connection), stop_requested, on_start))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
 

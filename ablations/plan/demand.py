@@ -15,7 +15,7 @@ from statistics import fmean
 
 from ablations.store.folder import State, Store
 from ablations.study.expand import expand, scale_of
-from ablations.study.spec import Grid, RunSpec, Tune, level_text
+from ablations.study.spec import Grid, RunSpec, Tune, level_label
 from simclr_core.config.options import Scalar
 from simclr_core.records import read_json
 
@@ -113,7 +113,7 @@ def _choice(spec: RunSpec, axes: tuple[str, ...]) -> Choice:
 
 
 def _text(levels: dict[str, Scalar]) -> str:
-    return ", ".join(f"{name}={level_text(level)}" for name, level in levels.items())
+    return ", ".join(f"{name}={level_label(level)}" for name, level in levels.items())
 
 
 def _judging(spec: RunSpec, levels: dict[str, Scalar], how: str) -> RunSpec:

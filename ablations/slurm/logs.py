@@ -9,14 +9,14 @@ from pathlib import Path
 
 from ablations.errors import UserError
 from ablations.scheduler.jobs import Answer, ask
-from ablations.slurm.status import Ask, RunFiles, judge
+from ablations.slurm.status import Ask, RunFiles, find_state
 from ablations.slurm.submissions import concerning, read
 from ablations.store import provenance, queued
 from ablations.store.find import find_run
 from ablations.store.folder import State, Store
 from ablations.store.job_logs import log_path
 from ablations.study.spec import RunSpec
-from simclr_core.config.options import nearest
+from formats.names import nearest
 
 ASK_EVERY_S = 15.0
 LOOK_EVERY_S = 1.0
@@ -87,7 +87,7 @@ def follow(
             made = read(store, files.record.submission)
             answer = concerning(answer, files.record.job_name, files.record.submission, made)
         # looked at before the file is read, so that the last words are not lost
-        is_live = judge(files, _NEVER, answer, time.time()).state in (State.QUEUED, State.RUNNING)
+        is_live = find_state(files, _NEVER, answer, time.time()).state in (State.QUEUED, State.RUNNING)
         if path.exists():
             with path.open("rb") as file:
                 file.seek(place)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import ablations
-from ablations.errors import UserError, expected
+from ablations.errors import UserError
 from ablations.study.entries import shown
 from ablations.study.yaml_files import Plain, load_texts
-from simclr_core.config.options import nearest
+from formats.names import expected, nearest
 from simclr_core.config.runtime import user_folder
 
 PACKAGED = Path(ablations.__file__).parent.parent / "clusters"

@@ -13,17 +13,12 @@ import traceback
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ablations.local.job import load_execute
-from ablations.local.pool import EXECUTE
 from ablations.slurm import runs_file
 from ablations.store import queued
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.records import read_json, write_json
-
-LEAD = f"{__name__}:lead"
-"""What the first process executes in place of the trainer."""
 
 LOOK_EVERY_S = 0.5
 _START = Path("claim", "together.json")
@@ -39,15 +34,14 @@ def size() -> int:
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
 
 
-def lead(config: Any, evaluations: Any, runtime: Any, run_dir: Path, *others: Any) -> None:
-    """Tell the other processes to start this run, then train with them; the arguments are those of ``execute``."""
+def start_together(run_dir: Path) -> None:
+    """Tell the other processes of this job to start this run, which this process has claimed."""
     write_json(run_dir / _START, {"job": os.environ["SLURM_JOB_ID"], "attempt": uuid.uuid4().hex})
-    load_execute(EXECUTE)(config, evaluations, runtime, run_dir, *others)
 
 
-def follow(folder: Path, run_ids: Sequence[str], runtime: RuntimeConfig) -> None:
+def follow(folder: Path, run_ids: Sequence[str], runtime: RuntimeConfig, execute_path: str) -> None:
     """Train with the first process as often as it starts one of these runs of the submission in ``folder``."""
-    execute = load_execute(EXECUTE)
+    execute = load_execute(execute_path)
     for spec in runs_file.read(folder, run_ids):
         run_dir = Path(runtime.store) / spec.run_id
         seen = ""

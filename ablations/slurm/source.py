@@ -11,7 +11,7 @@ import simclr_core
 from ablations.errors import UserError
 from ablations.store import git
 
-_PACKAGES = ("ablations", "simclr_core")
+_PACKAGES = ("ablations", "formats", "simclr_core")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FoundState:
     """The state of a run, and why where the state does not say it all."""
 
     state: State
@@ -89,14 +89,14 @@ class Survey:
         return Counter(run.state for run in self.runs)
 
 
-def judge(run: RunFiles, eval_ids: Sequence[str], answer: Answer, now: float, *, busy: bool = False) -> Verdict:
+def find_state(run: RunFiles, eval_ids: Sequence[str], answer: Answer, now: float, *, busy: bool = False) -> FoundState:
     """The state of a run that needs these evaluations, from its files, the scheduler's answer and the time.
 
     ``busy``: another run of the same job is being worked on, so that this one waits for its turn.
     """
     facts = run.facts
     if is_done(facts, eval_ids):
-        return Verdict(State.DONE)
+        return FoundState(State.DONE)
     others = facts.is_alive and not run.is_claimed_by_job  # at work whatever becomes of the job
     if others or not facts.queued:
         return _of_no_queue(facts, eval_ids, answer)
@@ -110,7 +110,7 @@ def judge(run: RunFiles, eval_ids: Sequence[str], answer: Answer, now: float, *,
     return _known(facts, run.record, job, answer, now, busy)
 
 
-def _of_no_queue(facts: RunFacts, eval_ids: Sequence[str], answer: Answer) -> Verdict:
+def _of_no_queue(facts: RunFacts, eval_ids: Sequence[str], answer: Answer) -> FoundState:
     """A run that no submission brings, though its process may belong to a job: ``ablate run`` in a script."""
     found = _by_files(facts, eval_ids)
     job = answer.job(facts.claim_job) if facts.claim_job else None
@@ -119,72 +119,72 @@ def _of_no_queue(facts: RunFacts, eval_ids: Sequence[str], answer: Answer) -> Ve
     if not answer.queue:
         return _by_files(facts, eval_ids, SILENT)
     if job and not job.ended:
-        return Verdict(State.RUNNING, f"{found.why}, but SLURM still has its job {facts.claim_job}, {job.state}")
+        return FoundState(State.RUNNING, f"{found.why}, but SLURM still has its job {facts.claim_job}, {job.state}")
     return found
 
 
-def _without_job(run: RunFiles, eval_ids: Sequence[str], answer: Answer) -> Verdict:
+def _without_job(run: RunFiles, eval_ids: Sequence[str], answer: Answer) -> FoundState:
     if run.facts.claimed or run.facts.has_failed:
         return _of_no_queue(run.facts, eval_ids, answer)
     if run.facts.read_time - run.facts.queued_time > STALE_AFTER_S:
-        return Verdict(State.STALE, "its submission ended before it got a job")
-    return Verdict(State.QUEUED, "is being submitted" if run.record else "its queue record cannot be read")
+        return FoundState(State.STALE, "its submission ended before it got a job")
+    return FoundState(State.QUEUED, "is being submitted" if run.record else "its queue record cannot be read")
 
 
-def _by_files(facts: RunFacts, eval_ids: Sequence[str], why: str = "") -> Verdict:
+def _by_files(facts: RunFacts, eval_ids: Sequence[str], why: str = "") -> FoundState:
     found = state(facts, eval_ids)
     if found is State.STALE:
         gone = "its process is gone" if facts.owner_is_dead else _silent(facts.silent_s)
         why = f"{gone}; {why}" if why else gone
-    return Verdict(found, why)
+    return FoundState(found, why)
 
 
-def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: Answer) -> Verdict:
+def _unknown(facts: RunFacts, record: Queued, eval_ids: Sequence[str], answer: Answer) -> FoundState:
     if facts.has_failed:
-        return Verdict(State.FAILED)
+        return FoundState(State.FAILED)
     if facts.read_time - facts.queued_time <= GRACE_S:
         unlisted = "SLURM does not list it, but it was submitted less than a minute ago"
-        return Verdict(State.QUEUED, answer.not_ours or unlisted)
+        return FoundState(State.QUEUED, answer.not_ours or unlisted)
     if not answer.queue:
         return _by_files(facts, eval_ids, "the queue does not answer, and accounting does not know the job")
     if answer.not_ours:
-        return Verdict(State.STALE, answer.not_ours)
+        return FoundState(State.STALE, answer.not_ours)
     if answer.accounting:
-        return Verdict(
+        return FoundState(
             State.STALE, f"SLURM knows no job {record.job_name}: cancelled while it waited, or forgotten since"
         )
-    return Verdict(State.STALE, f"job {record.job_name} has left the queue; without accounting nobody knows how")
+    return FoundState(State.STALE, f"job {record.job_name} has left the queue; without accounting nobody knows how")
 
 
-def _known(facts: RunFacts, record: Queued, job: Job, answer: Answer, now: float, busy: bool) -> Verdict:
+def _known(facts: RunFacts, record: Queued, job: Job, answer: Answer, now: float, busy: bool) -> FoundState:
     if job.waits:
-        return Verdict(State.QUEUED, job.reason or job.state)
+        return FoundState(State.QUEUED, job.reason or job.state)
     return _running(facts, record, job, now, busy) if job.runs else _ended(facts, job, answer, now)
 
 
-def _running(facts: RunFacts, record: Queued, job: Job, now: float, busy: bool) -> Verdict:
+def _running(facts: RunFacts, record: Queued, job: Job, now: float, busy: bool) -> FoundState:
     if job.state in ("SUSPENDED", "STOPPED"):
-        return Verdict(State.RUNNING, f"SLURM has it {job.state.lower()}")
+        return FoundState(State.RUNNING, f"SLURM has it {job.state.lower()}")
     if facts.claimed:
         silence = min(facts.silent_s, now - (job.start or 0.0))  # the claim may be of the job's last start
         if facts.owner_is_dead is False or silence <= STALE_AFTER_S:
-            return Verdict(State.RUNNING)
-        return Verdict(State.STALE, f"SLURM calls job {record.job_name} {job.state}, but {_silent(silence)}")
+            return FoundState(State.RUNNING)
+        return FoundState(State.STALE, f"SLURM calls job {record.job_name} {job.state}, but {_silent(silence)}")
     if facts.has_failed:  # a run that is given up leaves the queue with its error
-        return Verdict(State.QUEUED, f"its process died; job {record.job_name} tries again")
+        return FoundState(State.QUEUED, f"its process died; job {record.job_name} tries again")
     if busy:
-        return Verdict(State.QUEUED, f"waits for its turn in job {record.job_name}")
-    return Verdict(State.RUNNING, f"job {record.job_name} is {job.state}; the run has not begun")
+        return FoundState(State.QUEUED, f"waits for its turn in job {record.job_name}")
+    return FoundState(State.RUNNING, f"job {record.job_name} is {job.state}; the run has not begun")
 
 
-def _ended(facts: RunFacts, job: Job, answer: Answer, now: float) -> Verdict:
+def _ended(facts: RunFacts, job: Job, answer: Answer, now: float) -> FoundState:
     if facts.has_failed:
-        return Verdict(State.FAILED)
+        return FoundState(State.FAILED)
     if answer.may_come_back(job, now):
-        return Verdict(State.QUEUED, f"{job.state}; SLURM may put it back into the queue")
+        return FoundState(State.QUEUED, f"{job.state}; SLURM may put it back into the queue")
     if job.state == "COMPLETED" and now - (job.end or 0.0) <= GRACE_S:
-        return Verdict(State.RUNNING, "its job has just ended; the last files are awaited")
-    return Verdict(State.FAILED, f"SLURM calls its job {job.state}, and there is no result")
+        return FoundState(State.RUNNING, "its job has just ended; the last files are awaited")
+    return FoundState(State.FAILED, f"SLURM calls its job {job.state}, and there is no result")
 
 
 def _silent(seconds: float) -> str:
@@ -224,7 +224,7 @@ def survey(specs: Iterable[RunSpec], store: Store, now: float, ask: Ask = ask) -
             answer = submissions.concerning(whole, record.job_name, record.submission, made(record.submission))
         if id(spec.evaluations) not in eval_ids:
             eval_ids[id(spec.evaluations)] = spec.eval_ids
-        verdict = judge(
+        verdict = find_state(
             files, eval_ids[id(spec.evaluations)], answer, now, busy=bool(record and record.job_name in busy)
         )
         if run_id in names:

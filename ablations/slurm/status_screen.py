@@ -28,7 +28,7 @@ _MEASURED = 50  # finished runs that tell how long one takes
 
 
 @dataclass(frozen=True)
-class Section:
+class GridStatus:
     """A grid at a scale, surveyed."""
 
     grid: Grid
@@ -37,12 +37,12 @@ class Section:
     left_s: float | None  # until what runs and waits is done, at as many runs at a time as now
 
 
-def section(grid: Grid, scale: str, survey: Survey, store: Store) -> Section:
+def grid_status(grid: Grid, scale: str, survey: Survey, store: Store) -> GridStatus:
     """Work out when a grid will be done: by the pace of what runs, else by the planner's cost of a run."""
     running = [run for run in survey.runs if run.state is State.RUNNING]
     waiting = survey.counts()[State.QUEUED]
     if not running:
-        return Section(grid, scale, survey, None)
+        return GridStatus(grid, scale, survey, None)
     finished = {run.spec.run_id: run.spec for run in survey.runs if run.state is State.DONE}
     some = list(finished.values())[:_MEASURED]
     cost = planning.cost(grid, scale, some, dict.fromkeys(finished, State.DONE), store)
@@ -53,22 +53,22 @@ def section(grid: Grid, scale: str, survey: Survey, store: Store) -> Section:
     lefts = [run.left_s if run.left_s is not None else each_s for run in running]
     known = [left for left in lefts if left is not None]
     if len(known) < len(lefts) or (waiting and each_s is None):
-        return Section(grid, scale, survey, None)
+        return GridStatus(grid, scale, survey, None)
     total = sum(known) + waiting * (each_s or 0.0)
-    return Section(grid, scale, survey, max([total / len(running), *known]))
+    return GridStatus(grid, scale, survey, max([total / len(running), *known]))
 
 
-def screen(sections: Sequence[Section], store: Path) -> Iterator[RenderableType]:
+def screen(grids: Sequence[GridStatus], store: Path) -> Iterator[RenderableType]:
     """Counts per grid, what runs, what waits, what is stale, failures by cause, and what to do about them."""
     counted = table("grid", "scale", *State, "left")
-    for each in sections:
+    for each in grids:
         counts = each.survey.counts()
         left = "" if each.left_s is None else f"about {duration(each.left_s)}"
         counted.add_row(each.grid.name, each.scale, *(str(counts[state]) for state in State), left)
     yield counted
-    runs = {run.spec.run_id: run for each in sections for run in each.survey.runs}  # a shared one once
+    runs = {run.spec.run_id: run for each in grids for run in each.survey.runs}  # a shared one once
     by_state = {state: [run for run in runs.values() if run.state is state] for state in State}
-    for problem in dict.fromkeys(line for each in sections for line in each.survey.answer.silence):
+    for problem in dict.fromkeys(line for each in grids for line in each.survey.answer.silence):
         yield Text(f"SLURM: {problem}", style="yellow")
     if any(run.files.facts.queued and run.why.endswith(SILENT) for run in runs.values()):
         yield Text("SLURM does not answer: states are those of the files alone, and queued means submitted")
@@ -185,9 +185,9 @@ def _advice(odd: list[RunStatus], store: Path) -> Iterator[RenderableType]:
     yield Text(f"to try again:     ablate retry {spec.grid} --scale {spec.scale}{where}")
 
 
-def as_json(sections: Sequence[Section], store: Path, now: float, used: Used | None = None) -> dict[str, Any]:
+def as_json(grids: Sequence[GridStatus], store: Path, now: float, used: Used | None = None) -> dict[str, Any]:
     """Everything that the screen is made of; with ``used``, what finished jobs have used, in hours and bytes."""
-    silence = dict.fromkeys(line for each in sections for line in each.survey.answer.silence)
+    silence = dict.fromkeys(line for each in grids for line in each.survey.answer.silence)
     silence |= dict.fromkeys(used.silence if used else ())
     return {
         "schema_version": 1,
@@ -203,13 +203,13 @@ def as_json(sections: Sequence[Section], store: Path, now: float, used: Used | N
                 **(_usage_json(used, each) if used else {}),
                 "runs": [_run_json(run) for run in each.survey.runs],
             }
-            for each in sections
+            for each in grids
         ],
     }
 
 
-def _usage_json(used: Used, section: Section) -> dict[str, Any]:
-    of_grid = used.grids.get((section.grid.name, section.scale))
+def _usage_json(used: Used, status: GridStatus) -> dict[str, Any]:
+    of_grid = used.grids.get((status.grid.name, status.scale))
     return {"usage": vars(of_grid) if of_grid else None}
 
 

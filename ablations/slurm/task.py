@@ -32,7 +32,7 @@ from ablations.slurm.queue import dequeue, name_job
 from ablations.store import provenance, queued
 from ablations.store.folder import State, Store
 from ablations.study.spec import RunSpec
-from simclr_core.config.runtime import Progress, RuntimeConfig, slurm_gave_gpus
+from simclr_core.config.runtime import RuntimeConfig, slurm_gave_gpus
 from simclr_core.records import write_text
 
 # A job that waits in a queue has a pickle of its task, which may name a module as it was called at the submission.
@@ -75,7 +75,7 @@ class Task:
         # submitit listens by now: a signal that came while Python started is delivered here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         if ranks.rank() > 0:
-            ranks.follow(Path(self.folder), self.run_ids, self.runtime)
+            ranks.follow(Path(self.folder), self.run_ids, self.runtime, self.execute)
             return []
         while True:
             self._session = session = self._new_session()
@@ -164,9 +164,17 @@ class Session:
         while todo and not self.stop.requested():
             todo = [additions.added(spec, self.store.run_dir(spec.run_id)) for spec in todo]
             todo = [spec for spec in todo if self._may_start(spec)]
-            with NodeDisplay(self, len(todo), self.task.num_workers) as display:
-                execute = ranks.LEAD if ranks.size() > 1 else self.task.execute
-                summary = launch(todo, self.task.runtime, self.task.num_workers, display, self.stop, execute)
+            with Display(Console(width=200), len(todo), self.task.num_workers) as display:
+                summary = launch(
+                    todo,
+                    self.task.runtime,
+                    self.task.num_workers,
+                    display,
+                    self.stop,
+                    execute_path=self.task.execute,
+                    on_start=ranks.start_together if ranks.size() > 1 else None,
+                    observer=self,
+                )
             if problems := [problem for problem in summary.problems if problem.startswith("runtime.")]:
                 self.give_up("\n".join(problems))  # what is wrong with this node is so for every run
             for run_id in summary.held:
@@ -215,7 +223,11 @@ class Session:
                 return
             time.sleep(LOOK_EVERY_S)
 
-    def settle(self, spec: RunSpec, report: JobReport) -> None:
+    def begun(self, _: RunSpec) -> None:
+        """A run has got to work."""
+        self.has_begun = True
+
+    def ended(self, spec: RunSpec, report: JobReport) -> None:
         """Note how an attempt ended; a run whose process died, or that was stopped, is left for another one."""
         if report.outcome == "done":
             if additions.added(spec, self.store.run_dir(spec.run_id)) is spec:
@@ -248,24 +260,6 @@ class Session:
         dequeue(self.store.run_dir(run_id), self.place.submission)
         with suppress(ValueError):
             self._left.remove(run_id)
-
-
-class NodeDisplay(Display):
-    """Prints to the job's log, and settles what ended."""
-
-    def __init__(self, session: Session, total: int, num_workers: int) -> None:
-        super().__init__(Console(width=200), total, num_workers)
-        self._session = session
-
-    def progress(self, worker: int, update: Progress) -> None:
-        """A run has got to work."""
-        super().progress(worker, update)
-        self._session.has_begun = True
-
-    def finished(self, worker: int, spec: RunSpec, report: JobReport) -> None:
-        """A worker is free again, and its run has ended or not."""
-        super().finished(worker, spec, report)
-        self._session.settle(spec, report)
 
 
 def _wait_for_the_kill() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ablations.errors import UserError
 from ablations.store.folder import problems_of
-from simclr_core.config.options import nearest
+from formats.names import nearest
 from simclr_core.records import read_json
 
 

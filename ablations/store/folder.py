@@ -25,7 +25,7 @@ from ablations.store import queued, sharing
 from ablations.store.file_clock import FileClock
 from ablations.store.processes import is_gone, this_process
 from ablations.study.spec import RunSpec
-from simclr_core.config.options import nearest
+from formats.names import nearest
 from simclr_core.records import read_json, write_json
 
 STALE_AFTER_S = 300.0

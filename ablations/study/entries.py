@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.errors import expected
+from formats.names import expected
 from simclr_core.config.options import LARGEST, LARGEST_SEED, ConfigError, Scalar, read_value
 from simclr_core.config.schema import RunConfig
 

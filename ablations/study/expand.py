@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import ablations
-from ablations.errors import GridError, expected
+from ablations.errors import GridError
 from ablations.study.entries import shown
-from ablations.study.levels import is_level
 from ablations.study.reader import Reader
-from ablations.study.spec import Axis, Cell, Grid, GridScale, RunSpec, Selector, level_text
+from ablations.study.spec import Axis, Cell, Grid, GridEvaluation, GridScale, RunSpec, level_label
+from formats.levels import level_text
+from formats.names import expected, nearest
+from formats.selectors import Selection, selector_problems
 from simclr_core.config.identity import cell_id, run_ids
-from simclr_core.config.options import Node, Scalar, chooses, nearest, override
+from simclr_core.config.options import Node, Scalar, chooses, override
 from simclr_core.config.recipes import recipe, recipe_name, scales_of
 from simclr_core.config.schema import RunConfig, problems_of
 from simclr_core.evals.checks import evaluation_problems
@@ -115,20 +117,6 @@ def _runs(grid: str, scale: str, cell: Cell, seeds: tuple[int, ...]) -> Iterator
         yield spec
 
 
-def matches(selector: Selector | Sequence[Selector], levels: Mapping[str, Scalar]) -> bool:
-    """Whether a cell with these levels is among the selected ones; a list of selectors is their union."""
-    if not isinstance(selector, Mapping):
-        return any(matches(part, levels) for part in selector)
-    for name, wanted in selector.items():
-        if name in ("same", "different"):
-            distinct = len({levels[axis] for axis in wanted})
-            if (name == "same" and distinct != 1) or (name == "different" and distinct != len(wanted)):
-                return False
-        elif levels[name] not in (wanted if isinstance(wanted, list) else [wanted]):
-            return False
-    return True
-
-
 _Settings = dict[str, Scalar]
 
 
@@ -139,7 +127,9 @@ def _cells(grid: Grid, scale: str) -> list[Cell]:
         shared = {**grid.overrides, **of_scale.overrides}
         bases: dict[str, RunConfig] = {}
         cells: list[Cell] = []
-        for role, label, levels, settings in _combinations(grid, of_scale.axes):
+        combinations = list(_combinations(grid, of_scale.axes))
+        only = _only(of_scale.evaluations, [levels for role, _, levels, _ in combinations if role == "cell"])
+        for role, label, levels, settings in combinations:
             named = recipe_name(str(settings.pop("recipe", grid.recipe)), scale)
             if named not in bases:
                 bases[named] = override(recipe(named), shared)
@@ -149,8 +139,8 @@ def _cells(grid: Grid, scale: str) -> list[Cell]:
                 config = _set_all(bases[named], settings)
             evaluations = tuple(
                 evaluation.config
-                for evaluation in of_scale.evaluations
-                if evaluation.only is None or (role == "cell" and matches(evaluation.only, levels))
+                for evaluation, selection in zip(of_scale.evaluations, only, strict=True)
+                if selection is None or (role == "cell" and selection.matches(_texts(levels)))
             )
             overrides = {**shared, **settings}
             cells.append(Cell(role, label, levels, config, evaluations, cell_id(config), named, overrides))
@@ -161,13 +151,29 @@ def _cells(grid: Grid, scale: str) -> list[Cell]:
 def _combinations(grid: Grid, axes: tuple[Axis, ...]) -> Iterator[tuple[str, str, _Settings, _Settings]]:
     """(role, label, levels by short axis name, settings by dotted key) of every cell, then of every reference."""
     names = [axis.name for axis in axes]
+    levels_of = {axis.name: list(map(level_text, axis.labels)) for axis in axes}
+    excluded = [Selection(selector, levels_of) for selector in grid.exclude]
     for combination in itertools.product(*(tuple(zip(axis.labels, axis.settings, strict=True)) for axis in axes)):
         levels = {name: label for name, (label, _) in zip(names, combination, strict=True)}
-        if not (grid.exclude and matches(grid.exclude, levels)):
-            label = ", ".join(f"{name}={level_text(level)}" for name, level in levels.items())
+        texts = _texts(levels) if excluded else {}
+        if not any(selection.matches(texts) for selection in excluded):
+            label = ", ".join(f"{name}={level_label(level)}" for name, level in levels.items())
             yield "cell", label, levels, _merged(settings for _, settings in combination)
     for name, overrides in grid.references.items():
         yield "reference", name, {}, _merged([*(axis.settings[0] for axis in axes), overrides])
+
+
+def _only(evaluations: Sequence[GridEvaluation], cells: Sequence[_Settings]) -> list[Selection | None]:
+    """The selection of each evaluation with ``only``, by the levels that are left; None for one of all cells."""
+    axes: dict[str, dict[str, None]] = {}
+    for levels in cells:
+        for name, level in levels.items():
+            axes.setdefault(name, {})[level_text(level)] = None
+    return [None if each.only is None else Selection(each.only, axes) for each in evaluations]
+
+
+def _texts(levels: Mapping[str, Scalar]) -> dict[str, str]:
+    return {name: level_text(level) for name, level in levels.items()}
 
 
 def _merged(parts: Iterable[_Settings]) -> _Settings:
@@ -201,14 +207,16 @@ def _problems(grid: Grid) -> list[str]:
     """
     problems = _clashes(grid) + _tune_problems(grid)
     axes = _all_levels(grid)
+    levels = {name: list(map(level_text, axis.labels)) for name, axis in axes.items()}
     for i, selector in enumerate(grid.exclude):
-        problems += _selector_problems(selector, f"exclude[{i}]", axes)
+        problems += selector_problems(selector, levels, f"exclude[{i}]") + _unquoted(selector, f"exclude[{i}]", axes)
     problems += [p for i, claim in enumerate(grid.claims) for p in _unquoted(claim, f"claims[{i}]", axes)]
     problems += _unquoted(grid.figure, "figure", axes)
     for name, scale in grid.scales.items():
         for i, evaluation in enumerate(scale.evaluations):
             if evaluation.only is not None:
-                problems += _selector_problems(evaluation.only, f"evaluations[{i}].only, at scale {name}", axes)
+                place = f"evaluations[{i}].only, at scale {name}"
+                problems += selector_problems(evaluation.only, levels, place) + _unquoted(evaluation.only, place, axes)
         for key in {label for axis in scale.axes for level in axis.settings if (label := level.get("recipe"))}:
             if not recipe_name(str(key), name):
                 problems.append(f"scale {name}: no recipe of {key}; {expected(name, scales_of(str(key)))}")
@@ -270,29 +278,6 @@ def _cell_problems(cells: list[Cell], scale: str) -> list[str]:
         for problem in (*problems_of(cell.config), *of_evaluations):
             problems.setdefault(f"scale {scale}, {cell.role} {cell.label!r}: {problem}")
     return list(problems)
-
-
-def _selector_problems(selector: Any, place: str, axes: Mapping[str, Axis]) -> list[str]:
-    if isinstance(selector, list):
-        return [p for i, part in enumerate(selector) for p in _selector_problems(part, f"{place}[{i}]", axes)]
-    if not isinstance(selector, Mapping):
-        return [f"{place} = {selector!r}: expected a mapping from axes to levels"]
-    problems = []
-    names = list(axes)
-    for name, wanted in selector.items():
-        if name in ("same", "different"):
-            if not isinstance(wanted, list) or len(wanted) < 2:
-                problems.append(f"{place}.{name} = {wanted!r}: expected a list of at least two axes")
-                continue
-            problems += [f"{place}.{name}: {axis!r}: {expected(axis, names)}" for axis in wanted if axis not in names]
-        elif name not in axes:
-            problems.append(f"{place}.{name}: no such axis; {expected(name, names)}")
-        else:
-            known = [level_text(label) for label in axes[name].labels]
-            for level in wanted if isinstance(wanted, list) else [wanted]:
-                if not is_level(level, axes[name].labels):
-                    problems.append(f"{place}.{name} = {level!r}: {expected(level, known)}")
-    return problems
 
 
 def _unquoted(content: Any, place: str, axes: Mapping[str, Axis]) -> list[str]:

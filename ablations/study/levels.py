@@ -7,16 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ablations.study.spec import level_text
+from formats.levels import level_text
 from simclr_core.config.options import Scalar
 
 _UNFIT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of a pair, breaks of lines and paragraphs
 _REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-
-
-def is_level(wanted: object, labels: Sequence[Scalar]) -> bool:
-    """Whether it is one of the levels; unlike Python, this does not take true for 1."""
-    return any(wanted == label and isinstance(wanted, bool) == isinstance(label, bool) for label in labels)
 
 
 def level_problems(labels: Sequence[Any], place: str) -> list[str]:

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ablations.errors import GridError, expected
+from ablations.errors import GridError
 from ablations.study.entries import Entries, shown
-from ablations.study.levels import is_level, level_problems, unfit_texts
-from ablations.study.spec import Axis, Grid, GridEvaluation, GridScale, Tune, level_text
+from ablations.study.levels import level_problems, unfit_texts
+from ablations.study.spec import Axis, Grid, GridEvaluation, GridScale, Tune
 from ablations.study.yaml_files import load_yaml
-from simclr_core.config.options import ConfigError, Scalar, field_problems, keys_of, nearest, override
+from formats.levels import is_level, level_text
+from formats.metrics import RUN_METRICS
+from formats.names import expected, nearest
+from simclr_core.config.options import ConfigError, Scalar, field_problems, keys_of, override
 from simclr_core.config.recipes import BY_METHOD, scales_of
 from simclr_core.config.schema import EvalConfig, RunConfig
-
-RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
-"""Metrics that every run has without an evaluation."""
-CONTRASTIVE_METRICS = ("contrastive_top1", "contrastive_entropy")
-"""Metrics of the runs whose loss picks the partner among the other views, at the end of their training."""
 
 _TEXTS = ("name", "title", "question", "recipe", "metric")
 _KEYS = (
@@ -196,7 +194,7 @@ class Reader(Entries):
             )
             scales[name] = scale
             metrics = [evaluation.config.metric for evaluation in scale.evaluations]
-            metrics += [*RUN_METRICS, *CONTRASTIVE_METRICS]
+            metrics += RUN_METRICS
             if metric and scale.evaluations and metric not in metrics:
                 self.problem(f"metric = {metric!r}: at scale {name} {expected(metric, metrics)}")
         return scales

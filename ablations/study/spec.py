@@ -10,16 +10,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from formats.selectors import Selector
 from simclr_core.config.identity import CONFIG_VERSION, canonical, eval_id, run_id
 from simclr_core.config.options import Scalar, flatten, leaf_values
 from simclr_core.config.schema import EvalConfig, RunConfig
 
-Selector = Mapping[str, Any]
-"""Short axis name -> level or list of levels; ``same`` and ``different`` take a list of short axis names."""
 
-
-def level_text(level: Scalar) -> str:
-    """A level as YAML writes it."""
+def level_label(level: Scalar) -> str:
+    """A level in the label of a cell: 1.0 for the number 1.0, as committed results and commands name cells."""
     return str(level).lower() if isinstance(level, bool) else str(level)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from formats.levels import is_number, level_text
+from formats.metrics import NUM_PARAMETERS, RUN_METRICS, evaluation_metric
+from formats.names import expected, name_problems
+from formats.selectors import select, selector_problems
+from formats.tables import CURVES
 from reports.claims.claim_checks import claim_problems
-from reports.errors import InputError, name_problems, nearest
-from reports.metrics import CURVES, NUM_PARAMETERS, RUN_METRICS, evaluation_metric
+from reports.errors import InputError
 from reports.read.papers import read_paper
-from reports.selectors import is_number, level_text, select, selector_problems
 
 FRAME_COLUMNS = (
     "cell_id", "role", "label", "run_id", "seed", "state", "outcome", "dataset", "metric", "value", "num_labels",
@@ -74,7 +77,7 @@ def _paper_problems(paper: object, axes: Mapping[str, Sequence[object]]) -> list
         return [f"paper = {paper!r}: expected key, locus and csv"]
     missing = [key for key in ("key", "locus", "csv") if not paper.get(key)]
     if missing:
-        return [f"paper: no {key!r}{nearest(key, paper)}" for key in missing]
+        return [f"paper: no {key!r}: {expected(key, paper)}" for key in missing]
     try:
         columns = read_paper(str(paper["csv"]), axes)
     except InputError as error:
@@ -99,7 +102,7 @@ def figure_problems(
     required, optional = _FIGURE_KEYS[kind]
     problems = [f"figure: no {key!r}, which kind {kind} needs" for key in sorted(required - set(figure))]
     problems += [
-        f"figure: unknown key {key!r}{nearest(key, sorted(required | optional))}"
+        f"figure: unknown key {key!r}: {expected(key, sorted(required | optional))}"
         for key in figure
         if key not in required | optional
     ]

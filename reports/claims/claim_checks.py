@@ -6,8 +6,9 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from reports.errors import name_problems, nearest
-from reports.selectors import is_partner, level_text, ordered, select, selector_problems
+from formats.levels import level_text, ordered
+from formats.names import expected, name_problems
+from formats.selectors import is_partner, select, selector_problems
 
 Levels = Mapping[str, Sequence[str]]
 Cells = Mapping[str, Mapping[str, str]]
@@ -67,7 +68,7 @@ def claim_problems(
     sound: dict[str, Any] = {}
     for key, value in claim.items():
         if key not in (*required, *optional):
-            problems.append(f"{place}: unknown key {key!r}{nearest(key, (*required, *optional))}")
+            problems.append(f"{place}: unknown key {key!r}: {expected(key, (*required, *optional))}")
         elif wrong := _value_problems(claim, key, value, f"{place}.{key}", scale, scales):
             problems += wrong
         else:
@@ -212,7 +213,7 @@ def _level_problems(claim: Mapping[str, Any], place: str, within: Sequence[Mappi
         return [f"{place}.{key}: expected at least {needed} levels of {along!r}, found {len(levels)}"]
     best, left = claim.get("best", []), " of those that within leaves" if "within" in claim else ""
     return [
-        f"{place}.best: {text!r} is no inner level{left}{nearest(text, levels[1:-1])}"
+        f"{place}.best: {text!r} is no inner level{left}: {expected(text, levels[1:-1])}"
         for text in map(level_text, best if isinstance(best, list) else [best])
         if text not in levels[1:-1]
     ]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from formats.levels import is_value
+from formats.selectors import Selector, select
 from reports.claims.stats import Effect, Floats, contrast, one_sample
-from reports.selectors import Selector, is_value, select
 
 
 def cell_name(levels: Mapping[str, str]) -> str:

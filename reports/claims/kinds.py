@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from formats.levels import level_text, ordered
+from formats.selectors import is_partner
 from reports.claims.comparisons import Comparison, Question
 from reports.claims.evidence import Evidence, Term
 from reports.claims.stats import ALPHA, Effect, Proportion, one_sample
 from reports.metrics import number
-from reports.selectors import is_partner, level_text, ordered
 
 Claim = Mapping[str, Any]
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from formats.levels import level_text
+from formats.names import expected
 from reports.claims.evidence import cell_name
 from reports.claims.verdicts import Verdict
-from reports.errors import InputError, nearest
+from reports.errors import InputError
 from reports.inputs import GridResult, load_results
 from reports.json_text import load_json
 from reports.metrics import quantity
 from reports.page.last_report import NAME, read_report
-from reports.selectors import level_text
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def read_side(path: Path) -> dict[str, GridState]:
         inside = [each.name for each in sorted(path.iterdir()) if _is_side(each)] if path.is_dir() else []
         raise InputError([f"{what}; did you mean one inside: {', '.join(inside)}?" if inside else what])
     there = [each.name for each in sorted(path.parent.iterdir()) if _is_side(each)] if path.parent.is_dir() else []
-    raise InputError([f"{path}: no such folder{nearest(path.name, there)}" if there else f"{path}: no such folder"])
+    raise InputError([f"{path}: no such folder: {expected(path.name, there)}" if there else f"{path}: no such folder"])
 
 
 def _is_side(path: Path) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from formats.metrics import NUM_PARAMETERS
 from reports.figures.marks import DRAW, Levels, known, looks, name_points, names
 from reports.figures.points import Encoding, encoded, level_name, naming, our_points, paper_points, told_apart
 from reports.figures.style import (
@@ -25,7 +26,7 @@ from reports.figures.style import (
     place,
     style,
 )
-from reports.metrics import NUM_PARAMETERS, headed, quantity
+from reports.metrics import headed, quantity
 from reports.read.papers import read_off
 
 _LEFT, _GAP, _RIGHT = 0.5, 0.42, 0.08  # inches: before, between and after the panels of a row

@@ -13,15 +13,18 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from formats.levels import level_in, level_text
+from formats.metrics import NUM_PARAMETERS
+from formats.names import expected
+from formats.selectors import select
 from reports.claims.checks import figure_problems
-from reports.errors import InputError, nearest
+from reports.errors import InputError
 from reports.figures.charts import chart
 from reports.figures.curves import curves, describe_curves
 from reports.figures.heatmap import describe_heatmap, heatmap
 from reports.figures.points import Encoding, describe_chart
 from reports.inputs import GridResult
-from reports.metrics import NUM_PARAMETERS, paper_name, quantity
-from reports.selectors import level_in, level_text, select
+from reports.metrics import paper_name, quantity
 
 __all__ = ["describe", "draw", "plot"]
 
@@ -64,7 +67,7 @@ def plot(
     cells = ours[ours["role"] == "cell"].drop_duplicates("cell_id").to_dict("records")
     known_cells = {str(cell["cell_id"]): {axis: str(cell[axis]) for axis in levels} for cell in cells}
     metrics = list(dict.fromkeys(ours["metric"]))
-    problems = [] if "metric" in figure else [f"figure: no 'metric'{nearest('metric', metrics)}"]
+    problems = [] if "metric" in figure else [f"figure: no 'metric': {expected('metric', metrics)}"]
     problems += figure_problems(figure, levels, metrics, known_cells)
     if problems:
         raise InputError(problems)
@@ -107,7 +110,7 @@ def _subtitle(result: GridResult) -> str:
 
 
 def _missing(what: str, table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    return [f"{what}: no column {name!r}{nearest(name, map(str, table))}" for name in columns if name not in table]
+    return [f"{what}: no column {name!r}: {expected(name, map(str, table))}" for name in columns if name not in table]
 
 
 def _tidy(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:

@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
+from formats.levels import is_number
+from formats.metrics import NUM_PARAMETERS
 from reports.figures.points import Encoding, in_order, level_name
 from reports.figures.style import DASHES, MARKERS, MUTED, SEQUENTIAL, Look, chars, look_at
-from reports.metrics import NUM_PARAMETERS, number, quantity
-from reports.selectors import is_number
+from reports.metrics import number, quantity
 
 Levels = Mapping[str, Sequence[str]]
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from formats.levels import is_number, ordered
+from formats.metrics import NUM_PARAMETERS
+from formats.selectors import Selector, select
 from reports.claims.stats import summarise
-from reports.metrics import NUM_PARAMETERS, number, quantity
-from reports.selectors import Selector, is_number, ordered, select
+from reports.metrics import number, quantity
 
 
 @dataclass(frozen=True)

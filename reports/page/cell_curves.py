@@ -6,11 +6,11 @@ import dataclasses
 
 from markupsafe import Markup
 
+from formats.levels import level_text
 from reports.claims.evidence import cell_name
 from reports.inputs import GridResult
 from reports.page.curve_charts import cell_charts
 from reports.page.sparkline import Chart
-from reports.selectors import level_text
 
 MOST = 100
 """A page of more cells leaves their curves to the cells' own pages."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from formats.levels import level_text
 from reports.claims.evidence import cell_name
 from reports.inputs import GridResult
 from reports.metrics import Quantity, headed, number, paper_name, quantity
@@ -20,7 +21,6 @@ from reports.page.sparkline import look, mark
 from reports.page.tables import cell_table, mean_text
 from reports.paths import safe_name
 from reports.read.papers import read_off
-from reports.selectors import level_text
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from formats.tables import CURVES_COLUMNS
 from reports.claims.on_paper import noise_sd
 from reports.inputs import GridResult
-from reports.read.result_tables import CURVES_COLUMNS
 
 _RECORDED = CURVES_COLUMNS[1:]  # what else stands beside a run's steps follows from the grid
 _LIBRARIES = ("fonttools", "jinja2", "matplotlib", "numpy", "pandas", "scipy", "seaborn")
@@ -48,9 +48,11 @@ def _rows(table: pd.DataFrame) -> str:
 
 @cache
 def _source() -> list[Any]:
-    """The reporter's own files, and the versions of what it draws and computes with."""
+    """The files of the reporter and of the formats, and the versions of what it draws and computes with."""
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
-    return [versions, *sorted(_hashes(resources.files("reports"), ""))]
+    packages = ("formats", "reports")
+    hashes = [each for package in packages for each in _hashes(resources.files(package), package)]
+    return [versions, *sorted(hashes)]
 
 
 def _hashes(folder: Traversable, path: str) -> list[tuple[str, str]]:

@@ -13,12 +13,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from formats.levels import level_text
 from reports.characters import showable
 from reports.claims.verdicts import Verdict
 from reports.metrics import headed, number, quantity
 from reports.page.section import id_prefix
 from reports.page.tables import mean_text
-from reports.selectors import level_text
 
 _STYLES = ("style.css", "runs.css")
 

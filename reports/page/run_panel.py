@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from formats.levels import level_text
 from reports.paths import safe_name
-from reports.selectors import level_text
 
 _STANDING = {
     "trained": "Trained to its end.",

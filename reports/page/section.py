@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from formats.levels import level_text
 from reports.claims.edits import edits, record_text
 from reports.claims.verdicts import VERDICTS, Verdict
 from reports.figures.drawing import describe
@@ -20,7 +21,6 @@ from reports.page.numbers import NumberTable, number_table, run_kind
 from reports.page.tables import tuned_rows
 from reports.page.untrained import Untrained, untrained
 from reports.paths import safe_name
-from reports.selectors import level_text
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from formats.whole_files import written_whole
 from reports.errors import InputError
 from reports.figures.fonts import face_css
 from reports.inputs import GridResult, load_problems, load_results
@@ -16,7 +16,7 @@ from reports.page.grid_page import Neighbour, grid_context, grid_files, neighbou
 from reports.page.index import Found, overview, overview_page
 from reports.page.last_report import NAME, Entry, Report, changes, intact, read_report, stale_files
 from reports.page.render import page
-from reports.page.section import section, slug_of
+from reports.page.section import Section, section, slug_of
 from reports.paths import safe_name
 
 SINGLE_FILE = "report.html"
@@ -39,7 +39,7 @@ def write_site(
     before = read_report(site)
     gc.freeze()  # what was read stays; statsmodels searches all there is for garbage at every correction
     try:
-        entries = _write_grids(site, results, before)
+        entries, sections = _write_grids(site, results, before)
     finally:
         gc.unfreeze()
     report = Report(entries, changes(before, entries))
@@ -47,17 +47,23 @@ def write_site(
     cards = [entry.card for entry in entries.values()]
     index = {"index.html": overview_page(cards, found).encode()}
     if single_file:
-        index[SINGLE_FILE] = _single(site, results, entries, found).encode()
+        index[SINGLE_FILE] = _single(site, results, sections, entries, found).encode()
     for path in stale_files(site, before, entries):
         path.unlink()
     _write(site, {**index, NAME: report.to_bytes()})
     return site / "index.html"
 
 
-def _write_grids(site: Path, results: Sequence[GridResult], before: Report | None) -> dict[str, Entry]:
-    """Write the files of every grid that is not as it was reported ``before``; slug -> what the report notes of it."""
+def _write_grids(
+    site: Path, results: Sequence[GridResult], before: Report | None
+) -> tuple[dict[str, Entry], dict[str, Section]]:
+    """Write the files of every grid that is not as it was reported ``before``.
+
+    By slug: what the report notes of each grid, and what was worked out of those that were written.
+    """
     titles = [Neighbour(slug_of(result), f"{result.spec['title']}, {result.scale}") for result in results]
     entries: dict[str, Entry] = {}
+    sections: dict[str, Section] = {}
     for place, (result, title) in enumerate(zip(results, titles, strict=True)):
         neighbours = neighbours_of(titles, place)
         inputs = fingerprint(result, [None if each is None else [each.slug, each.title] for each in neighbours])
@@ -65,9 +71,10 @@ def _write_grids(site: Path, results: Sequence[GridResult], before: Report | Non
         if old and old.inputs == inputs and intact(site, old.files):
             entries[title.slug] = old
             continue
-        files, card = grid_files(section(result), neighbours)
+        sections[title.slug] = section(result)
+        files, card = grid_files(sections[title.slug], neighbours)
         entries[title.slug] = Entry(inputs, _write(site, files), card)
-    return entries
+    return entries, sections
 
 
 def _check_names(results: Sequence[GridResult]) -> None:
@@ -79,14 +86,21 @@ def _check_names(results: Sequence[GridResult]) -> None:
             safe_name(cell["cell_id"], f"{slug}: the id of cell {cell['label']}")
 
 
-def _single(site: Path, results: Sequence[GridResult], entries: Mapping[str, Entry], found: Found) -> str:
+def _single(
+    site: Path,
+    results: Sequence[GridResult],
+    sections: Mapping[str, Section],
+    entries: Mapping[str, Entry],
+    found: Found,
+) -> str:
     """Overview and grids in one page, with the figures that the site has."""
     grids, svgs = [], []
     for result in results:
         card = entries[slug_of(result)].card
         svg = (site / f"figures/{card.slug}.svg").read_text(encoding="utf-8")
         svgs.append(svg)
-        grids.append(grid_context(section(result), card, svg, runs_folder=None))
+        of_grid = sections.get(card.slug) or section(result)
+        grids.append(grid_context(of_grid, card, svg, runs_folder=None))
     cards = [entry.card for entry in entries.values()]
     return page(
         "single.html",
@@ -101,9 +115,6 @@ def _single(site: Path, results: Sequence[GridResult], entries: Mapping[str, Ent
 def _write(site: Path, files: Mapping[str, bytes]) -> dict[str, str]:
     """Write files, each whole or not at all; their hashes."""
     for name, content in files.items():
-        path = site / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with written_whole(site / name, lasting=False) as file:  # a page is made again from the tables
+            file.write(content)
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

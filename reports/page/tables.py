@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from formats.levels import level_text
 from reports.claims.evidence import cell_name
 from reports.claims.stats import summarise
 from reports.claims.verdicts import Verdict
 from reports.inputs import GridResult
 from reports.metrics import number, quantity
-from reports.selectors import level_text
 
 
 def cell_table(result: GridResult) -> pd.DataFrame:

@@ -8,19 +8,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.errors import InputError, nearest
-from reports.selectors import level_in
+from formats.levels import level_in
+from formats.names import expected
+from formats.tables import PAPER_COLUMNS
+from reports.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAPER_DIR = Path(__file__).parents[1] / "paper"
-
-COLUMNS = (
-    "role", "metric", "value", "std", "unit", "epochs", "dataset", "arch", "source", "precision", "reading_error",
-    "note",
-)  # fmt: skip
-"""Columns of every paper CSV; the others are axes."""
 
 _NUMBERS = ("value", "std", "epochs", "reading_error")
 
@@ -33,12 +29,12 @@ def paper_path(name: str) -> Path:
     path = PAPER_DIR / name if Path(name).name == name else Path(name)
     if not path.is_file():
         there = sorted(other.name for other in path.parent.glob("[!.]*.csv")) if path.parent.is_dir() else []
-        raise InputError([f"paper CSV {name}: no such file{nearest(path.name, there)}"])
+        raise InputError([f"paper CSV {name}: no such file: {expected(path.name, there)}"])
     return path
 
 
 def load_paper(name: str, axes: Collection[str] = ()) -> pd.DataFrame:
-    """A paper CSV with one column per axis (level texts) and those of ``COLUMNS``; missing numbers are NaN.
+    """A paper CSV with one column per axis (level texts) and those of ``PAPER_COLUMNS``; missing numbers are NaN.
 
     ``reading_error``, in the unit of ``value``, is a number where ``precision`` is ``estimated`` and NaN elsewhere.
     ``axes`` must be among its columns; where they come with the grid's levels (name -> levels), ``0.50`` is 0.5 in the
@@ -60,9 +56,9 @@ def read_paper(name: str, axes: Collection[str] = ()) -> dict[str, list[object]]
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as unreadable:
         raise InputError([f"{path.name}: cannot be read as CSV in UTF-8 ({unreadable})"]) from None
-    missing = [column for column in (*axes, *COLUMNS) if column not in header]
+    missing = [column for column in (*axes, *PAPER_COLUMNS) if column not in header]
     if missing:
-        raise InputError([f"{path.name}: no column {column!r}{nearest(column, header)}" for column in missing])
+        raise InputError([f"{path.name}: no column {column!r}: {expected(column, header)}" for column in missing])
     problems: list[str] = []
     levels: Mapping[str, Sequence[object]] = axes if isinstance(axes, Mapping) else {}
     columns: dict[str, list[object]] = {name: [] for name in header}
@@ -72,7 +68,7 @@ def read_paper(name: str, axes: Collection[str] = ()) -> dict[str, list[object]]
             problems.append(f"{path.name}, row {line}: expected {len(header)} fields, one per column")
             continue
         for column in header:
-            if column in axes or column not in COLUMNS:
+            if column in axes or column not in PAPER_COLUMNS:
                 level = level_in(row[column].strip(), levels.get(column, ()))
                 spellings.setdefault((column, level), {}).setdefault(row[column], []).append(line)
                 columns[column].append(level)
@@ -123,6 +119,6 @@ def _read(text: str, column: str, place: str, problems: list[str]) -> object:
         return value
     if column == "role":
         if text not in ("cell", "row_average"):
-            problems.append(f"{place}: {text!r}{nearest(text, ('cell', 'row_average'))}")
+            problems.append(f"{place}: {text!r}: {expected(text, ('cell', 'row_average'))}")
         return text
     return text

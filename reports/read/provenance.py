@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.errors import InputError, nearest
+from formats.names import expected
+from formats.tables import SCHEMA_VERSION
+from reports.errors import InputError
 from reports.json_text import load_json
-
-SCHEMA_VERSION = 1
 
 PROVENANCE_KEYS: dict[str, tuple[type, ...]] = {
     "run_id": (str,), "attempts": (list,), "error": (str,), "log": (str,), "result": (dict, type(None))
@@ -50,7 +50,7 @@ def _line_problems(content: Any) -> list[str]:
         return [f"expected an object with schema_version, {', '.join(PROVENANCE_KEYS)}"]
     if content.get("schema_version") != SCHEMA_VERSION:
         return [f"schema_version {content.get('schema_version')}, this report reads {SCHEMA_VERSION}"]
-    wrong = [f"no {key!r}{nearest(key, content)}" for key in PROVENANCE_KEYS if key not in content]
+    wrong = [f"no {key!r}: {expected(key, content)}" for key in PROVENANCE_KEYS if key not in content]
     wrong += [
         f"{key} is a {type(content[key]).__name__}, expected a {' or '.join(kind.__name__ for kind in kinds)}"
         for key, kinds in PROVENANCE_KEYS.items()

@@ -11,13 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from reports.errors import nearest
-
-SCHEMA_VERSION = 1
-RUNS_COLUMNS = (
-    "schema_version", "run_id", "cell_id", "seed", "dataset", "outcome", "metric", "value", "num_labels", "num_test"
-)  # fmt: skip
-CURVES_COLUMNS = ("schema_version", "run_id", "step", "epoch", "loss", "lr", "z_std", "knn_top1")
+from formats.names import expected
+from formats.tables import SCHEMA_VERSION
 
 _TEXTS = ("run_id", "cell_id", "dataset", "outcome", "metric")
 _MISSING = ["", "nan", "NaN"]
@@ -95,7 +90,7 @@ def _read_carefully(path: Path, columns: Sequence[str], problems: list[str]) -> 
     except (UnicodeDecodeError, csv.Error) as error:
         problems.append(f"{path.name}: cannot be read as CSV in UTF-8 ({error})")
         return None
-    wrong = [f"{path.name}: no column {name!r}{nearest(name, header)}" for name in columns if name not in header]
+    wrong = [f"{path.name}: no column {name!r}: {expected(name, header)}" for name in columns if name not in header]
     wrong += [
         f"{path.name}, row {line}: {len(row)} fields, expected {len(header)}"
         for line, row in enumerate(rows, start=2)

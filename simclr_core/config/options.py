@@ -7,7 +7,6 @@ other fields: it declares them with ``only``. What names a run is made from the 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import itertools
 import operator
@@ -16,6 +15,8 @@ import sys
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
+
+from formats.names import expected, nearest
 
 LARGEST = {int: 2**31 - 1, float: 1e38}
 """Of a number whose field gives no bound of its own: what float32 and tables hold."""
@@ -68,16 +69,6 @@ def option(
 def holds(node: Any, conditions: Conditions) -> bool:
     """Whether the node's fields have one of the values that the conditions name."""
     return all(getattr(node, name) in values for name, values in conditions.items())
-
-
-def nearest(name: object, valid: list[str]) -> str:
-    """``" (did you mean 'crop'?)"``, or nothing where no valid name is near; one that begins so is nearest."""
-    ratios = {word: difflib.SequenceMatcher(None, str(name), word).ratio() for word in valid}
-    if str(name):
-        ratios = {word: ratio + word.startswith(str(name)) for word, ratio in ratios.items()}
-    best = max(ratios.values(), default=0.0)
-    close = [word for word in sorted(valid, key=lambda word: -ratios[word]) if ratios[word] > max(0.5, best - 0.1)]
-    return f" (did you mean {' or '.join(repr(word) for word in close[:3])}?)" if close else ""
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
@@ -138,7 +129,7 @@ def _check(value: Any, f: Field[Any], key: str) -> list[str]:
     meta = f.metadata
     if choices := meta.get("choices"):
         if value not in choices and not _is_numbered(value, f):
-            return [f"{key} = {value!r}: expected one of {', '.join(_listed(f))}{nearest(value, _listed(f))}"]
+            return [f"{key} = {value!r}: {expected(value, _listed(f))}"]
         return []
     low, high = meta.get("low"), meta.get("high")
     if low is not None and value < low:
@@ -242,7 +233,7 @@ def override(config: Node, values: Mapping[str, object]) -> Node:
     problems: list[str] = []
     for key, value in sorted(values.items(), key=lambda item: not chooses(kind, item[0])):  # stable: choices first
         if key not in valid:
-            problems.append(f"{key}: no such setting{nearest(key, list(valid))}")
+            problems.append(f"{key}: no such setting{nearest(key, valid)}")
             continue
         try:
             config = _set(config, key.split("."), value, key)
@@ -259,7 +250,7 @@ def read_value(kind: type, key: str, value: object) -> Scalar:
         return _choice(_field(kind, key.partition(".")[0]), value, key)
     found = _leaves(kind, key)
     if not found:
-        raise ConfigError([f"{key}: no such setting{nearest(key, list(keys_of(kind)))}"])
+        raise ConfigError([f"{key}: no such setting{nearest(key, keys_of(kind))}"])
     read = _coerce(value, found[0], key)
     if problems := min((_check(read, f, key) for f in found), key=len):  # of several variants one has to allow it
         raise ConfigError(problems)
@@ -275,7 +266,7 @@ def chooses(kind: type, key: str) -> bool:
 def _choice(f: Field[Any], value: object, key: str) -> str:
     variants = f.metadata["variants"]
     if not isinstance(value, str) or value not in variants:
-        raise ConfigError([f"{key} = {value!r}: expected one of {', '.join(variants)}{nearest(value, list(variants))}"])
+        raise ConfigError([f"{key} = {value!r}: {expected(value, variants)}"])
     return value
 
 

@@ -6,7 +6,6 @@ place that ``module`` names.
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -26,14 +25,6 @@ class ProtocolRules:
     def problems(self, evaluation: EvalConfig, config: RunConfig) -> list[str]:  # noqa: ARG002 - most refuse nothing
         """What the protocol does not allow in an evaluation, valid field by field, of runs of a configuration."""
         return []
-
-    def subject(self, evaluation: EvalConfig) -> str:  # noqa: ARG002 - most protocols have one subject
-        """What is predicted, in the metric's name after the protocol, if that differs between evaluations."""
-        return ""
-
-    def labels(self, evaluation: EvalConfig) -> str:  # noqa: ARG002 - most protocols compare networks at equal labels
-        """The labels in the metric's name, at its end, where they tell the protocol's evaluations apart."""
-        return ""
 
 
 class Linear(ProtocolRules):
@@ -75,12 +66,6 @@ class FineTune(ProtocolRules):
             return []
         return ["batch_size = 1: fine-tuning needs the statistics of a batch; expected at least 2"]
 
-    def labels(self, evaluation: EvalConfig) -> str:
-        """As SimCLR's Table 7 needs: ``500_labels``, or ``1percent`` for the list ``1percent.txt``."""
-        if evaluation.label_list:
-            return PurePath(evaluation.label_list).stem
-        return f"{evaluation.num_labels}_labels" if evaluation.num_labels else ""
-
 
 class TransformProbe(ProtocolRules):
     """What was done to a view, predicted from its embedding."""
@@ -92,10 +77,6 @@ class TransformProbe(ProtocolRules):
         """The views have to differ in what is predicted."""
         expected = _expected_views(config.views, evaluation.task)
         return [f"task = {evaluation.task!r}: the views never differ in it; expected {expected}"] if expected else []
-
-    def subject(self, evaluation: EvalConfig) -> str:
-        """The transformation."""
-        return evaluation.task
 
 
 def _expected_views(views: ViewsConfig, task: str) -> str:

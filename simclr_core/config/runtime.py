@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from simclr_core.config.options import ConfigError, field_problems, nearest, option
+from formats.names import nearest
+from simclr_core.config.options import ConfigError, field_problems, option
 
 
 def user_path(text: str | Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from formats.metrics import evaluation_metric
 from simclr_core.config.methods import METHODS, MethodConfig, SimCLRConfig
 from simclr_core.config.options import LARGEST_SEED, Above, ConfigError, field_problems, option
-from simclr_core.config.protocols import PROTOCOLS, ProtocolRules
+from simclr_core.config.protocols import PROTOCOLS
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 """The seven transformations of SimCLR's Fig. 5, in its order."""
@@ -240,15 +241,8 @@ class EvalConfig:
 
     @property
     def metric(self) -> str:
-        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_head_1_cifar100_top1``.
-
-        Fine-tunings are told apart by their labels, as SimCLR's Table 7 needs: ``fine_tune_500_labels_top1``, and
-        ``fine_tune_1percent_top1`` for the list ``1percent.txt``.
-        """
-        rules = PROTOCOLS.get(self.protocol, ProtocolRules())
-        embedding = self.embedding if self.embedding != "features" else ""
-        parts = (self.protocol, rules.subject(self), embedding, self.data, rules.labels(self), "top1")
-        return "_".join(filter(None, parts))
+        """Its name in the result tables, such as ``linear_top1``, ``knn_z_top1``, ``linear_head_1_cifar100_top1``."""
+        return evaluation_metric(vars(self))
 
 
 def problems_of(config: RunConfig) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simclr_core.records import written_whole
+from formats.whole_files import written_whole
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simclr_core.config.options import nearest
+from formats.names import nearest
 from simclr_core.data.class_folders import FORMATS, list_split, named
 
 SPLITS = ("train", "test")

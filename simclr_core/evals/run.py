@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from formats.whole_files import written_whole
 from simclr_core.config.identity import canonical, eval_id
 from simclr_core.config.runtime import OnProgress, Progress
 from simclr_core.config.schema import EvalConfig, RunConfig
@@ -16,7 +17,7 @@ from simclr_core.evals.embed import sha256_of
 from simclr_core.evals.material import Material, Pretrained
 from simclr_core.evals.protocol import Scored, Tell, build_protocol
 from simclr_core.evals.score import NOTHING, Score, score
-from simclr_core.records import write_json, written_whole
+from simclr_core.records import write_json
 from simclr_core.training import checkpoint
 
 Labels = tuple[str, int, int, str]

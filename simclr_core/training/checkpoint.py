@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from simclr_core.records import written_whole
+from formats.whole_files import written_whole
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"

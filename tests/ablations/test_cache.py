@@ -17,7 +17,7 @@ from fake_trainer import write_records
 
 from ablations.collect import curves, run_reader
 from ablations.collect.signatures import FRESH_NS
-from ablations.collect.tables import Summary, collect
+from ablations.collect.tables import CollectSummary, collect
 from ablations.store.folder import Store
 from ablations.study.expand import expand, load_grid
 from ablations.study.spec import Grid, RunSpec
@@ -73,7 +73,7 @@ def contents(results: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()}
 
 
-def again(grids: Sequence[Grid], store: Store, results: Path, num_read: int) -> Summary:
+def again(grids: Sequence[Grid], store: Store, results: Path, num_read: int) -> CollectSummary:
     """Collect into a folder that has tables, and into an empty one: the same comes out."""
     fresh = results.with_name("fresh")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -94,7 +94,7 @@ def test_unchanged_runs_are_not_read_again(
     monkeypatch.setattr(run_reader, "read", lambda *_: pytest.fail("read again"))
     monkeypatch.setattr(Store, "facts", lambda *_: pytest.fail("read again"))
 
-    assert collect([grid], "demo", store, results) == Summary(8, 10, 0)
+    assert collect([grid], "demo", store, results) == CollectSummary(8, 10, 0)
     assert contents(results) == before
     after = {path.name: path.stat() for path in results.iterdir()}
     assert {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in after.items()} == {

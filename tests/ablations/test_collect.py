@@ -15,12 +15,12 @@ import pytest
 from conftest import WriteGrid
 from fake_trainer import write_records
 
-from ablations.collect.curves import CURVES_COLUMNS
 from ablations.collect.grid_json import deviations
-from ablations.collect.tables import RUNS_COLUMNS, collect
+from ablations.collect.tables import collect
 from ablations.store.folder import Store
 from ablations.study.expand import expand, load_grid
 from ablations.study.spec import Grid, RunSpec
+from formats.tables import CURVES_COLUMNS, RUNS_COLUMNS
 from reports.inputs import load_results
 from reports.read.provenance import load_problems
 from reports.read.result_tables import read_table

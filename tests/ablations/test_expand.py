@@ -162,6 +162,31 @@ def test_paired_settings_move_together_and_cells_can_be_excluded(write_grid: Wri
     ]
 
 
+def test_lowest_and_highest_stand_for_levels_in_exclude_and_only(write_grid: WriteGrid) -> None:
+    """Of an axis that a scale restricts, its own levels; ``only`` speaks of the cells that are left."""
+    path = write_grid(
+        ("references:", "paired:\n  - {training.epochs: [1, 2, 10]}\nreferences:"),
+        ("seeds: [0, 1]", "exclude: [{epochs: lowest}]\nseeds: [0]"),
+        ("{views.first: [crop]}", "{training.epochs: [2, 10]}"),
+        ("{protocol: knn, num_labels: 1000}", "{protocol: knn, num_labels: 1000, only: {epochs: lowest}}"),
+    )
+    grid = load_grid(str(path))
+
+    found = {
+        scale: {spec.levels["epochs"]: len(spec.evaluations) for spec in expand(grid, scale) if spec.role == "cell"}
+        for scale in ("demo", "mini")
+    }
+    assert found["demo"] == {2: 2, 10: 1}
+    assert found["mini"] == {10: 2}
+
+
+def test_lowest_is_no_level_of_an_axis_of_names(write_grid: WriteGrid) -> None:
+    path = write_grid(("seeds: [0, 1]", "exclude: [{first: lowest}]\nseeds: [0]"))
+
+    with pytest.raises(GridError, match=r"exclude\[0\].first: no level 'lowest': expected one of crop, color"):
+        load_grid(str(path))
+
+
 def test_looks_are_planned_for_all_scales_or_for_one(write_grid: WriteGrid) -> None:
     one = load_grid(str(write_grid(("mini: {", "mini: {looks: true, "))))
     rest = load_grid(

@@ -23,14 +23,16 @@ from ablations.errors import GridError
 from ablations.plan.demand import demand
 from ablations.store.folder import State
 from ablations.study.expand import load_grid
-from ablations.study.levels import is_level, level_problems
+from ablations.study.levels import level_problems
 from ablations.study.yaml_files import load_yaml
+from formats.levels import is_level, is_number, level_in, level_text, ordered
+from formats.selectors import select
+from formats.tables import PAPER_COLUMNS
 from reports.characters import showable
 from reports.errors import InputError
 from reports.inputs import GridResult, load_results
 from reports.page.tables import cell_table
-from reports.read.papers import COLUMNS, load_paper
-from reports.selectors import is_number, level_in, level_text, ordered, select
+from reports.read.papers import load_paper
 
 GRID = """\
 name: versions
@@ -88,10 +90,10 @@ def _made_or_refused(folder: Path, first: str, second: str) -> dict[str, Any] | 
 
 def _write_paper(path: Path, rows: Sequence[tuple[str, float]], axis: str = "version") -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, axis])
+        writer = csv.DictWriter(file, [*PAPER_COLUMNS, axis])
         writer.writeheader()
         writer.writerows(
-            dict.fromkeys(COLUMNS, "")
+            dict.fromkeys(PAPER_COLUMNS, "")
             | {"role": "cell", "metric": "linear_top1", "value": str(value), "precision": "printed", axis: level}
             for level, value in rows
         )

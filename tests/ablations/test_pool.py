@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 from conftest import WriteGrid
+from fake_trainer import note_start
 from rich.console import Console
 
 from ablations.local.display import Display, duration
-from ablations.local.pool import Summary, launch, merge, unfinished
+from ablations.local.job import JobReport
+from ablations.local.pool import LaunchSummary, launch, merge, unfinished
 from ablations.store.folder import State, Store
 from ablations.study.expand import expand, load_grid
 from ablations.study.spec import RunSpec
@@ -40,7 +42,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
 
 
-def start(specs: list[RunSpec], store: Store, num_workers: int = 2) -> tuple[Summary, str]:
+def start(specs: list[RunSpec], store: Store, num_workers: int = 2) -> tuple[LaunchSummary, str]:
     """Launch; the summary, and what was printed."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(file=nowhere, record=True, width=200)
@@ -63,6 +65,30 @@ def test_a_shared_run_has_the_evaluations_of_both_grids(specs: list[RunSpec]) ->
 
     assert len(merged) == len(specs)
     assert [e.metric for e in merged[0].evaluations] == ["linear_top1", "knn_top1", "linear_z_top1"]
+
+
+def test_an_observer_knows_of_every_end_and_runs_are_told_to_start(
+    specs: list[RunSpec], store: Store, fake_trainer: UseTrainer
+) -> None:
+    fake_trainer("raises")
+    calls: list[str] = []
+
+    class Notes:
+        def begun(self, spec: RunSpec) -> None:
+            calls.append(f"{spec.run_id} begun")
+
+        def ended(self, spec: RunSpec, report: JobReport) -> None:
+            calls.append(f"{spec.run_id} {report.outcome}")
+
+    display = Display(Console(quiet=True), len(specs), 2)
+    runtime = RuntimeConfig(store=str(store.root))
+    launch(specs, runtime, 2, display, on_start=note_start, observer=Notes())
+
+    ends = [call for call in calls if not call.endswith("begun")]
+    assert sorted(ends) == sorted(f"{spec.run_id} {'failed' if spec.seed else 'done'}" for spec in specs)
+    assert {call for call in calls if call.endswith("begun")} == {f"{s.run_id} begun" for s in specs if not s.seed}
+    for spec in specs:
+        assert (store.run_dir(spec.run_id) / "started.txt").read_text(encoding="utf-8") == "result: False"
 
 
 def test_every_run_is_done_and_the_second_launch_has_nothing_to_do(

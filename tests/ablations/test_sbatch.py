@@ -221,9 +221,15 @@ def run_git(folder: Path, *arguments: str) -> bytes:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with the two packages in a folder of it, from which ``find_code`` believes to be imported."""
+    """A repository with the packages in a folder of it, from which ``find_code`` believes to be imported."""
     root = tmp_path / "repository"
-    for path in ("src/simclr_core/__init__.py", "src/ablations/commands/cli.py", "notes.md"):
+    for path in (
+        "src/simclr_core/__init__.py",
+        "src/simclr_core/config/schema.py",
+        "src/ablations/commands/cli.py",
+        "src/formats/names.py",
+        "notes.md",
+    ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("old\n", encoding="utf-8")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
@@ -235,7 +241,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_changes_are_found_kept_and_in_the_snapshot(repository: Path, tmp_path: Path) -> None:
     assert find_code().changes == ()
     (repository / "src" / "ablations" / "new.py").write_text("new\n", encoding="utf-8")
-    (repository / "src" / "simclr_core" / "__init__.py").write_text("changed\n", encoding="utf-8")
+    (repository / "src" / "simclr_core" / "config" / "schema.py").write_text("changed\n", encoding="utf-8")
     (repository / "results.csv").write_text("no code\n", encoding="utf-8")
     code = find_code()
     assert {line.split()[-1] for line in code.changes} == {"src/simclr_core/__init__.py", "src/ablations/new.py"}
@@ -247,9 +253,9 @@ def test_changes_are_found_kept_and_in_the_snapshot(repository: Path, tmp_path: 
     with_changes = snapshot(code, tmp_path / "with", patch)
     assert with_changes.root == tmp_path / "with" / "src"
     assert (with_changes.root / "ablations" / "new.py").read_text(encoding="utf-8") == "new\n"
-    assert (with_changes.root / "simclr_core" / "__init__.py").read_text(encoding="utf-8") == "changed\n"
+    assert (with_changes.root / "simclr_core" / "config" / "schema.py").read_text(encoding="utf-8") == "changed\n"
     without = snapshot(code, tmp_path / "without", None)
-    assert (without.root / "simclr_core" / "__init__.py").read_text(encoding="utf-8") == "old\n"
+    assert (without.root / "simclr_core" / "config" / "schema.py").read_text(encoding="utf-8") == "old\n"
     assert not (tmp_path / "with" / "results.csv").exists()
 
 

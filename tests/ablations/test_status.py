@@ -19,7 +19,7 @@ from ablations.scheduler.holders import holders
 from ablations.scheduler.jobs import Answer, Job
 from ablations.slurm import retry
 from ablations.slurm.causes import cause_of
-from ablations.slurm.status import GRACE_S, RunFiles, RunStatus, judge, survey
+from ablations.slurm.status import GRACE_S, RunFiles, RunStatus, find_state, survey
 from ablations.store.folder import STALE_AFTER_S, RunFacts, State, Store
 from ablations.store.queued import RECORD, Queued
 from ablations.study.expand import expand, load_grid
@@ -113,7 +113,7 @@ def by_job(facts: RunFacts) -> RunFiles:
 @pytest.mark.parametrize("case", CASES)
 def test_the_state_of_a_run_with_a_job(case: str) -> None:
     facts, answer, expected, why = CASES[case]
-    verdict = judge(by_job(facts), ("knn",), answer, NOW)
+    verdict = find_state(by_job(facts), ("knn",), answer, NOW)
 
     assert verdict.state is expected
     assert (why in verdict.why) if why else not verdict.why
@@ -121,20 +121,20 @@ def test_the_state_of_a_run_with_a_job(case: str) -> None:
 
 @pytest.mark.parametrize("answer", [says(Job("PENDING")), says(Job("CANCELLED")), says(), SAYS_QUEUE])
 def test_a_run_that_somebody_else_works_on_is_running_whatever_became_of_the_job(answer: Answer) -> None:
-    assert judge(RunFiles(CLAIMED, RECORDED), ("knn",), answer, NOW).state is State.RUNNING
+    assert find_state(RunFiles(CLAIMED, RECORDED), ("knn",), answer, NOW).state is State.RUNNING
 
 
 def test_a_run_without_a_job_is_as_its_files_say() -> None:
-    assert judge(RunFiles(RunFacts()), ("knn",), Answer(), NOW).state is State.PLANNED
-    assert judge(RunFiles(RunFacts(has_error=True)), ("knn",), Answer(), NOW).state is State.FAILED
-    verdict = judge(
+    assert find_state(RunFiles(RunFacts()), ("knn",), Answer(), NOW).state is State.PLANNED
+    assert find_state(RunFiles(RunFacts(has_error=True)), ("knn",), Answer(), NOW).state is State.FAILED
+    verdict = find_state(
         RunFiles(RunFacts(claimed=True, last_sign_of_life=NOW - 720, read_time=NOW)), ("knn",), Answer(), NOW
     )
     assert (verdict.state, verdict.why) == (State.STALE, "no sign of life for 12 min")
 
 
 def test_a_run_of_a_packed_job_waits_for_its_turn() -> None:
-    verdict = judge(by_job(QUEUED), ("knn",), says(STARTED), NOW, busy=True)
+    verdict = find_state(by_job(QUEUED), ("knn",), says(STARTED), NOW, busy=True)
 
     assert (verdict.state, verdict.why) == (State.QUEUED, "waits for its turn in job 120_5")
 
@@ -145,7 +145,7 @@ def test_a_submission_that_ends_before_it_has_a_job(age_s: float, expected: Stat
         RunFacts(queued=True, queued_time=NOW - age_s, read_time=NOW), replace(RECORDED, job_id=None, array_index=None)
     )
 
-    assert judge(files, ("knn",), Answer(), NOW).state is expected
+    assert find_state(files, ("knn",), Answer(), NOW).state is expected
 
 
 SRUN_ENDS = """\

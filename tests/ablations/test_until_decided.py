@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import Ablate, UseTrainer, WriteGrid
 
+from ablations.collect.tables import collect, in_memory
+from ablations.store.folder import Store
+from ablations.study.expand import load_grid
+from reports.inputs import GridResult, grid_result, load_results
+
 LOOKS = (
     ("seeds: [0, 1]\n", "seeds: [0, 1, 2]\nlooks: true\n"),
     (
@@ -69,6 +74,23 @@ def test_only_cells_of_undecided_claims_get_seeds(ablate: Ablate, fake_trainer: 
     again = ablate("run", grid, "--scale", "demo", "--until-decided")
     assert again.stdout.count("up to") == 0
     assert again.stdout.splitlines()[-2:] == [f"little: {line}" for line in said[-2:]]
+
+
+def test_verdicts_in_memory_are_those_of_the_tables(
+    ablate: Ablate, fake_trainer: UseTrainer, grid: str, tmp_path: Path
+) -> None:
+    fake_trainer("crop_then_color")
+    ablate("run", grid, "--scale", "demo", "--workers", "1")
+    read, store = load_grid(grid), Store(Path("runs"))
+    collect([read], "demo", store, tmp_path / "tables")
+    (of_tables,) = load_results(tmp_path / "tables")
+    of_memory = grid_result(*in_memory(read, "demo", store))
+
+    def shown(result: GridResult) -> list[tuple[object, ...]]:
+        return [(v.id, v.verdict, v.n, v.look, v.estimate, v.low, v.high, v.adjusted) for v in result.verdicts]
+
+    assert shown(of_memory) == shown(of_tables)
+    assert {verdict.n for verdict in of_memory.verdicts} == {3}
 
 
 def test_a_run_without_a_value_ends_the_looks_of_its_claim(

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from simclr_core import records
-from simclr_core.records import NoSpaceError, append_jsonl, read_json, write_json, written_whole
+from formats import whole_files
+from formats.whole_files import NoSpaceError, written_whole
+from simclr_core.records import append_jsonl, read_json, write_json
 from simclr_core.training import checkpoint
 
 FillAfter = Callable[[int], None]
@@ -49,7 +50,7 @@ def fill_after(monkeypatch: pytest.MonkeyPatch) -> FillAfter:
     fdopen = os.fdopen
 
     def fill_after(space: int) -> None:
-        monkeypatch.setattr(records.os, "fdopen", lambda *arguments: Disk(fdopen(*arguments), space))
+        monkeypatch.setattr(whole_files.os, "fdopen", lambda *arguments: Disk(fdopen(*arguments), space))
 
     return fill_after
 

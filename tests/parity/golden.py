@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simclr_core.config.options import nearest
+from formats.names import nearest
 
 
 class GoldenError(ValueError):

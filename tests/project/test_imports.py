@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("ablations", "reports", "simclr_core")
+PACKAGES = ("ablations", "formats", "reports", "simclr_core")
 HEAVY = {
     "hydra",
     "matplotlib",
@@ -90,6 +90,8 @@ def test_import_contracts_are_kept(tree: Path) -> None:
     [
         ("simclr_core/views/maker.py", "import ablations.plan.cost", "The trainer knows nothing above it"),
         ("reports/claims/stats.py", "import simclr_core.config.schema", "The reporter reads files"),
+        ("formats/levels.py", "import simclr_core.config.options", "The formats know no package"),
+        ("formats/tables.py", "import pandas", "The formats know no package"),
         ("reports/claims/stats.py", "import torch", "The reporter reads files"),
         ("ablations/plan/cost.py", "import simclr_core.methods.losses", "The harness knows the trainer's"),
         ("ablations/plan/cost.py", "import reports.claims.stats", "only the command line calls the reporter"),

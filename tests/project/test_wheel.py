@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_all_that_the_packages_and_grids_hold(wheel: zipfile.ZipFile) -> None:
-    folders = ("ablations", "clusters", "grids", "reports", "simclr_core")
+    folders = ("ablations", "clusters", "formats", "grids", "reports", "simclr_core")
     expected = {
         path.relative_to(ROOT).as_posix()
         for folder in folders

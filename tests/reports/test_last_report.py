@@ -137,7 +137,8 @@ def test_the_source_is_all_that_pages_are_made_by() -> None:
     versions, *sources = reports.page.fingerprint._source()
     names = {name for name, _ in sources}
 
-    assert {"/site.py", "/templates/grid.html", "/templates/style.css", "/templates/overview.js"} <= names
+    pages = {f"reports/page/{name}" for name in ("site.py", "templates/grid.html", "templates/style.css")}
+    assert pages | {"reports/page/templates/overview.js", "formats/levels.py"} <= names
     assert not [name for name in names if "__pycache__" in name]
     assert any(version.startswith("matplotlib ") for version in versions)
 

@@ -14,12 +14,13 @@ from fake_results import write_results
 from page_parser import Page
 
 from ablations.study.expand import load_grid
+from formats.tables import PAPER_COLUMNS
 from reports.claims.on_paper import Trial, noise_sd, put_on_trial
 from reports.claims.verdicts import as_printed
 from reports.errors import InputError
 from reports.inputs import load_results
 from reports.page.site import write_site
-from reports.read.papers import COLUMNS, PAPER_DIR, load_paper, read_off
+from reports.read.papers import PAPER_DIR, load_paper, read_off
 from reports.summary import summary
 
 FIG5, FIG2 = "simclr_fig5_augmentation_pairs.csv", "simsiam_fig2_stop_gradient.csv"
@@ -64,7 +65,7 @@ def test_fig2_has_the_printed_numbers() -> None:
     assert table.loc[("true", "z_std"), "value"] == pytest.approx(2048**-0.5, abs=5e-5)
 
 
-HEADER = ",".join(["first", *COLUMNS])
+HEADER = ",".join(["first", *PAPER_COLUMNS])
 ROW = "crop,cell,linear_top1,33.1,,percent,100,ImageNet-1k,ResNet-50,a paper,printed,,"
 
 

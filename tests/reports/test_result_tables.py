@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from fake_results import write_results
 
+from formats.tables import CURVES_COLUMNS, RUNS_COLUMNS
 from reports.errors import InputError
 from reports.inputs import load_problems, load_results
 from reports.read import result_tables
-from reports.read.result_tables import CURVES_COLUMNS, RUNS_COLUMNS, read_table
+from reports.read.result_tables import read_table
 
 TABLES = {"runs.csv": RUNS_COLUMNS, "curves.csv": CURVES_COLUMNS}
 

@@ -10,12 +10,14 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from fake_results import fake_grids, write_results
 from page_parser import Page
 
+from reports import inputs
 from reports.errors import InputError
 from reports.page.site import SINGLE_FILE, write_site
 from reports.paths import safe_name
@@ -44,6 +46,21 @@ def pages(site) -> dict[str, Page]:
 def own(pages) -> dict[str, Page]:
     """Overview, grids and the single file; the pages of runs have tests of their own."""
     return {name: page for name, page in pages.items() if not name.startswith("runs/")}
+
+
+def test_a_report_in_a_single_file_judges_each_grid_once(tmp_path, monkeypatch) -> None:
+    results = write_results(tmp_path / "results", scales=["demo"])
+    judged: list[str] = []
+    judge = inputs.judge
+
+    def noted(claims: list[dict[str, Any]], *others: Any, **options: Any) -> list[Any]:
+        judged.append(claims[0]["id"])
+        return judge(claims, *others, **options)
+
+    monkeypatch.setattr(inputs, "judge", noted)
+    write_site(results, tmp_path / "out", [FIG2], single_file=True)
+
+    assert len(judged) == 1
 
 
 def test_nothing_comes_from_outside(pages) -> None:

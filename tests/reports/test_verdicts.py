@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from fake_results import FIG2_CLAIMS, FIG5_CLAIMS, fake_grids, write_results
 
+from formats.levels import level_text
+from formats.selectors import select
 from reports.claims.evidence import cell_name
 from reports.claims.verdicts import Verdict, decide
 from reports.errors import InputError
 from reports.inputs import check_grid, load_results
-from reports.selectors import level_text, select
 
 PAIRS, SINGLES = {"different": ["first", "second"]}, {"same": ["first", "second"]}
 
@@ -265,7 +266,7 @@ def test_the_grids_of_the_generator_are_right() -> None:
         ),
         (
             lambda g: g["claims"][0].update(group={"first": "colour"}),
-            "claim C1.group.first: no level 'colour' at this scale: exp",
+            "claim C1.group.first: no level 'colour': exp",
         ),
         (lambda g: g["claims"][0].update(than={"same": ["first", "third"]}), "claim C1.than.same: no axis 'third'"),
         (
@@ -332,7 +333,7 @@ def test_levels_missing_at_a_scale_are_allowed_where_the_claim_is_not_testable()
 
     assert check_grid(grid) == []
     del grid["claims"][2]["not_testable"]
-    assert any("no level 'sobel' at this scale" in problem for problem in check_grid(grid))
+    assert any("no level 'sobel'" in problem for problem in check_grid(grid))
 
 
 def _loading(folder) -> str:

@@ -52,6 +52,11 @@ def refuses(*_: object) -> None:
     raise WrongInputError
 
 
+def note_start(run_dir: Path) -> None:
+    """What a launch calls before the trainer."""
+    (run_dir / "started.txt").write_text(f"result: {(run_dir / 'result.json').exists()}", encoding="utf-8")
+
+
 def write_records(config: RunConfig, evaluations: list[EvalConfig], run_dir: Path) -> None:
     """Results of a run as the trainer writes them; top1 is 50 + seed, kNN 1 lower."""
     write_json(

@@ -14,9 +14,9 @@ from ablations.collect.grid_json import grid_json
 from ablations.plan.demand import demand
 from ablations.store.folder import State
 from ablations.study.expand import load_grid
-from reports.metrics import evaluation_metric
+from formats.levels import level_text
+from formats.metrics import evaluation_metric
 from reports.read.papers import load_paper
-from reports.selectors import level_text
 
 RUNS = "schema_version run_id cell_id seed dataset outcome metric value num_labels num_test"
 CURVES = "schema_version run_id step epoch loss lr z_std knn_top1"

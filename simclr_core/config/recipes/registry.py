@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simclr_core.config.options import ConfigError, nearest
+from formats.names import nearest
+from simclr_core.config.options import ConfigError
 from simclr_core.config.schema import RunConfig
 
 Build = Callable[[], RunConfig]

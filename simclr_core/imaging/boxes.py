@@ -1,7 +1,7 @@
-"""Where crops are: the two laws of random boxes, and the central box of an evaluation.
+"""Boxes of crops: two distributions of random boxes, and the central box of an evaluation.
 
-A box is top, left, height, width in whole pixels of the image that it is cut from. Sizes are integers (num_images, 2),
-heights and widths; each image's box depends on its own size and on its place among the images.
+A box is top, left, height and width in whole pixels of the source image. Sizes are integers (num_images, 2), heights
+and widths; the box of an image depends on the size of the image and on its position among the images.
 """
 
 from __future__ import annotations
@@ -12,32 +12,34 @@ import torch
 from torch import Tensor
 
 ASPECTS = (3 / 4, 4 / 3)
-"""Least and greatest width over height."""
+"""The smallest and the largest ratio of width to height."""
 TORCHVISION_TRIES = 10
 TENSORFLOW_TRIES = 100
 TENSORFLOW_LEAST_AREA = 0.1
-"""SimCLR's code asks that a crop cover a tenth of the image, whatever the range of areas that it gives."""
+"""SimCLR's code requires that a crop covers a tenth of the image, whatever range of areas the settings give."""
 EVALUATION_SHARE = 0.875
 
 
 def uniform(count: int, source: torch.Generator) -> Tensor:
-    """float64 (count,) in [0, 1)."""
+    """Draw float64 (count,) uniformly from [0, 1)."""
     return torch.rand(count, generator=source, dtype=torch.float64)
 
 
 def draw_boxes(sizes: Tensor, min_area: float, source: torch.Generator, law: str = "torchvision") -> Tensor:
-    """One random box for each of ``sizes``, integers (num_images, 4); ``min_area`` is a fraction of the image.
+    """Draw a random box for each of ``sizes``: integers (num_images, 4); ``min_area`` is a fraction of the image.
 
-    Both laws have areas up to the whole image and aspects in [3/4, 4/3]; the law says what is uniform.
+    With both laws a box has at most the area of the image and an aspect in [3/4, 4/3]; the laws differ in which
+    quantities are uniform.
     """
     draw = {"torchvision": _draw_torchvision, "tensorflow": _draw_tensorflow}[law]
     return draw(sizes, min_area, source)
 
 
 def _draw_torchvision(sizes: Tensor, min_area: float, source: torch.Generator) -> Tensor:
-    """Area uniform, aspect log-uniform, sides rounded, the first of ten tries that fits; all places equally likely.
+    """Draw boxes as torchvision does: area uniform, aspect log-uniform, rounded sides, all positions equally likely.
 
-    If no try fits: the largest central box whose aspect is in the range, which is the whole of a square image.
+    The first of ten tries that fits is taken. If no try fits, the box is the largest central box whose aspect is in the
+    range, which is the whole of a square image.
     """
     num_images = len(sizes)
     area, aspect = uniform(2 * num_images * TORCHVISION_TRIES, source).view(2, num_images, TORCHVISION_TRIES)
@@ -54,11 +56,12 @@ def _draw_torchvision(sizes: Tensor, min_area: float, source: torch.Generator) -
 
 
 def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) -> Tensor:
-    """TensorFlow's ``sample_distorted_bounding_box`` as SimCLR calls it (tf2/data_util.py, ``crop_and_resize``).
+    """Draw boxes as TensorFlow's ``sample_distorted_bounding_box`` does when SimCLR calls it (tf2/data_util.py).
 
-    Aspect uniform; height uniform over the integers between those of the least area and of the largest box that
-    fits; the width follows. Boxes of less than ``min_area`` or than a tenth of the image are drawn again, a hundred
-    times, then the whole image is taken. A box that is smaller than the image never touches its last row or column.
+    The aspect is uniform. The height is uniform over the integers between the height of the least area and the height
+    of the largest box that fits; the width follows. Boxes of less than ``min_area``, or of less than a tenth of the
+    image, are drawn again up to a hundred times; then the box is the whole image. A box smaller than the image never
+    touches the last row or column of the image.
     """
     num_images, boxes = len(sizes), torch.cat([torch.zeros_like(sizes), sizes], dim=1)
     # Not even the largest box is a tenth of an image that is too long, and a hundred rounds would be for nothing.
@@ -77,7 +80,7 @@ def _draw_tensorflow(sizes: Tensor, min_area: float, source: torch.Generator) ->
 
 
 def _try_tensorflow(sizes: Tensor, min_area: float, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """One box for each of ``sizes`` from its four uniform ``draws`` (4, num_images), and whether it is accepted."""
+    """Return one box for each of ``sizes`` from four uniform ``draws`` (4, num_images), and whether it is accepted."""
     height, width = sizes.unbind(1)
     smallest, largest = min_area * height * width, height * width
     aspect = ASPECTS[0] + (ASPECTS[1] - ASPECTS[0]) * draws[0]
@@ -95,7 +98,7 @@ def _try_tensorflow(sizes: Tensor, min_area: float, draws: Tensor) -> tuple[Tens
 
 
 def _tallest(aspect: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """The greatest height of a box of this aspect, at most the image's area, whose rounded width fits."""
+    """Return the largest height of a box of this aspect with at most the image's area and a rounded width that fits."""
     tallest = (height * width / aspect).sqrt().round()
     too_wide = (tallest * aspect).round() > width
     tallest = torch.where(too_wide, ((width + 0.5 - 1e-7) / aspect).floor(), tallest)
@@ -104,12 +107,12 @@ def _tallest(aspect: Tensor, height: Tensor, width: Tensor) -> Tensor:
 
 
 def _largest(sizes: Tensor) -> Tensor:
-    """float64 (num_images, 2): height and width, not rounded, of the largest box whose aspect is in the range."""
+    """Return height and width, float64 (num_images, 2), not rounded, of the largest box with an aspect in the range."""
     height, width = sizes.double().unbind(1)
     return torch.stack([torch.min(height, width / ASPECTS[0]), torch.min(width, height * ASPECTS[1])], dim=1)
 
 
 def centre_box(height: int, width: int) -> tuple[int, int, int, int]:
-    """The square in the middle whose side is .875 of the image's shorter side, as SimCLR's code evaluates."""
+    """Return the central square whose side is .875 of the shorter side of the image, as in SimCLR's evaluation code."""
     side = round(EVALUATION_SHARE * min(height, width))
     return (height - side + 1) // 2, (width - side + 1) // 2, side, side

@@ -101,7 +101,7 @@ class SimCLRConfig(MethodConfig):
 @register
 @dataclass
 class SimSiamConfig(MethodConfig):
-    """SimSiam (Chen and He 2021): the prediction from each view matches the projection of the other view, held fixed."""
+    """SimSiam (Chen and He 2021): the prediction from each view matches the projection of the other view."""
 
     module = "simclr_core.methods.simsiam:SimSiam"
 

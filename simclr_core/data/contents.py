@@ -51,9 +51,10 @@ def check_content(store: Path, folder: Path, data: DataConfig, fingerprint: str)
 
 
 def _place(data: DataConfig) -> Path:
-    """Return the folder of the record. A stream's fingerprint is of another kind than that of pixels.
+    """Return the path of the record's file below ``.data``.
 
-    A data set without its unreadable files has a record of its own.
+    Streams have records of their own, because their fingerprints do not include pixels; so do streams that skip
+    unreadable files.
     """
     reading = f"{data.image_size}px"
     if data.reading == "stream":

@@ -38,7 +38,7 @@ class Images(Protocol):
     def crops(
         self, batches: Batches, num_workers: int = 0, interpolation: str = "bilinear"
     ) -> Generator[Tensor, None, None]:
-        """Yield for each batch its boxes resized with antialiasing, uint8 (B, V, 3, S, S); ``bilinear`` or ``bicubic``."""
+        """Yield for each batch its boxes, resized with antialiasing: uint8 (B, V, 3, S, S); bilinear or bicubic."""
         ...
 
 

@@ -112,6 +112,6 @@ def _he_normal(convolution: nn.Conv2d) -> None:
 
 
 def _lecun_normal(convolution: nn.Conv2d) -> None:
-    """Initialise as Keras' ``VarianceScaling``: a normal of variance 1 / fan-in, truncated at two standard deviations."""
+    """Initialise as Keras' ``VarianceScaling``: a normal of variance 1 / fan-in, cut at two standard deviations."""
     std = 1 / math.sqrt(convolution.weight[0].numel()) / 0.87962566103423978  # std of a unit normal cut at -2 and 2
     nn.init.trunc_normal_(convolution.weight, std=std, a=-2 * std, b=2 * std)

@@ -1,6 +1,6 @@
-"""From the text of a grid file to a ``Grid``, collecting everything that is wrong on the way.
+"""From the text of a grid file to a ``Grid``; everything that is wrong is collected on the way.
 
-What can be said of one entry alone is checked here; what needs the cells is checked in ``ablations.study.expand``.
+Checks of single entries are here; checks that need the cells are in ``ablations.study.expand``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from simclr_core.config.recipes import BY_METHOD, scales_of
 from simclr_core.config.schema import EvalConfig, RunConfig
 
 RUN_METRICS = ("z_std_ratio", "z_std", "final_loss")
-"""Metrics that every run has without an evaluation."""
+"""The metrics that every run has without an evaluation."""
 CONTRASTIVE_METRICS = ("contrastive_top1", "contrastive_entropy")
-"""Metrics of the runs whose loss picks the partner among the other views, at the end of their training."""
+"""The metrics of runs with a contrastive loss, at the end of their training."""
 
 _TEXTS = ("name", "title", "question", "recipe", "metric")
 _KEYS = (
@@ -44,10 +44,10 @@ _SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s",
 
 
 class Reader(Entries):
-    """Reads one grid file; ``problems`` fills as it goes."""
+    """Reads one grid file and collects ``problems``."""
 
     def read(self) -> Grid:
-        """The grid, with a stand-in wherever a problem was noted; raises GridError if the file is no mapping."""
+        """Return the grid, with a placeholder for every faulty entry; raises GridError if the file is not a mapping."""
         raw = load_yaml(self.path)
         if not isinstance(raw, Mapping):
             raise GridError([f"{shown(self.path)}: expected a mapping with the keys {', '.join(_REQUIRED)}"])
@@ -119,7 +119,7 @@ class Reader(Entries):
         return tuple(axes)
 
     def _factor(self, name: str, levels: Mapping[Scalar, Any]) -> Axis:
-        """An axis whose levels have names: each sets several things, or nothing."""
+        """Read an axis with named levels: each level is a mapping of settings, which may be empty."""
         if "." in name:
             self.problem(f"axes.{name}: the levels of a setting are a list; expected a name without a dot")
         if not levels:
@@ -202,9 +202,9 @@ class Reader(Entries):
         return scales
 
     def _restricted(self, raw: Any, place: str, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        """The axes of a scale: each with the listed part of its levels, or with all of them.
+        """Read the axes of a scale: each axis with the listed levels, or with all its levels.
 
-        A mapping lists levels too, with what they set beside their own settings at this scale.
+        A mapping lists levels too, each with the settings that it adds at this scale.
         """
         kept = {axis.key: axis for axis in axes}
         for key, levels in self._any_mapping(raw, place).items():

@@ -156,7 +156,7 @@ _ACCOUNTING = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode,NodeList,S
 
 
 def _queue_job(state: str, reason: str, node: str, start: str, end: str, user_id: str = "", name: str = "") -> Job:
-    """Return a job of the queue without expected times, which squeue gives too: a waiting job's start, a running job's end."""
+    """Return a job of the queue without its expected times: the start of a waiting job, the end of a running job."""
     job = Job(word(state), reason=_known(reason), node=_known(node), user_id=user_id, name=name)
     return replace(job, start=None if job.waits else _time(start), end=_time(end) if job.ended else None)
 

@@ -179,6 +179,13 @@ def grids_readme(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def imports_picture(session: nox.Session) -> None:
+    """Draw the rooms of the packages and their imports, from the code: docs/imports.svg; a file after `--`: another."""
+    install(session, "test", project=True)
+    session.run(sys.executable, "tests/studies/imports_picture.py", *session.posargs, env=TESTS_ON_PATH)
+
+
+@nox.session(default=False)
 def simulation(session: nox.Session) -> None:
     """Print how often the verdicts' rule errs, with its looks, and what it can resolve, from simulated seeds."""
     install(session, "test", project=True)

@@ -1,1 +1,1 @@
-"""Which runs a grid needs now, and what they will cost."""
+"""Which runs a grid needs now, and what these runs will cost."""

@@ -1,4 +1,4 @@
-"""What a grid asks for, joined with what the store holds. Trains nothing."""
+"""The cells of a grid with the states of their runs in a store, and the cost of the runs. Trains nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ablations.study.spec import Grid, RunSpec
 from simclr_core.config.cost import training_multiply_adds
 
 Estimates = tuple[list[float], str]
-"""Core-seconds of each run, and words on what they rest on."""
+"""Core-seconds of each run, and a note on the source of the estimate."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a grid takes at a scale, in core-seconds; None where nothing is known."""
+    """The cost of a grid at a scale, in core-seconds; None where it is unknown."""
 
     total_core_s: float | None
     source: str  # where the figure comes from
@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One cell or reference, over its seeds."""
+    """One cell or reference with all its seeds."""
 
     role: str
     label: str
@@ -37,12 +37,12 @@ class PlannedCell:
 
 
 def states_of(specs: Iterable[RunSpec], store: Store) -> dict[str, State]:
-    """The state of each run, by run id."""
+    """Return the state of each run, by run id."""
     return {spec.run_id: store.state(spec) for spec in specs}
 
 
 def planned_cells(specs: Sequence[RunSpec], states: dict[str, State], others: Sequence[RunSpec]) -> list[PlannedCell]:
-    """The cells of a grid in order; ``others`` are the runs that other grids ask for at the same scale."""
+    """Return the cells of a grid in order; ``others`` are the runs of other grids at the same scale."""
     owners: dict[str, dict[str, None]] = {}
     for spec in others:
         owners.setdefault(spec.run_id, {})[spec.grid] = None
@@ -58,7 +58,7 @@ def planned_cells(specs: Sequence[RunSpec], states: dict[str, State], others: Se
 
 
 def count(states: Iterable[State]) -> Counter[State]:
-    """How many runs are in each state."""
+    """Count the runs in each state."""
     return Counter(states)
 
 
@@ -71,11 +71,11 @@ def cost(
     *,
     extrapolate: bool = False,
 ) -> Cost:
-    """Core-seconds for the runs, by the medians of the finished ones in the store, else as the grid says.
+    """Estimate the cost of the runs, from the medians of finished runs in the store, else from ``expected_core_s``.
 
-    A finished run tells the time of a multiply-add of training; so a deeper network or a longer training is expected
-    to take longer. Evaluations are taken to last alike. With ``extrapolate``, other runs of the store are asked before
-    the grid is.
+    Finished runs give the time per multiply-add of training, so a deeper network or a longer training is expected to
+    take longer. Evaluations are assumed to take equally long. With ``extrapolate``, other runs of the store are used
+    before ``expected_core_s``.
     """
     found = [took for spec in specs if states[spec.run_id] is State.DONE and (took := measured(spec, store))]
     told: Estimates | None
@@ -92,9 +92,9 @@ def cost(
 
 
 def beforehand(grid: Grid, scale: str, specs: Sequence[RunSpec], store: Store) -> Estimates | None:
-    """Core-seconds of each run, and what they rest on: other finished runs of the store, else the grid's own figure.
+    """Estimate the core-seconds of each run from other finished runs of the store, else from ``expected_core_s``.
 
-    None where there is neither.
+    Returns the estimates and a note on their source; None if neither source exists.
     """
     return extrapolated(specs, examples(specs, store)) or _by_grid(grid, scale, specs)
 
@@ -105,7 +105,7 @@ def _by_grid(grid: Grid, scale: str, specs: Sequence[RunSpec]) -> Estimates | No
 
 
 def device_s(specs: Iterable[RunSpec], states: dict[str, State], tflops: float) -> float | None:
-    """Seconds of pre-training what is left on a device that sustains so many TFLOP/s; None if a size is unknown."""
+    """Return the seconds of the remaining pre-training on a device of ``tflops``; None if a set's size is unknown."""
     left = [training_multiply_adds(spec.config) for spec in specs if states[spec.run_id] is not State.DONE]
     return None if None in left else sum(2 * work / (tflops * 1e12) for work in left if work is not None)
 
@@ -124,7 +124,7 @@ def _by_multiply_adds(specs: Sequence[RunSpec], found: Sequence[Measured]) -> li
 
 @dataclass(frozen=True)
 class Measured:
-    """Core-seconds of a finished run, by part, and the multiply-adds of its training where they are known."""
+    """Core-seconds of a finished run, by part, and the multiply-adds of its training if they are known."""
 
     training_s: float
     evaluation_s: float
@@ -132,7 +132,7 @@ class Measured:
 
 
 def measured(spec: RunSpec, store: Store) -> Measured | None:
-    """What a finished run took, its seconds times threads; None if records are missing."""
+    """Return the core-seconds of a finished run: its seconds times its threads; None if records are missing."""
     try:
         took = times(store.run_dir(spec.run_id), spec.eval_ids)
     except UNREADABLE:

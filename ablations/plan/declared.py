@@ -1,7 +1,7 @@
-"""The claims of a grid, and the estimate of its cost, when its first run at a scale was started: ``<store>/.declared``.
+"""The claims and the estimated cost of a grid, recorded before its first run at a scale: ``<store>/.declared``.
 
-Margins, kinds, groups and the choice of paired or Welch are to be fixed before the runs. The report compares what is
-kept here with the grid, and marks what was edited since; and what the runs took with the estimate.
+Margins, kinds, groups, and the choice of a paired or Welch's test have to be fixed before the runs. The report compares
+the recorded claims with the grid and marks later edits; it also compares the recorded estimate with the actual cost.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ SCHEMA_VERSION = 1
 def declare(
     asked: Sequence[tuple[Grid, Demand]], scale: str, starting: Iterable[RunSpec], store: Store
 ) -> list[tuple[Grid, Demand]]:
-    """Keep the claims of the grids that ask for a run about to start, and their estimates, unless that was done before.
+    """Record claims and estimate of every grid that needs one of the runs about to start, unless they are recorded.
 
-    An estimate is of all runs of a grid, and rests on none of them. ``num_started`` says how many of these were there
-    already: another grid's, made by hand, or of a time without this record. Returns the grids whose claims were kept
-    now.
+    The estimate covers all runs of the grid and uses none of them. ``num_started`` is the number of these runs that
+    already existed: runs of another grid, runs made by hand, or runs older than this record. Returns the grids whose
+    claims were recorded by this call.
     """
     kept = []
     run_ids = {spec.run_id for spec in starting}
@@ -61,7 +61,7 @@ def declare(
 
 
 def withdraw(kept: Sequence[tuple[Grid, Demand]], scale: str, store: Store) -> None:
-    """Forget what was kept of grids of which no run could be started after all."""
+    """Remove records of grids of which no run could be started."""
     for grid, of_grid in kept:
         if not any(_started(spec, store) for spec in of_grid.runs):
             shutil.rmtree(_path(store, grid.name, scale).parent)
@@ -70,12 +70,12 @@ def withdraw(kept: Sequence[tuple[Grid, Demand]], scale: str, store: Store) -> N
 
 
 def _started(spec: RunSpec, store: Store) -> bool:
-    """By ``ablate``, or by hand; waiting in a queue is no start."""
+    """Whether a run was started, by ``ablate`` or by hand; a queued run was not started."""
     return any((store.run_dir(spec.run_id) / name).exists() for name in ("provenance.json", "spec.json"))
 
 
 def read(store: Store, grid: str, scale: str) -> dict[str, Any] | None:
-    """What was kept; None if nothing was, or if it cannot be read."""
+    """Return the record; None if there is none or it cannot be read."""
     try:
         return whole(read_json(_path(store, grid, scale)))
     except (OSError, ValueError):
@@ -83,7 +83,7 @@ def read(store: Store, grid: str, scale: str) -> dict[str, Any] | None:
 
 
 def whole(content: Any) -> dict[str, Any] | None:
-    """The content of a record if it is one, None otherwise."""
+    """Return the content if it is a valid record, else None."""
     if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
         return None
     numbers = [content.get(key) for key in ("time", "num_started", "num_runs")]
@@ -93,10 +93,9 @@ def whole(content: Any) -> dict[str, Any] | None:
 def estimate(
     declared: Mapping[str, Any] | None, expected_core_s: float | None, num_runs: int
 ) -> tuple[float | None, str]:
-    """Core-seconds of ``num_runs`` runs as they were expected before the first, and words on what that rests on.
+    """Return the core-seconds of ``num_runs`` runs as estimated before the first run, and a note on the source.
 
-    Of a store that kept claims without an estimate, or nothing, it is what the grid expects of a run,
-    ``expected_core_s``, if anything.
+    If the store has no record, or a record without an estimate, ``expected_core_s`` of the grid is used if it is given.
     """
     kept = (declared or {}).get("estimate")
     if not declared or not isinstance(kept, Mapping):
@@ -115,7 +114,7 @@ def estimate(
 
 
 def earlier(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The older of two records: tables collected before may know of one that the store has not."""
+    """Return the older of two records: a table that was collected earlier may hold a record that the store lacks."""
     found = [each for each in (one, other) if each]
     return min(found, key=lambda each: float(each["time"]), default=None)
 

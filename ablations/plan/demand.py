@@ -1,8 +1,8 @@
-"""What a grid asks for as things stand in a store: the levels that tuning has chosen, the seeds that looks have added.
+"""The runs that a grid needs, given a store: levels chosen by tuning, and seeds added by looks.
 
-The runs of most grids follow from the file alone. Where axes are tuned, every arm first runs all combinations of their
-levels on the tuning seeds; then the one with the best mean is run on the seeds that judge. Where looks are planned,
-cells may have seeds beyond the grid's own.
+The runs of most grids follow from the grid file alone. If axes are tuned, every arm first runs all combinations of
+their levels on the tuning seeds; then the combination with the best mean is run on the grid's own seeds, on which the
+claims are judged. If looks are planned, cells may have more seeds than the grid's own.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from simclr_core.config.options import Scalar
 from simclr_core.records import read_json
 
 Choice = tuple[Scalar, ...]
-"""A level of each of several axes."""
+"""One level of each of several axes."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The cells that differ on tuned axes alone, with their tuning runs; none where there is nothing to choose from."""
+    """The cells that differ only in tuned axes, with their tuning runs; no tuning runs if there is a single choice."""
 
     levels: dict[str, Scalar]  # of the other axes
     tuned: tuple[str, ...]  # the tuned axes of which it has several levels, by short name
@@ -34,13 +34,16 @@ class Arm:
     runs: tuple[RunSpec, ...]
 
     def named(self, choice: Choice) -> dict[str, Scalar]:
-        """The levels of a choice by the short names of their axes."""
+        """Return the levels of a choice by the short names of their axes."""
         return dict(zip(self.tuned, choice, strict=True))
 
 
 @dataclass(frozen=True)
 class Demand:
-    """The runs to have by now; those ``foreseen`` follow the tuning, and stand at the first levels until then."""
+    """The runs that a grid needs now, and the runs ``foreseen`` after tuning.
+
+    Until tuning has chosen levels, foreseen runs have the first level of every tuned axis.
+    """
 
     runs: list[RunSpec]
     foreseen: list[RunSpec] = field(default_factory=list)
@@ -48,15 +51,15 @@ class Demand:
 
     @property
     def every(self) -> list[RunSpec]:
-        """All runs, those that follow too."""
+        """All runs, those foreseen after tuning included."""
         return [*self.runs, *self.foreseen]
 
 
 def demand(grid: Grid, scale: str, store: Store | None, seeds: Sequence[int] | None = None) -> Demand:
-    """The runs that a grid asks for at a scale; without a store, as if it were empty.
+    """Return the runs that a grid needs at a scale; without a store, as if the store were empty.
 
-    ``seeds`` replaces the grid's own, and leaves out what looks have added; those that tune never judge. Raises
-    GridError if the grid has no such scale.
+    ``seeds`` replaces the grid's own seeds and omits seeds added by looks; tuning seeds are never used to judge claims.
+    Raises GridError if the grid has no such scale.
     """
     of_scale = scale_of(grid, scale)
     tuned = grid.tune.seeds if grid.tune else ()
@@ -67,14 +70,14 @@ def demand(grid: Grid, scale: str, store: Store | None, seeds: Sequence[int] | N
 
 
 def seeds_in_turn(grid: Grid, scale: str) -> Iterator[int]:
-    """The seeds of a scale in the order in which looks take them: its own, then the next ones that do not tune."""
+    """Yield the seeds of a scale in the order of the looks: its own seeds, then the next numbers that do not tune."""
     own = sorted(scale_of(grid, scale).seeds)
     tuned = grid.tune.seeds if grid.tune else ()
     return itertools.chain(own, (seed for seed in itertools.count(own[-1] + 1) if seed not in tuned))
 
 
 def _added(grid: Grid, scale: str, store: Store) -> Iterator[RunSpec]:
-    """The runs with seeds beyond the grid's own that have been started, up to the first seed without any."""
+    """Yield the started runs with seeds beyond the grid's own, up to the first seed without a started run."""
     for seed in itertools.islice(seeds_in_turn(grid, scale), len(grid.scales[scale].seeds), None):
         started = [spec for spec in expand(grid, scale, [seed]) if store.run_dir(spec.run_id).is_dir()]
         if not started:
@@ -104,7 +107,7 @@ def _tuned(grid: Grid, tune: Tune, specs: list[RunSpec], trials: list[RunSpec], 
 
 
 def _others(spec: RunSpec, tune: Tune) -> dict[str, Scalar]:
-    """The levels of the axes that are not tuned: they tell the arms apart."""
+    """Return the levels of the axes that are not tuned; they identify the arm."""
     return {name: level for name, level in spec.levels.items() if name not in tune.names}
 
 
@@ -117,12 +120,12 @@ def _text(levels: dict[str, Scalar]) -> str:
 
 
 def _judging(spec: RunSpec, levels: dict[str, Scalar], how: str) -> RunSpec:
-    """A cell as the claims know it, without the tuned axes."""
+    """Return a cell as the claims refer to it, without the tuned axes."""
     return replace(spec, levels=levels, label=_text(levels) + (f" ({how})" if how else ""))
 
 
 def _chosen(grid: Grid, tune: Tune, runs: list[RunSpec], store: Store | None) -> Arm:
-    """An arm, with the choice of the best mean once all its runs are done; of equal ones the first."""
+    """Return an arm with the choice of the best mean, once all its tuning runs are done; of equal means, the first."""
     levels = _others(runs[0], tune)
     tuned = tuple(name for name in tune.names if len({run.levels[name] for run in runs}) > 1)
     if not tuned:  # nothing to choose from, at this scale
@@ -141,7 +144,7 @@ def _chosen(grid: Grid, tune: Tune, runs: list[RunSpec], store: Store | None) ->
 
 
 def _value(run: RunSpec, metric: str, store: Store | None) -> float:
-    """The metric of a finished run; NaN where it has no number."""
+    """Return the metric of a finished run; NaN if it has no number."""
     assert store is not None
     evaluations = dict(zip((each.metric for each in run.evaluations), run.eval_ids, strict=True))
     value = read_json(store.run_dir(run.run_id) / "evals" / f"{evaluations[metric]}.json")["top1"]

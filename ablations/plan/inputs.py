@@ -1,4 +1,4 @@
-"""Whether the data sets allow what runs are to do with them, looked at before any of them starts."""
+"""Checks whether the data sets allow the trainings and evaluations of runs, before any run starts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from simclr_core.evals.checks import label_problems
 
 
 def check_data(specs: Iterable[RunSpec], data_dir: Path, *, elsewhere: bool) -> list[str]:
-    """Raise UserError with all that forbids a training, or an evaluation after it.
+    """Raise UserError with everything about the data that forbids a training or an evaluation.
 
-    Each data set is listed once, and nothing is decoded. With ``elsewhere``, runs may start on another machine: a run
-    whose data set is not here is passed over, and a line returned that says so.
+    Each data set is listed once, and no image is decoded. With ``elsewhere``, the runs may start on another machine: a
+    run whose data set is not on this machine is skipped, and a returned line says so.
     """
     look = functools.cache(lambda name: inventory(name, data_dir))
     problems: dict[str, None] = {}

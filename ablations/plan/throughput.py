@@ -1,4 +1,4 @@
-"""How fast finished runs of a store were, and what runs that differ from them would then take."""
+"""The speed of finished runs in a store, and the cost of other runs extrapolated from it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from simclr_core.config.schema import EvalConfig, RunConfig
 from simclr_core.records import read_json
 
 MOST_READ = 50
-"""Runs that are read, of thousands that a store may have."""
+"""The largest number of runs that are read; a store may have thousands."""
 
 NEAREST = 9
-"""Runs, and those as near, whose median is taken: a run beside others on its machine can take twice as long."""
+"""The number of most similar runs whose median is used; a run can take twice as long if others share its machine."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError)
-"""What records that are missing or torn raise."""
+"""The exceptions that missing or damaged records raise."""
 
 _NUM_LABELLED = NUM_IMAGES | {"stl10": 5_000}
 
@@ -36,7 +36,7 @@ _FULL_LENGTH = ("trained", "collapsed")  # a run that diverges may end early
 
 @dataclass(frozen=True)
 class Times:
-    """What a finished run took, in core-seconds: its seconds times threads."""
+    """What a finished run took, in core-seconds: its seconds times its threads."""
 
     training_s: float
     evaluations: list[tuple[float, dict[str, Any]]]  # each with its record
@@ -44,13 +44,13 @@ class Times:
 
     @property
     def evaluation_s(self) -> float:
-        """Of all evaluations."""
+        """Core-seconds of all evaluations."""
         return sum(core_s for core_s, _ in self.evaluations)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A finished run of whatever grid."""
+    """A finished run of any grid."""
 
     config: RunConfig
     core_s_per_multiply_add: float  # of the training
@@ -59,7 +59,7 @@ class Example:
 
 
 def times(folder: Path, eval_ids: Iterable[str]) -> Times:
-    """The times of a run with these evaluations; raises one of ``UNREADABLE`` where records are missing."""
+    """Return the times of a run with these evaluations; raises one of ``UNREADABLE`` if records are missing."""
     training_s = float(read_json(folder / "result.json")["duration_s"])
     attempt = read_json(folder / "provenance.json")["attempts"][-1]
     threads = int(attempt["num_threads"])
@@ -70,9 +70,10 @@ def times(folder: Path, eval_ids: Iterable[str]) -> Times:
 
 
 def examples(specs: Sequence[RunSpec], store: Store) -> list[Example]:
-    """Finished trainings of a store other than ``specs``, of their methods if there are enough, on one kind of device.
+    """Return finished trainings of a store other than ``specs``, on one kind of device.
 
-    On this machine's kind if there are any, else on that of the first found. What cannot be read is left out.
+    The device is this machine's if the store has runs on it, else that of the first run found. If there are enough,
+    only runs of the methods of ``specs`` are returned. Unreadable runs are left out.
     """
     own = {spec.run_id for spec in specs}
     by_method: dict[str, list[Path]] = {}
@@ -90,7 +91,7 @@ def examples(specs: Sequence[RunSpec], store: Store) -> list[Example]:
 
 
 def _by_age(root: Path) -> list[Path]:
-    """The folders of a store, the newest first."""
+    """Return the folders of a store, the newest first."""
     try:
         entries = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(root) if entry.name[0] != "."]
     except OSError:
@@ -99,7 +100,7 @@ def _by_age(root: Path) -> list[Path]:
 
 
 def _some(folders: Sequence[Path], most: int) -> Iterator[Example]:
-    """Examples from all ages, as runs of one age are mostly of one grid."""
+    """Yield examples of all ages, because runs of similar age are mostly runs of one grid."""
     step = math.ceil(len(folders) / most)
     spread = (folder for start in range(step) for folder in folders[start::step])
     return islice(filter(None, map(_example, spread)), most)
@@ -131,12 +132,12 @@ def _is_here(device: str) -> bool:
 
 
 def extrapolated(specs: Sequence[RunSpec], found: Sequence[Example]) -> tuple[list[float], str] | None:
-    """Core-seconds of each run, and words on what they rest on; None if that cannot be told of every run.
+    """Return the core-seconds of each run and a note on the source; None if the cost of some run is unknown.
 
-    A training is taken to go at the median pace of those most like it: of the same method first, then nearest in the
-    multiply-adds of a view, as wide networks and large images go faster. An evaluation is taken to last by its
-    labelled images, at the median pace of those that differ in nothing but these; where there are none, evaluations
-    are not included.
+    A training gets the median rate of the most similar examples: those of the same method first, then those nearest in
+    multiply-adds per view, because wide networks and large images need less time per multiply-add. The time of an
+    evaluation is proportional to its labelled images, at the median rate of evaluations that differ only in labels and
+    seeds; if there are none, evaluations are not included.
     """
     cells = {spec.cell_id: spec for spec in specs}
     works = {cell_id: training_multiply_adds(spec.config) for cell_id, spec in cells.items()}
@@ -159,7 +160,7 @@ def extrapolated(specs: Sequence[RunSpec], found: Sequence[Example]) -> tuple[li
 
 
 class _Paces:
-    """Medians over examples, each worked out once: a grid has thousands of cells, of few kinds."""
+    """Medians over examples, each computed once: a grid has thousands of cells of few kinds."""
 
     def __init__(self, found: Sequence[Example]) -> None:
         self.used: set[int] = set()  # places of the examples that trainings were compared with
@@ -169,7 +170,7 @@ class _Paces:
         self._evaluations: dict[tuple[str, tuple[str, ...]], float | None] = {}
 
     def training(self, config: RunConfig) -> float:
-        """Core-seconds of a multiply-add."""
+        """Return the core-seconds per multiply-add."""
         method, size = config.method.name, forward_multiply_adds(config)
         if (method, size) not in self._training:
             places = self._most_alike(method, size)
@@ -186,7 +187,7 @@ class _Paces:
         return [place for place in places if distance(place) <= distance(places[:NEAREST][-1])]
 
     def evaluations(self, spec: RunSpec) -> float | None:
-        """Core-seconds of all evaluations of a run; None if one of them is unknown."""
+        """Return the core-seconds of all evaluations of a run; None if one of them is unknown."""
         key = (spec.config.data.name, spec.eval_ids)
         if key not in self._evaluations:
             each = [self._evaluation(evaluation, spec.config.data.name) for evaluation in spec.evaluations]

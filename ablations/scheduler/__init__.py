@@ -1,1 +1,1 @@
-"""What SLURM says of jobs, and of the job that this process belongs to."""
+"""What SLURM reports about jobs, and the job that this process belongs to."""

@@ -1,4 +1,4 @@
-"""Whether a job of SLURM may still work on a run that gives no sign of life: it may be suspended, and go on."""
+"""Whether a SLURM job may still work on a run without signs of life; a suspended job may continue."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ablations.scheduler.place import slurm_place
 
 
 class Claim(Protocol):
-    """What is known of a run's claim."""
+    """What is known about the claim on a run."""
 
     @property
     def claim_job(self) -> str:
-        """The SLURM job that claimed the run, as in "120_5"; "" for a process outside of SLURM."""
+        """The SLURM job that claimed the run, such as "120_5"; "" for a process outside SLURM."""
 
     @property
     def claim_cluster(self) -> str:
-        """The job's cluster; "" where it is not known."""
+        """The cluster of the job; "" if it is unknown."""
 
     @property
     def owner_is_dead(self) -> bool | None:
-        """Whether the process that claimed the run has ended; None where that is not known."""
+        """Whether the process that claimed the run has ended; None if that is unknown."""
 
 
 def holders(silent: Mapping[str, Claim], scheduler: Callable[[Iterable[str]], Answer] = ask) -> dict[str, str]:
-    """Run id -> why its claim is left alone although it is silent: SLURM still has the claim's job, or does not answer.
+    """Return run id -> why its claim stays although it is silent: SLURM has the claim's job, or does not answer.
 
-    SLURM is asked once, if any run is a job's.
+    SLURM is asked once, if any of the runs is claimed by a job.
     """
     here = slurm_place()
     jobs = {
@@ -42,7 +42,7 @@ def holders(silent: Mapping[str, Claim], scheduler: Callable[[Iterable[str]], An
 
 
 def held(job_name: str, answer: Answer, cluster: str = "") -> str:
-    """Why a job may still work on its runs, or come to it; "" if SLURM says that it has ended, or knows it no more."""
+    """Return why a job may still work on its runs; "" if SLURM says that the job has ended or does not know it."""
     if cluster and answer.cluster and cluster != answer.cluster:
         return f"job {job_name} is of cluster {cluster}, and this is {answer.cluster}"
     if not answer.queue:

@@ -1,7 +1,7 @@
-"""What SLURM says of jobs: one call of ``squeue`` and one of ``sacct`` for any number of them, and whose word it is.
+"""What SLURM reports about jobs, with one call of ``squeue`` and one of ``sacct`` for any number of jobs.
 
-``squeue`` is slurmctld's own word, and counts wherever it lists a job: accounting is seconds behind, and calls a job
-NODE_FAIL while the queue has it PENDING again. ``sacct`` tells how jobs ended that the queue has forgotten.
+``squeue`` reads slurmctld and counts for every job that it lists: accounting is seconds behind, and reports NODE_FAIL
+for a job that the queue lists as PENDING again. ``sacct`` says how jobs ended that are no longer in the queue.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 TIMEOUT_S = 15.0
-"""A controller that is down keeps its clients waiting for minutes."""
+"""Seconds to wait for a client; if the controller is down, clients wait for minutes."""
 
 _LONGEST_ARGUMENT = 100_000
-"""Linux takes 128 KiB in one argument."""
+"""The largest number of characters in one argument; Linux allows 128 KiB."""
 
 WAITING = ("PENDING", "CONFIGURING", "REQUEUE", "RESV_DEL_HOLD", "SPECIAL_EXIT")  # REQUEUED, _HOLD and _FED
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT")
 MAY_COME_BACK = ("NODE_FAIL", "PREEMPTED")
-"""States that accounting reports of a job which the queue may hold again."""
+"""States that accounting reports for a job which may return to the queue."""
 
 GRACE_S = 60.0
-"""SLURM's parts, and a shared file system, may be behind one another for so long."""
+"""Seconds by which SLURM's parts, or a shared file system, may be behind each other."""
 
 
 @dataclass(frozen=True)
 class Printed:
-    """What a client of SLURM printed."""
+    """The output of a client of SLURM."""
 
     code: int
     out: str
@@ -39,12 +39,12 @@ class Printed:
 
 
 Client = Callable[[Sequence[str]], Printed]
-"""Runs a command; raises OSError if there is no such client, subprocess.TimeoutExpired if it does not answer."""
+"""Runs a command; raises OSError if the client is missing, subprocess.TimeoutExpired if it does not answer."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job or an element of an array, as SLURM tells it."""
+    """A job, or an element of an array, as SLURM reports it."""
 
     state: str  # without what follows it, as in "CANCELLED by 0"
     exit_code: str = ""  # "1:0": status and signal; "" where the queue alone told
@@ -57,23 +57,23 @@ class Job:
 
     @property
     def waits(self) -> bool:
-        """In the queue, perhaps again."""
+        """Whether the job is in the queue, possibly again."""
         return self.state.startswith(WAITING)
 
     @property
     def runs(self) -> bool:
-        """On a node, or just leaving it."""
+        """Whether the job is on a node, or is just leaving it."""
         return self.state.startswith(RUNNING)
 
     @property
     def ended(self) -> bool:
-        """However it did."""
+        """Whether the job has ended, in whatever way."""
         return not (self.waits or self.runs)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the scheduler said."""
+    """The answer of the scheduler."""
 
     jobs: dict[str, Job] = field(default_factory=dict)  # by "120" or "120_5"
     queue: bool = False  # squeue answered
@@ -83,25 +83,25 @@ class Answer:
     not_ours: str = ""  # why it says nothing of a submission's job, whose number it may hold: see submissions.py
 
     def job(self, name: str) -> Job | None:
-        """What is known of a job, by its name as in ``jobs``."""
+        """Return what is known about a job, by its name as in ``jobs``."""
         found = self.jobs.get(name)
         base = name.partition("_")[0]
         # a range of waiting elements that SLURM cut short stands for those that it does not name
         return found or self.jobs.get(f"{base}_...")
 
     def joined(self, other: Answer) -> Answer:
-        """What this answer and one about other jobs say together."""
+        """Return this answer combined with an answer about other jobs."""
         silence = tuple(dict.fromkeys((*self.silence, *other.silence)))
         both = self.queue and other.queue, self.accounting and other.accounting
         return Answer({**other.jobs, **self.jobs}, *both, silence, self.cluster or other.cluster)
 
     def may_come_back(self, job: Job, now: float) -> bool:
-        """Whether a job that has ended may be in the queue again a moment later, or is while the queue is silent."""
+        """Whether an ended job may return to the queue soon, or may be there while the queue does not answer."""
         return job.state in MAY_COME_BACK and (not self.queue or now - (job.end or 0.0) <= GRACE_S)
 
 
 def run_client(command: Sequence[str]) -> Printed:
-    """Run a client of SLURM with times in seconds, whole array ranges, and none of the user's own filters."""
+    """Run a client of SLURM so that times are in seconds, array ranges are complete, and user filters are ignored."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
     environment = {**kept, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
     done = subprocess.run(list(command), env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
@@ -109,12 +109,12 @@ def run_client(command: Sequence[str]) -> Printed:
 
 
 def text_of(output: bytes) -> str:
-    """What a program printed, as text; a site's own words in it may be in any encoding."""
+    """Decode the output of a program; a site's own messages may have any encoding."""
     return output.decode("utf-8", errors="backslashreplace")
 
 
 def settings(client: Client = run_client) -> str:
-    """What ``scontrol show config`` prints; "" where nobody answers."""
+    """Return what ``scontrol show config`` prints; "" if there is no answer."""
     try:
         return client(["scontrol", "show", "config"]).out
     except (OSError, subprocess.TimeoutExpired):
@@ -122,13 +122,13 @@ def settings(client: Client = run_client) -> str:
 
 
 def cluster_in(settings: str) -> str:
-    """The cluster's name, from its settings; "" where they are not known."""
+    """Return the name of the cluster from its settings; "" if they are unknown."""
     found = re.search(r"(?m)^ClusterName\s*=\s*(\S+)", settings)
     return found[1] if found else ""
 
 
 def ask(job_ids: Iterable[str], client: Client = run_client) -> Answer:
-    """What SLURM says of jobs, given by the ids of the jobs or arrays; all clients are asked at the same time."""
+    """Return what SLURM reports about jobs, given by ids of jobs or arrays; all clients are called at the same time."""
     wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
     if not wanted:
         return Answer()
@@ -156,7 +156,7 @@ _ACCOUNTING = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode,NodeList,S
 
 
 def _queue_job(state: str, reason: str, node: str, start: str, end: str, user_id: str = "", name: str = "") -> Job:
-    """The queue also gives times that it expects: the start of a waiting job, the end of a running one."""
+    """Return a job of the queue without its expected times: the start of a waiting job, the end of a running job."""
     job = Job(word(state), reason=_known(reason), node=_known(node), user_id=user_id, name=name)
     return replace(job, start=None if job.waits else _time(start), end=_time(end) if job.ended else None)
 
@@ -168,7 +168,7 @@ def _past_job(state: str, exit_code: str, node: str, start: str, end: str, user_
 def _jobs(
     command: Sequence[str], read: Callable[..., Job], job_ids: list[str], client: Client
 ) -> tuple[dict[str, Job], str]:
-    """The jobs that a client prints, or a line on why there are none."""
+    """Return the jobs that a client prints, or a line that says why there are none."""
     jobs: dict[str, Job] = {}
     lines, problem = rows(command, job_ids, client)
     for name, *values in (line.split("|", 7) for line in lines):
@@ -183,7 +183,7 @@ def _jobs(
 
 
 def rows(command: Sequence[str], job_ids: list[str], client: Client) -> tuple[list[str], str]:
-    """The lines on jobs that a client prints, or one on why there are none."""
+    """Return the lines about jobs that a client prints, or a line that says why there are none."""
     found: list[str] = []
     for chunk in _chunks(job_ids):
         try:
@@ -205,7 +205,7 @@ def rows(command: Sequence[str], job_ids: list[str], client: Client) -> tuple[li
 
 
 def cannot_run(program: str, error: OSError) -> str:
-    """One line on a client that could not be started."""
+    """Return a line about a client that could not be started."""
     if isinstance(error, FileNotFoundError) and not shutil.which(program):
         return f"there is no {program} here"
     return f"{shutil.which(program) or program} cannot be run: {error.strerror or error}"
@@ -222,7 +222,7 @@ def _chunks(job_ids: list[str]) -> Iterator[str]:
 
 
 def _names(text: str) -> list[str]:
-    """``"120_[5-7,9%2]"`` as 120_5, 120_6, 120_7, 120_9; a range that was cut short also as 120_..."""
+    """Expand ``"120_[5-7,9%2]"`` to 120_5, 120_6, 120_7, 120_9; a truncated range also gives 120_..."""
     match = re.fullmatch(r"(\d+)_\[([^%\]]*)(?:%\d+)?\]?", text)
     if not match:
         return [text]
@@ -238,7 +238,7 @@ def _names(text: str) -> list[str]:
 
 
 def word(state: str) -> str:
-    """A state without what follows it, as in "CANCELLED by 0"."""
+    """Return the first word of a state, such as CANCELLED for "CANCELLED by 0"."""
     words = state.split()
     return words[0].rstrip("+") if words else "UNKNOWN"
 
@@ -248,7 +248,7 @@ def _known(text: str) -> str:
 
 
 def _time(text: str) -> float | None:
-    """Seconds, or SLURM's own local time; None for Unknown and N/A."""
+    """Read seconds, or SLURM's own local time; None for Unknown and N/A."""
     if text.isdecimal():
         return float(text)
     try:

@@ -1,4 +1,4 @@
-"""Which SLURM job this process belongs to, as the job's environment tells it, and which user."""
+"""The SLURM job and the user of this process, from the environment of the job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SUBMISSION = "ABLATE_SUBMISSION"
-"""Holds the submission's id in the processes of its tasks."""
+"""The variable that holds the submission's id in the processes of its tasks."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Place:
 
 
 def slurm_place(environ: Mapping[str, str] = os.environ) -> Place | None:
-    """Where this process runs; None outside of SLURM."""
+    """Return the job of this process; None outside SLURM."""
     if "SLURM_JOB_ID" not in environ:
         return None
     index = environ.get("SLURM_ARRAY_TASK_ID", "")
@@ -42,7 +42,7 @@ def slurm_place(environ: Mapping[str, str] = os.environ) -> Place | None:
 
 
 def user_name() -> str:
-    """The user's name, or the user's id where no entry names it, as in many containers."""
+    """Return the user's name, or the user's id if no entry names it, as in many containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # the first until Python 3.13

@@ -1,1 +1,1 @@
-"""The folders of runs: what state each run is in, who works on it, where it came from."""
+"""The run folders: the state of each run, the process that works on it, its provenance."""

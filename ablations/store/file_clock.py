@@ -1,4 +1,4 @@
-"""Now, by the clock that gives the files of a folder their times: how old a file is cannot be told by another one."""
+"""The current time by the clock that stamps the files of a folder; the age of a file needs this clock."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 class FileClock:
-    """Asked once, by a file without a name; from then on this machine's own seconds are counted."""
+    """Reads the folder's clock once, from a temporary file, and then counts with this machine's monotonic clock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ahead_s: float | None = None  # of this machine's monotonic clock
 
     def now(self) -> float:
-        """Unix seconds. Where nothing can be written, by the clock of this machine."""
+        """Return unix seconds; by this machine's clock if the folder cannot be written to."""
         if self._ahead_s is None:
             self._ahead_s = self._asked() - time.monotonic()
         return self._ahead_s + time.monotonic()

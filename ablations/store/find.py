@@ -1,4 +1,4 @@
-"""One run, as its folder tells it."""
+"""Finding one run, and reading everything in its folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from simclr_core.records import read_json
 
 
 def find_run(store: Path, run_id: str) -> Path:
-    """The folder of the one run whose id starts so; raises UserError if there is none, more than one, or no store."""
+    """Return the folder of the only run whose id begins with ``run_id``.
+
+    Raises UserError if no run or several runs match, or if there is no store.
+    """
     if problems := problems_of(store):
         raise UserError(problems)
     runs = sorted(path.name for path in store.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -26,7 +29,7 @@ def find_run(store: Path, run_id: str) -> Path:
 
 
 def sections(folder: Path) -> Iterator[tuple[str, Any]]:
-    """(title, content) of what a run's folder holds; content is JSON, or a text."""
+    """Return (title, content) for everything in a run's folder; content is JSON or text."""
     attempts = _read(folder / "provenance.json").get("attempts", [])
     if attempts:
         yield "command", attempts[-1]["command"]

@@ -1,8 +1,9 @@
-"""The folder of runs: what state each is in, and who may work on it.
+"""The run folders: the state of each run, and which process may work on it.
 
-State is derived, never stored. A run's folder ``<store>/<run_id>/`` holds what the trainer writes (``spec.json``,
-``result.json``, ``evals/``), from here ``claim/`` with its owner, ``heartbeat.json`` and ``error.txt``, and what a
-submission writes: ``queued/``. What a scheduler adds to these files is in ``ablations.slurm.status``.
+A state is derived from files, never stored. The folder ``<store>/<run_id>/`` of a run holds the trainer's files
+(``spec.json``, ``result.json``, ``evals/``), this module's files (``claim/`` with its owner, ``heartbeat.json``,
+``error.txt``), and ``queued/``, which a submission writes. ``ablations.slurm.status`` combines these files with SLURM's
+states.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from formats.names import nearest
 from simclr_core.records import read_json, write_json
 
 STALE_AFTER_S = 300.0
-"""A run under way writes its heartbeat far more often; one this old belongs to a machine that went away, as a rule."""
+"""A running run writes its heartbeat far more often; after so many seconds its machine is usually gone."""
 
 
 class State(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     PLANNED = "planned"  # nothing yet, or some of its evaluations are missing
     QUEUED = "queued"  # submitted to a scheduler, which has not started it yet, or again
@@ -45,7 +46,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Owner:
-    """Who claimed a run."""
+    """The process that claimed a run."""
 
     host: str
     pid: int
@@ -63,7 +64,7 @@ _OWNER = tuple(each.name for each in fields(Owner))
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the state of a run is derived from. All times are unix seconds by the clock of the store's files."""
+    """The facts from which the state of a run is derived; times are unix seconds by the clock of the files."""
 
     has_result: bool = False  # and a specification that tells whose it is
     evaluations: frozenset[str] = frozenset()  # eval ids whose files are there and whole
@@ -91,19 +92,19 @@ class RunFacts:
 
     @property
     def is_alive(self) -> bool:
-        """Somebody works on the run: its process is there, or has given a sign of life lately."""
+        """Whether a process works on the run: the process exists, or it has written a sign of life recently."""
         if self.owner_is_dead is None:
             return self.claimed and self.silent_s <= STALE_AFTER_S
         return self.claimed and not self.owner_is_dead
 
     @property
     def has_failed(self) -> bool:
-        """With an error, and not submitted again since."""
+        """Whether the run failed with an error and was not submitted again since."""
         return self.has_error and not (self.queued and self.queued_time > self.error_time)
 
 
 def state(facts: RunFacts, eval_ids: Sequence[str]) -> State:
-    """The state of a run that needs these evaluations, by its files alone."""
+    """Return the state of a run that needs these evaluations, from its files alone."""
     if is_done(facts, eval_ids):
         return State.DONE
     if facts.claimed:
@@ -114,12 +115,12 @@ def state(facts: RunFacts, eval_ids: Sequence[str]) -> State:
 
 
 def is_done(facts: RunFacts, eval_ids: Sequence[str]) -> bool:
-    """Whether the result and all these evaluations are there, whatever else is."""
+    """Whether the result and all these evaluations exist."""
     return facts.has_result and facts.evaluations.issuperset(eval_ids)
 
 
 def problems_of(root: Path, *, may_be_new: bool = False) -> list[str]:
-    """What is wrong with a path that is to be a store: one line, or none."""
+    """Return what is wrong with a path for a store: one line, or none."""
     there = next(path for path in (root, *root.parents) if os.path.lexists(path))
     if not there.is_dir():
         name = "" if there == root else f"{there} "
@@ -140,11 +141,11 @@ class Store:
         self.clock = FileClock(root)
 
     def run_dir(self, run_id: str) -> Path:
-        """The folder of a run, whether it is there or not."""
+        """Return the folder of a run, which may not exist."""
         return self.root / run_id
 
     def facts(self, run_id: str) -> RunFacts:
-        """What the folder of a run holds, read now; raises UserError where this user may not read it."""
+        """Read what the folder of a run holds; raises UserError if this user may not read it."""
         folder = self.run_dir(run_id)
         try:
             return self._facts(folder)
@@ -152,7 +153,7 @@ class Store:
             raise UserError([sharing.denied([Path(error.filename or folder)], "read")]) from None
 
     def _facts(self, folder: Path) -> RunFacts:
-        """Only what its listing has is opened, as stores are remote."""
+        """Read only the files that the folder's listing contains, because stores are often on remote file systems."""
         try:
             names = set(os.listdir(folder))  # noqa: PTH208 - a thousand runs are listed at a time
         except (FileNotFoundError, NotADirectoryError):
@@ -192,23 +193,23 @@ class Store:
         )
 
     def state(self, spec: RunSpec) -> State:
-        """The state of a run; raises UserError if its folder belongs to another configuration."""
+        """Return the state of a run; raises UserError if its folder belongs to another configuration."""
         facts = self.facts(spec.run_id)
         self.check_spec(spec, facts)
         return state(facts, spec.eval_ids)
 
     def check_spec(self, spec: RunSpec, facts: RunFacts) -> None:
-        """Compare the folder's ``spec.json`` in full; raises UserError naming the run where it is another's."""
+        """Compare the folder's ``spec.json`` in full; raises UserError naming the run if it belongs to another one."""
         if facts.spec is not None and facts.spec != spec.spec_json():
             path = self.run_dir(spec.run_id) / "spec.json"
             raise UserError([f"{path}: holds another configuration than run {spec.run_id}; move the folder away"])
 
     def claim(self, run_id: str) -> Owner | None:
-        """Take a run for this process; None if another holds it. Raises UserError where this user may not write there.
+        """Claim a run for this process; None if another process holds it. Raises UserError if this user may not write.
 
-        The claim appears whole or not at all: a prepared folder is renamed into place, which fails where one is. A
-        stale claim is first renamed to a name made from its own token; only one of several takers can do that. That of
-        a job which SLURM still has, or may have, is no stale one, however long the job is silent.
+        The claim appears whole or not at all: a prepared folder is renamed into place, which fails if a claim exists. A
+        stale claim is first renamed to a name made from its own token; only one of several processes succeeds. A claim
+        of a SLURM job that SLURM still lists, or may list, is not stale, however old its last sign of life is.
         """
         folder = self.run_dir(run_id)
         try:
@@ -236,7 +237,7 @@ class Store:
         return owner
 
     def release(self, run_id: str, owner: Owner) -> None:
-        """Give a run back, with what stale claims left; nothing happens if it has been taken over meanwhile."""
+        """Release a run and remove the remains of stale claims, unless another process has taken the run over."""
         folder = self.run_dir(run_id)
         _, current = _claim(folder)
         if current is None or current.token != owner.token:
@@ -249,19 +250,19 @@ class Store:
         shutil.rmtree(gone)
 
     def release_dead(self, run_id: str, pid: int) -> None:
-        """Give back what a process of this host, known to have ended, still claims."""
+        """Release a run that a process of this host, known to have ended, still claims."""
         _, owner = _claim(self.run_dir(run_id))
         if owner and owner.pid == pid and owner.host == socket.gethostname():
             self.release(run_id, owner)
 
     def release_ended(self, run_id: str, job: str) -> None:
-        """Give back what a SLURM job, known to have ended, still claims."""
+        """Release a run that a SLURM job, known to have ended, still claims."""
         _, owner = _claim(self.run_dir(run_id))
         if owner and owner.job == job:
             self.release(run_id, owner)
 
     def set_torn_aside(self, run_id: str) -> tuple[str, ...]:
-        """Rename files that cannot be read, so that they are made anew; their names. For the claim's owner."""
+        """Rename unreadable files, so that they are made again, and return their names. For the owner of the claim."""
         torn = self.facts(run_id).torn
         for name in torn:
             path = self.run_dir(run_id) / name
@@ -270,7 +271,7 @@ class Store:
 
 
 def _renamed(path: Path, to: Path) -> bool:
-    """False if another process was faster: the one is gone, or the other is there."""
+    """Rename a path; False if another process was faster: the source is gone, or the target exists."""
     try:
         path.rename(to)
     except PermissionError:
@@ -281,7 +282,7 @@ def _renamed(path: Path, to: Path) -> bool:
 
 
 def _whole(path: Path, folder: Path, torn: list[str]) -> Any:
-    """The content of a JSON file; None if it is not there, or torn, which is noted."""
+    """Return the content of a JSON file; None if it is missing, or damaged, which is recorded in ``torn``."""
     try:
         content = read_json(path)
     except FileNotFoundError:
@@ -295,7 +296,7 @@ def _whole(path: Path, folder: Path, torn: list[str]) -> Any:
 
 
 def _claim(folder: Path) -> tuple[bool, Owner | None]:
-    """Whether a run is claimed, and by whom if that can be read."""
+    """Return whether a run is claimed, and the owner if it can be read."""
     path = folder / "claim"
     try:
         content = read_json(path / "owner.json")

@@ -1,4 +1,4 @@
-"""What git says of code. No repository is one thing, and a git that cannot tell another: unknown is not unchanged."""
+"""Questions to git about code. "No repository" and "git gives no answer" are different results."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TIMEOUT_S = 60.0
 
 
 class GitError(UserError):
-    """Git did not do what it was asked for; one problem, in its own words."""
+    """Git failed; one problem, with git's message."""
 
 
 def is_tracked(path: Path) -> bool:
-    """Whether a file belongs to a repository; raises GitError where there is one, and git does not say."""
+    """Whether a file belongs to a repository; raises GitError if there is a repository and git gives no answer."""
     path = path.resolve()
     if not any(os.path.lexists(folder / ".git") for folder in path.parents):
         return False
@@ -25,14 +25,14 @@ def is_tracked(path: Path) -> bool:
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> str:
-    """What git prints in a folder, with these variables; raises GitError if it fails."""
+    """Return what git prints in a folder, with these environment variables; raises GitError if git fails."""
     printed = _run(folder, *arguments, unless=None, **environment)
     assert printed is not None
     return printed
 
 
 def _run(folder: Path, *arguments: str, unless: int | None, **environment: str) -> str | None:
-    """None for the exit code ``unless``."""
+    """Return what git prints; None if git exits with the code ``unless``."""
     # a look at the code is no reason to write its index, which other jobs read
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:

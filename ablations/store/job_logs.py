@@ -1,4 +1,4 @@
-"""Where the jobs of submissions write what runs print: ``<store>/.submissions/<submission>/``."""
+"""The logs of SLURM jobs: ``<store>/.submissions/<submission>/``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ablations.store.folder import Store
 from ablations.store.queued import Queued
 
 SUBMISSIONS = ".submissions"
-"""The folder in a store that has one folder for each submission."""
+"""The folder of a store with one folder for each submission."""
 
 _TAIL_BYTES = 16_384
 
 
 def log_path(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None, ending: str) -> Path | None:
-    """The file that a run's newest job writes, ``ending`` being out or err; None for a run of no job."""
+    """Return the log of a run's newest job, with ``ending`` out or err; None for a run without a job."""
     if record and record.job_name:
         return store.root / SUBMISSIONS / record.submission / f"{record.job_name}_0_log.{ending}"
     newest: Mapping[str, Any] = attempts[-1] if attempts else {}
@@ -28,7 +28,7 @@ def log_path(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued
 
 
 def log_tail(store: Store, attempts: Sequence[Mapping[str, Any]], record: Queued | None) -> str:
-    """The end of the standard error of a run's newest job; "" where there is none."""
+    """Return the end of the standard error of a run's newest job; "" if there is none."""
     path = log_path(store, attempts, record, "err")
     try:
         if path is None:

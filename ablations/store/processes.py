@@ -1,4 +1,4 @@
-"""Which process has claimed something, and whether it is gone. Numbers of processes are given out again."""
+"""Which process has claimed a run, and whether it still exists. The system reuses process numbers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other: for a record that ``is_gone`` reads."""
+    """Return a record that distinguishes this process from every other, for ``is_gone``."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "namespace": _namespace(), "started": _started(pid)}
 
 
 def is_gone(record: Mapping[str, Any]) -> bool | None:
-    """Whether the process of a record has ended; None where nobody here can tell.
+    """Whether the process of a record has ended; None if this process cannot find out.
 
-    On the same host alone, and among processes that see one another: two containers may share a host's name, and each
-    has a process 7.
+    The answer is known only on the same host and in the same namespace of processes: two containers may have the same
+    host name, and each may have a process 7.
     """
     if record["host"] != socket.gethostname() or record.get("namespace", "") not in ("", _namespace()):
         return None
@@ -34,7 +34,7 @@ def is_gone(record: Mapping[str, Any]) -> bool | None:
 
 
 def _namespace() -> str:
-    """Of process numbers; "" where the system has no such thing."""
+    """Return the namespace of process numbers; "" if the system has none."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -42,7 +42,7 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """The boot and the clock tick at which a process started; "" where that is hidden, or the system is not Linux."""
+    """Return the boot and the clock tick at which a process started; "" if hidden, or if the system is not Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

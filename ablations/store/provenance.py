@@ -1,4 +1,4 @@
-"""Where a result came from: one entry per attempt in a run's ``provenance.json``."""
+"""The provenance of a result: one entry per attempt in a run's ``provenance.json``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 
 def begin(run_dir: Path, command: str, num_threads: int) -> int:
-    """Note the start of an attempt; its number, from 1 on. An earlier one that never ended is marked as lost."""
+    """Record the start of an attempt and return its number, from 1 on; an earlier unfinished attempt becomes lost."""
     attempts, here = read(run_dir), slurm_place()
     for attempt in attempts:
         if attempt["outcome"] == "running":
@@ -50,14 +50,14 @@ def begin(run_dir: Path, command: str, num_threads: int) -> int:
 
 
 def end(run_dir: Path, attempt: int, outcome: str, duration_s: float) -> None:
-    """Note how an attempt ended: done, failed, stopped or interrupted."""
+    """Record how an attempt ended: done, failed, stopped or interrupted."""
     attempts = read(run_dir)
     attempts[attempt - 1].update(outcome=outcome, end=_now(), duration_s=round(duration_s, 3), gpu=gpu_name())
     write_json(run_dir / "provenance.json", {"schema_version": SCHEMA_VERSION, "attempts": attempts})
 
 
 def read(run_dir: Path) -> list[dict[str, Any]]:
-    """The attempts so far, oldest first; none if the file is missing or torn."""
+    """Return the attempts, oldest first; empty if the file is missing or damaged."""
     try:
         attempts = read_json(run_dir / "provenance.json")["attempts"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -67,11 +67,11 @@ def read(run_dir: Path) -> list[dict[str, Any]]:
 
 @functools.cache
 def source() -> dict[str, Any]:
-    """The code of the trainer: commit and whether its files differ from it, or the version installed; and a hash.
+    """Return the trainer's code: commit and whether files differ from it, or the installed version; and a hash.
 
-    The commit is that of the repository which tracks ``simclr_core``, never that of the working directory. What git
-    does not say is null, and ``git_error`` has its words. Read once per process, since a process runs the code that it
-    loaded.
+    The commit is that of the repository which tracks ``simclr_core``, never that of the working directory. Answers that
+    git does not give are null, and ``git_error`` holds git's message. Computed once per process, because a process
+    executes the code that it has loaded.
     """
     from importlib import metadata
 
@@ -93,7 +93,7 @@ def source() -> dict[str, Any]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that make the numbers."""
+    """Return the versions of Python and of the packages that affect numbers."""
     from importlib import metadata
 
     found = {"python": platform.python_version()}
@@ -107,7 +107,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's name, as far as the system tells."""
+    """Return the name of the processor, as far as the system states it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -117,7 +117,7 @@ def cpu_model() -> str:
 
 
 def gpu_name() -> str | None:
-    """The GPU in use; None without one. Never loads torch: a job that trained has."""
+    """Return the name of the GPU in use; None without one. Does not load torch; a job that trained has loaded it."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None

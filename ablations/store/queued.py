@@ -1,4 +1,4 @@
-"""Who brings a run: the record ``queued/job.json`` of a run that waits in, or runs under, a scheduler."""
+"""The record ``queued/job.json``: which job of a scheduler will execute a run, or executes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECORD = Path("queued", "job.json")
 
 @dataclass(frozen=True)
 class Queued:
-    """A run's place in a queue."""
+    """The place of a run in a queue."""
 
     submission: str
     job_id: str | None  # None until the scheduler has given one
@@ -33,7 +33,7 @@ class Queued:
 
 
 def read(run_dir: Path) -> Queued | None:
-    """The record of a run; None if there is none, or one that cannot be read."""
+    """Return the record of a run; None if it is missing or cannot be read."""
     try:
         content = read_json(run_dir / RECORD)
         return Queued(**{field.name: content[field.name] for field in fields(Queued)})
@@ -42,5 +42,5 @@ def read(run_dir: Path) -> Queued | None:
 
 
 def remove(run_dir: Path) -> None:
-    """Take a run out of the books; the scheduler is not told."""
+    """Remove the record of a run; the scheduler is not informed."""
     shutil.rmtree(run_dir / RECORD.parent, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A store that several users share: each has to be able to read, and to change, what the others have written."""
+"""A store that several users share: each user must be able to read and change the files of the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROOT_FOLDERS = (".declared", ".submissions")
 
 
 def check(root: Path, folders: Iterable[Path]) -> None:
-    """Raise UserError where this user may not write a store, or what is in these folders of it, which may be new."""
+    """Raise UserError if this user may not write to the store or to these folders of it, which may not exist yet."""
     folders = list(folders)
     if not folders or not root.is_dir():
         return  # nothing will be written, or all will be this user's own
@@ -23,7 +23,7 @@ def check(root: Path, folders: Iterable[Path]) -> None:
 
 
 def denied(paths: Sequence[Path], do: str) -> str:
-    """The message about paths that this user may not read or change, as ``do`` says."""
+    """Return the message about paths that this user may not read or change; ``do`` is the verb."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return (
         f"{paths[0]}{more}: you may not {do} {'these' if more else 'this'} ({_owned(paths[0])}); "
@@ -45,7 +45,7 @@ def _may_change(path: Path) -> bool:
 
 
 def _owned(path: Path) -> str:
-    """``"drwxr-xr-x ada:vision"``."""
+    """Return mode and owner of a path, such as ``"drwxr-xr-x ada:vision"``."""
     while not os.access(path.parent, os.X_OK):  # the folder above hides it
         path = path.parent
     found = path.stat()

@@ -1,1 +1,1 @@
-"""From a grid file to the runs that it asks for."""
+"""Grid files: reading, checking and expanding them into runs."""

@@ -1,4 +1,4 @@
-"""Single entries of a grid file, read as what they have to be; what they are not is noted as a problem."""
+"""Readers of single entries of a grid file; an entry of the wrong type or value is recorded as a problem."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from simclr_core.config.schema import RunConfig
 
 
 def shown(path: Path) -> str:
-    """A path as a message shows it: relative to the working directory where it lies below it."""
+    """Return a path for a message: relative to the working directory if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 class Entries:
-    """Reads entries of one file; ``problems`` fills as it goes."""
+    """Reads the entries of one file and collects ``problems``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[str] = []
 
     def problem(self, text: str) -> None:
-        """Note one problem of this file."""
+        """Record one problem of this file."""
         self.problems.append(f"{shown(self.path)}: {text}")
 
     def _any_mapping(self, raw: Any, place: str) -> Mapping[str, Any]:
@@ -67,7 +67,7 @@ class Entries:
         return []
 
     def _value(self, key: str, value: Any, place: str) -> Scalar | None:
-        """The value as the setting's type; None, with the problem noted under ``place``, if it has no such reading."""
+        """Return the value as the setting's type; None, with a problem recorded at ``place``, if that is impossible."""
         if key == "seed":
             self.problem(f"{place}: seeds are listed under seeds")
             return None

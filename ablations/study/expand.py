@@ -1,4 +1,4 @@
-"""Grid files: finding them, checking them whole, and expanding them into runs. Loads no torch."""
+"""Grid files: finding them, checking them as a whole, and expanding them into runs. Loads no torch."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from simclr_core.config.schema import RunConfig, problems_of
 from simclr_core.evals.checks import evaluation_problems
 
 PACKAGED = Path(ablations.__file__).parent.parent / "grids"
-"""The grids that travel with the code, in a checkout and in an installed wheel alike."""
+"""The folder of the packaged grids, in a checkout and in an installed wheel."""
 
 
 FILES = "[!.]*.yaml"
-"""Not ``._x.yaml``, which macOS leaves beside a file, nor ``.#x.yaml``, which emacs does: ``*`` would match both."""
+"""The pattern of grid files. It leaves out ``._x.yaml`` of macOS and ``.#x.yaml`` of emacs, which ``*`` would match."""
 
 
 def find_grids() -> dict[str, Path]:
-    """Every grid by name: those of ``./grids`` and the packaged ones.
+    """Return every grid by name: those of ``./grids`` and the packaged ones.
 
-    Raises GridError where the two differ under one name.
+    Raises GridError if two different grids have the same name.
     """
     found: dict[str, Path] = {}
     problems: list[str] = []
@@ -54,7 +54,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def load_grid(name_or_path: str) -> Grid:
-    """A grid by its path, or by its name in ``./grids`` or among the packaged grids.
+    """Load a grid by its path, or by its name in ``./grids`` or among the packaged grids.
 
     Raises GridError with everything that is wrong in the file.
     """
@@ -80,16 +80,16 @@ def load_grid(name_or_path: str) -> Grid:
 
 
 def scale_of(grid: Grid, name: str) -> GridScale:
-    """A grid at a scale; raises GridError if it has no such scale."""
+    """Return a grid's settings at a scale; raises GridError if the grid has no such scale."""
     if name not in grid.scales:
         raise GridError([f"{shown(grid.path)}: no scale {name!r}; {expected(name, grid.scales)}"])
     return grid.scales[name]
 
 
 def expand(grid: Grid, scale: str, seeds: Iterable[int] | None = None) -> list[RunSpec]:
-    """The runs of a grid at a scale: cells in the order of the axes, then references, each with every seed in turn.
+    """Return the runs of a grid at a scale: cells in the order of the axes, then references, each with every seed.
 
-    ``seeds`` replaces the grid's own. Raises GridError if the grid has no such scale.
+    ``seeds`` replaces the grid's own seeds. Raises GridError if the grid has no such scale.
     """
     chosen = scale_of(grid, scale).seeds if seeds is None else tuple(seeds)
     if (scale, chosen) not in grid.runs:
@@ -121,7 +121,7 @@ _Settings = dict[str, Scalar]
 
 
 def _cells(grid: Grid, scale: str) -> list[Cell]:
-    """The cells of a grid at one of its scales, then its references; worked out once."""
+    """Return the cells of a grid at a scale, then its references; computed once per scale."""
     if scale not in grid.cells:
         of_scale = grid.scales[scale]
         shared = {**grid.overrides, **of_scale.overrides}
@@ -149,7 +149,7 @@ def _cells(grid: Grid, scale: str) -> list[Cell]:
 
 
 def _combinations(grid: Grid, axes: tuple[Axis, ...]) -> Iterator[tuple[str, str, _Settings, _Settings]]:
-    """(role, label, levels by short axis name, settings by dotted key) of every cell, then of every reference."""
+    """Yield (role, label, levels by short axis name, settings by dotted key) of every cell, then of every reference."""
     names = [axis.name for axis in axes]
     levels_of = {axis.name: list(map(level_text, axis.labels)) for axis in axes}
     excluded = [Selection(selector, levels_of) for selector in grid.exclude]
@@ -181,7 +181,7 @@ def _merged(parts: Iterable[_Settings]) -> _Settings:
 
 
 def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
-    """``override`` for keys and values that have been checked: grids have thousands of cells, and it is faster."""
+    """Do what ``override`` does, faster, for keys and values that have been checked: grids have thousands of cells."""
     by_node: dict[str, dict[str, Any]] = {}
     for key, value in settings.items():
         node, _, name = key.rpartition(".")
@@ -191,9 +191,9 @@ def _set_all(config: RunConfig, settings: Mapping[str, Scalar]) -> RunConfig:
 
 
 def _changed(node: Node, values: Mapping[str, Any]) -> Node:
-    """``dataclasses.replace`` in a tenth of its time, for nodes that do nothing when they are made.
+    """Do what ``dataclasses.replace`` does, in a tenth of the time, for nodes without ``__post_init__``.
 
-    Fields of another method than the node's are left out.
+    Fields that only another method has are left out.
     """
     made = node.__class__.__new__(node.__class__)
     vars(made).update(vars(node), **{name: value for name, value in values.items() if hasattr(node, name)})
@@ -201,9 +201,9 @@ def _changed(node: Node, values: Mapping[str, Any]) -> Node:
 
 
 def _problems(grid: Grid) -> list[str]:
-    """What is wrong although each entry is well-formed: settings set twice, cells, selectors.
+    """List faults between well-formed entries: settings set twice, faults of cells and selectors.
 
-    Figure and claims are the reporter's: the command line asks it.
+    The reporter checks figure and claims; the command line calls it.
     """
     problems = _clashes(grid) + _tune_problems(grid)
     axes = _all_levels(grid)
@@ -226,7 +226,7 @@ def _problems(grid: Grid) -> list[str]:
 
 
 def _all_levels(grid: Grid) -> dict[str, Axis]:
-    """The axes by short name, with the levels of all scales: a selector may name a level that one scale leaves out."""
+    """Return the axes by short name with the levels of all scales: a selector may name a level of one scale only."""
     merged: dict[str, dict[Scalar, dict[str, Scalar]]] = {}
     for axis in (axis for scale in grid.scales.values() for axis in scale.axes):
         merged.setdefault(axis.name, {}).update(zip(axis.labels, axis.settings, strict=True))
@@ -243,7 +243,7 @@ def _clashes(grid: Grid) -> list[str]:
 
 
 def _tune_problems(grid: Grid) -> list[str]:
-    """Levels are chosen on seeds that do not judge, and by an evaluation."""
+    """List faults of ``tune``: it needs seeds that the claims do not use, and an evaluation as its metric."""
     tune = grid.tune
     if tune is None:
         return []
@@ -281,7 +281,7 @@ def _cell_problems(cells: list[Cell], scale: str) -> list[str]:
 
 
 def _unquoted(content: Any, place: str, axes: Mapping[str, Axis]) -> list[str]:
-    """Numbers and truth values in selectors of axes whose levels are names: YAML reads an unquoted 1.10 as 1.1."""
+    """Return numbers and truth values in selectors of axes with named levels: YAML reads an unquoted 1.10 as 1.1."""
     if isinstance(content, list):
         return [p for i, part in enumerate(content) for p in _unquoted(part, f"{place}[{i}]", axes)]
     if not isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""What a level may be called, so that no two levels of an axis are one to a reader, a table or a paper's CSV."""
+"""The rules for levels of an axis: no two of them may look the same to a reader, in a table or in a paper's CSV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def level_problems(labels: Sequence[Any], place: str) -> list[str]:
-    """What is wrong with the names of an axis's levels: with each, and with two that a reader takes for one."""
+    """List what is wrong with the names of an axis's levels: with single names, and with pairs that look alike."""
     problems = []
     numbers = [label for label in labels if isinstance(label, int | float) and not isinstance(label, bool)]
     truths = [level_text(label) for label in labels if isinstance(label, bool)]
@@ -37,7 +37,7 @@ def level_problems(labels: Sequence[Any], place: str) -> list[str]:
 
 
 def _look(label: Scalar) -> str:
-    """What a reader sees of a level: figures show ``_`` as a blank, pages show blanks as one."""
+    """Return a level as a reader sees it: figures show ``_`` as a blank, pages show several blanks as one."""
     text = unicodedata.normalize("NFC", level_text(label))
     return " ".join("".join(each for each in text if unicodedata.category(each) != "Cf").replace("_", " ").split())
 
@@ -51,7 +51,7 @@ def _reads_as_number(text: str) -> bool:
 
 
 def unfit_texts(content: Any, place: str = "") -> Iterator[str]:
-    """A line for every text in a YAML file's content, keys too, that no page and no figure can show as it is."""
+    """Return a line for every text in a YAML file's content, keys too, that pages and figures cannot display."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             within = f"{place}.{key}" if place else str(key)
@@ -65,7 +65,7 @@ def unfit_texts(content: Any, place: str = "") -> Iterator[str]:
 
 
 def _is_unfit(character: str) -> bool:
-    """Whether it has no place in an SVG, or moves the characters around it; a line may end, and be indented."""
+    """Whether a character is invalid in SVG, or moves its neighbours; line ends and indentation are allowed."""
     code = ord(character)
     if character in "\n\t":
         return False
@@ -77,5 +77,5 @@ def _is_unfit(character: str) -> bool:
 
 
 def _plain(place: str) -> str:
-    """A place for a message: what cannot be shown is escaped there too."""
+    """Return the place for a message, with characters escaped that cannot be displayed."""
     return "".join(repr(each)[1:-1] if _is_unfit(each) else each for each in place)

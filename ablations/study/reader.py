@@ -1,6 +1,6 @@
-"""From the text of a grid file to a ``Grid``, collecting everything that is wrong on the way.
+"""From the text of a grid file to a ``Grid``; everything that is wrong is collected on the way.
 
-What can be said of one entry alone is checked here; what needs the cells is checked in ``ablations.study.expand``.
+Checks of single entries are here; checks that need the cells are in ``ablations.study.expand``.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _SCALE_KEYS = ("note", "set", "axes", "seeds", "evaluations", "expected_core_s",
 
 
 class Reader(Entries):
-    """Reads one grid file; ``problems`` fills as it goes."""
+    """Reads one grid file and collects ``problems``."""
 
     def read(self) -> Grid:
-        """The grid, with a stand-in wherever a problem was noted; raises GridError if the file is no mapping."""
+        """Return the grid, with a placeholder for every faulty entry; raises GridError if the file is not a mapping."""
         raw = load_yaml(self.path)
         if not isinstance(raw, Mapping):
             raise GridError([f"{shown(self.path)}: expected a mapping with the keys {', '.join(_REQUIRED)}"])
@@ -117,7 +117,7 @@ class Reader(Entries):
         return tuple(axes)
 
     def _factor(self, name: str, levels: Mapping[Scalar, Any]) -> Axis:
-        """An axis whose levels have names: each sets several things, or nothing."""
+        """Read an axis with named levels: each level is a mapping of settings, which may be empty."""
         if "." in name:
             self.problem(f"axes.{name}: the levels of a setting are a list; expected a name without a dot")
         if not levels:
@@ -200,9 +200,9 @@ class Reader(Entries):
         return scales
 
     def _restricted(self, raw: Any, place: str, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        """The axes of a scale: each with the listed part of its levels, or with all of them.
+        """Read the axes of a scale: each axis with the listed levels, or with all its levels.
 
-        A mapping lists levels too, with what they set beside their own settings at this scale.
+        A mapping lists levels too, each with the settings that it adds at this scale.
         """
         kept = {axis.key: axis for axis in axes}
         for key, levels in self._any_mapping(raw, place).items():

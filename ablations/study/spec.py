@@ -1,4 +1,4 @@
-"""What a grid file says, and the runs that it asks for, as plain dataclasses."""
+"""The content of a grid file, and its runs, as plain dataclasses."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def level_label(level: Scalar) -> str:
 
 @dataclass(frozen=True)
 class Axis:
-    """One factor, and what each of its levels sets.
+    """One factor, and the settings of each of its levels.
 
-    The levels of a dotted key are its values, and other keys may move with it (``paired``). Those of a factor with a
-    name of its own are named, and set what they like, another recipe too.
+    The levels of an axis named by a dotted key are the values of that key; other keys may change with it (``paired``).
+    The levels of an axis with a name of its own are named; each is any mapping of settings, and may name another
+    recipe.
     """
 
     key: str  # dotted, or the name
@@ -40,11 +41,11 @@ class Axis:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All that some level sets."""
+        """All keys that some level sets."""
         return tuple(dict.fromkeys(key for settings in self.settings for key in settings))
 
     def part(self, labels: Iterable[Scalar], more: Mapping[Scalar, Mapping[str, Scalar]]) -> Axis:
-        """The same factor with these of its levels, and what some of them set beside."""
+        """Return the axis with only these levels; ``more`` adds settings to some of them."""
         chosen = tuple(labels)
         settings = tuple({**self.settings[self.labels.index(name)], **more.get(name, {})} for name in chosen)
         return replace(self, labels=chosen, settings=settings)
@@ -52,7 +53,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class GridEvaluation:
-    """An evaluation, and the cells that have it: those that ``only`` selects, or all of them and the references."""
+    """An evaluation and its cells: those that ``only`` selects, or all cells and references."""
 
     config: EvalConfig
     only: Selector | None = None
@@ -60,7 +61,7 @@ class GridEvaluation:
 
 @dataclass(frozen=True)
 class Tune:
-    """Factors whose levels every arm chooses for itself, together, by the grid's metric on seeds that do not judge."""
+    """Axes whose levels every arm chooses jointly, by the grid's metric, on seeds that the claims do not use."""
 
     axes: tuple[str, ...]  # their keys
     seeds: tuple[int, ...]
@@ -73,7 +74,7 @@ class Tune:
 
 @dataclass(frozen=True)
 class GridScale:
-    """What a grid does at one scale."""
+    """The content of a grid at one scale."""
 
     name: str
     note: str  # one line, shown with every figure of this scale
@@ -87,7 +88,7 @@ class GridScale:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell or a reference of a grid at a scale, whatever its seed."""
+    """A cell or a reference of a grid at a scale, without a seed."""
 
     role: str  # "cell" or "reference"
     label: str
@@ -101,7 +102,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """One question to a paper's figure or table: the content of one grid file."""
+    """The content of one grid file: one question about a figure or table of a paper."""
 
     path: Path
     name: str
@@ -118,16 +119,16 @@ class Grid:
     claims: tuple[dict[str, Any], ...]
     tune: Tune | None
     cells: dict[str, list[Cell]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """By scale, once they have been expanded: a grid is checked, then asked for its runs, more than once."""
+    """Scale -> cells, once they have been expanded: a grid is checked and then expanded again."""
     runs: dict[tuple[str, tuple[int, ...]], list[RunSpec]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """By scale and seeds, likewise."""
+    """(Scale, seeds) -> runs, once they have been expanded."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run that a grid asks for: a cell, or a reference, with one seed."""
+    """One run of a grid: a cell or a reference with one seed."""
 
     grid: str
     scale: str
@@ -143,17 +144,17 @@ class RunSpec:
 
     @cached_property
     def run_id(self) -> str:
-        """The name of the run's folder."""
+        """The run id, which is also the name of the run's folder."""
         return run_id(self.config)
 
     @cached_property
     def eval_ids(self) -> tuple[str, ...]:
-        """The names of the evaluations' result files."""
+        """The ids of the evaluations, which are also the names of their result files."""
         return tuple(eval_id(evaluation) for evaluation in self.evaluations)
 
     @property
     def command(self) -> str:
-        """The shell command that runs this by hand, and gives the same run id and evaluation ids."""
+        """The shell command that executes this run by hand, with the same run id and evaluation ids."""
         settings: dict[str, Scalar] = {"recipe": self.recipe, **self.overrides, "seed": self.seed}
         words = [_hydra_word(key, value) for key, value in settings.items()]
         return " ".join(["python -m simclr_core", *words, _hydra_list(tuple(map(leaf_values, self.evaluations)))])
@@ -174,7 +175,7 @@ def _hydra_list(evaluations: tuple[tuple[Scalar, ...], ...]) -> str:
 
 
 def _hydra_mapping(values: tuple[Scalar, ...]) -> str:
-    """The settings in which an evaluation with these values differs from the default one, and its protocol."""
+    """Return the protocol of an evaluation and the settings in which these values differ from the default."""
     usual = dict(flatten(EvalConfig()))
     evaluation = zip(usual, values, strict=True)
     settings = {key: value for key, value in evaluation if key == "protocol" or value != usual[key]}
@@ -185,7 +186,7 @@ _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w./-]*", re.IGN
 
 
 def _hydra(value: Scalar) -> str:
-    """A value as Hydra's override grammar reads it back; a string that could be taken for something else is quoted."""
+    """Return a value in Hydra's override grammar; strings that Hydra would read as something else are quoted."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):

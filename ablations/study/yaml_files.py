@@ -1,6 +1,6 @@
-"""YAML files as plain content. A key that stands twice is refused, ``1e-3`` is a number, and a date is a text.
+"""YAML files as plain content: repeated keys are refused, ``1e-3`` is a number, and a date is text.
 
-``load_texts`` leaves every scalar the text that stands in the file, for what goes on to a shell or to another program.
+``load_texts`` keeps every scalar as the text in the file, for values that are passed on to a shell or a program.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.012
 
 
 class Plain(str):
-    """A text that stands in a file without quotes, and is shown so."""
+    """A text that has no quotes in the file and is displayed without quotes."""
 
     __slots__ = ()
 
@@ -65,12 +65,12 @@ class Plain(str):
 
     @property
     def is_nothing(self) -> bool:
-        """Whether YAML calls it null."""
+        """Whether YAML reads this text as null."""
         return self in ("", "~", "null", "Null", "NULL")
 
 
 class _Texts(_Loader):
-    """Every scalar as it is written: ``yes``, ``3.10`` and ``12:30:00`` are themselves, as values and as keys."""
+    """A loader that keeps every scalar, value or key, as it is written: ``yes``, ``3.10``, ``12:30:00``."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, _ in node.value:
@@ -88,16 +88,16 @@ for _kind in ("bool", "float", "int", "merge", "null", "str", "value"):
 
 
 MOST_ENTRIES = 1_000_000
-"""Nine aliases of nine of nine, and so on, would fill every memory."""
+"""The largest number of entries after aliases are expanded; nested aliases could fill the memory."""
 
 
 def load_yaml(path: Path) -> Any:
-    """The plain content of a YAML file; raises GridError naming the line that cannot be read."""
+    """Return the plain content of a YAML file; raises GridError naming the line that cannot be read."""
     return _load(path, _Loader)
 
 
 def load_texts(path: Path) -> Any:
-    """Mappings, lists and texts of a YAML file, ``Plain`` where there are no quotes; raises as ``load_yaml`` does."""
+    """Return a YAML file as mappings, lists and texts, ``Plain`` if unquoted; raises what ``load_yaml`` raises."""
     return _load(path, _Texts)
 
 
@@ -115,7 +115,7 @@ def _load(path: Path, loader: type[_Loader]) -> Any:
 
 
 def _content(text: str, loader: type[_Loader]) -> Any:
-    """The content of a document, made only if its aliases do not blow it up; raises YAMLError or RecursionError."""
+    """Build the content of a document unless its aliases make it too large; raises YAMLError or RecursionError."""
     reader = loader(text)
     try:
         document = reader.get_single_node()
@@ -129,7 +129,7 @@ def _content(text: str, loader: type[_Loader]) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Nodes from this one down, each as often as aliases repeat it."""
+    """Count the nodes from this one down, repeated as often as aliases repeat them."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if node not in known:

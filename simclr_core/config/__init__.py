@@ -1,1 +1,1 @@
-"""What a run is: its fields, their valid values, the ids and costs that follow from them. Loads no torch."""
+"""What a run is: configuration fields and their valid values, ids, costs, recipes. Loads no torch."""

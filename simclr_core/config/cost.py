@@ -1,4 +1,4 @@
-"""What a configuration costs, by formula and without torch: multiply-adds and parameters.
+"""Multiply-adds and parameters of a configuration, counted by formula and without torch.
 
 Convolutions and linear layers count; BN, ReLU, pooling, the loss and the making of views do not. One multiply-add is
 two floating-point operations. A backward pass counts as two forward passes: of each layer, one for the gradient of its
@@ -33,7 +33,7 @@ NUM_IMAGES = {
     "stl10": 100_000,
     "imagenet": 1_281_167,
 }
-"""Images to pre-train on, of the data sets whose number is known before they are read."""
+"""Number of training images of each data set whose size is known before it is read."""
 
 NUM_TEST_IMAGES = {
     "photos": 2_048,
@@ -43,22 +43,22 @@ NUM_TEST_IMAGES = {
     "stl10": 8_000,
     "imagenet": 50_000,
 }
-"""Images to test on, of the same."""
+"""Number of test images of the same data sets."""
 
 
 def backbone_parameters(config: BackboneConfig) -> int:
-    """Of the backbone alone, as SimCLR's Fig. 7 and Table 6 count them."""
+    """Count the parameters of the backbone alone, as SimCLR's Fig. 7 and Table 6 do."""
     return _convolution_parameters(backbone_layers(config))
 
 
 def num_parameters(config: RunConfig) -> int:
-    """Of the backbone, the projector, the predictor and the layer that a method trains on z."""
+    """Count the parameters of backbone, projector, predictor and, where the method has one, its linear layer on z."""
     linear = (*_projector(config), *_predictor(config), *output_layers(config))
     return backbone_parameters(config.backbone) + sum(map(_linear_parameters, linear))
 
 
 def forward_multiply_adds(config: RunConfig) -> int:
-    """Of one view, through backbone, heads and the layer that a method trains on z."""
+    """Count the multiply-adds of one view through backbone, heads and the method's linear layer on z."""
     heads = (*_projector(config), *_predictor(config), *output_layers(config))
     return _convolution_multiply_adds(backbone_layers(config.backbone), config.data.image_size) + _products(heads)
 
@@ -66,7 +66,8 @@ def forward_multiply_adds(config: RunConfig) -> int:
 def training_multiply_adds(config: RunConfig) -> float | None:
     """Of the whole pre-training; None for a data set of unknown size.
 
-    With the passes over training and test images of the kNN accuracies along it, if there are any.
+    A backward pass counts as two forward passes. The kNN evaluations during the training are included: each passes the
+    training images and the test images through the network once.
     """
     images = config.data.train_images or NUM_IMAGES.get(config.data.name)
     if images is None:
@@ -107,14 +108,14 @@ def _products(layers: Iterable[Linear]) -> int:
 
 
 def _linear_parameters(layer: Linear) -> int:
-    """With its bias, or the parameters of the BN that takes the bias's place."""
+    """Count weights and either the bias or the parameters of the BN that replaces the bias."""
     others = {"none": 1, "affine": 2, "scale_only": 1, "no_affine": 0}[layer.batch_norm]
     return (layer.inputs + others) * layer.outputs
 
 
 @lru_cache(maxsize=256)  # grids have thousands of cells and few networks
 def _convolution_parameters(backbone: Backbone) -> int:
-    """With the gamma and beta of each BN."""
+    """Count the weights of the convolutions, and gamma and beta of each BN."""
     layers = (layer for layer, _ in convolutions(backbone, 32))  # at any size they are the same
     return sum((layer.kernel**2 * layer.inputs + 2) * layer.outputs for layer in layers)
 

@@ -1,10 +1,11 @@
-"""What names a run: the canonical JSON of its configuration, and the ids made from it.
+"""The canonical JSON of a configuration, and the ids that are computed from it.
 
-The JSON holds the fields in use and no others, by resolved value: two ways of writing the same experiment are one
-run. It is never a difference from the defaults, which would alias old results when a default changes.
+The JSON holds the resolved values of all fields in use, and no other field: two ways of writing the same experiment
+give one run. The JSON is not a difference from the defaults: if a default changed, an old result would be taken for a
+new one.
 
-A field added after ``CONFIG_VERSION`` 1 declares ``neutral``, the value that reproduces older runs; it is left out
-of the JSON when equal to it, so that old results keep their ids. Neutrals never change, defaults may.
+A field added after ``CONFIG_VERSION`` 1 declares ``neutral``, the value that reproduces older runs. The JSON leaves the
+field out when it has that value, so that old results keep their ids. A neutral value never changes; a default may.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ EVAL_VERSION = 1
 
 
 def canonical(node: Any, *, neutrals: bool = False) -> dict[str, Any]:
-    """The fields in use, as nested plain values: what determines the result and nothing else.
+    """Return the fields in use as nested plain values: everything that determines the result, and nothing else.
 
-    ``neutrals``: with those that are left out for having their neutral value, for people to read.
+    With ``neutrals``, fields that have their neutral value are included, for people to read.
     """
     out = {name: canonical(getattr(node, name), neutrals=neutrals) for name in node_names(node.__class__)}
     return out | _canonical_leaves(node.__class__, neutrals, *leaf_values(node))
@@ -46,9 +47,9 @@ def _canonical_leaves(kind: type, neutrals: bool, *values: Scalar) -> dict[str, 
 
 
 def from_canonical(kind: type[Node], content: Mapping[str, Any]) -> Node:
-    """The node that ``canonical`` gave this content for; fields that are not in use have their defaults.
+    """Return the node for which ``canonical`` gave this content; fields that are not in use get their defaults.
 
-    Raises KeyError for content that lacks a node or has a field of another version.
+    Raises KeyError if the content lacks a node or has a field of another version.
     """
     of: type = kind
     neutrals = {leaf.name: leaf.metadata.get("neutral") for leaf in leaf_fields(of)}
@@ -62,12 +63,12 @@ def from_canonical(kind: type[Node], content: Mapping[str, Any]) -> Node:
 
 
 def run_id(config: RunConfig) -> str:
-    """A readable prefix and 12 hexadecimal digits of the canonical configuration, seed included."""
+    """Return the run id: a readable prefix and 12 hexadecimal digits of a hash of the configuration, seed included."""
     return _run_id(config, _parts(config))
 
 
 def run_ids(config: RunConfig, seeds: Iterable[int]) -> list[str]:
-    """``run_id`` of a configuration with each of these seeds, in little more than the time of one."""
+    """Return ``run_id`` of a configuration for each of the seeds, in little more time than for one seed."""
     parts = _parts(config)
     return [_run_id(config, parts | {"seed": str(seed)}) for seed in seeds]
 
@@ -78,13 +79,13 @@ def _run_id(config: RunConfig, parts: dict[str, str]) -> str:
 
 
 def cell_id(config: RunConfig) -> str:
-    """The same for a configuration without its seed: the unit that seeds replicate."""
+    """Return the id of a configuration without its seed: runs that differ only in the seed belong to one cell."""
     parts = {name: text for name, text in _parts(config).items() if name != "seed"}
     return _digest(f'{{"config":{_joined(parts)},"config_version":{CONFIG_VERSION}}}', 12)
 
 
 def eval_id(evaluation: EvalConfig) -> str:
-    """The name of an evaluation's result file."""
+    """Return the id of an evaluation, which is also the name of its result file."""
     return _eval_id(*leaf_values(evaluation))
 
 
@@ -96,14 +97,14 @@ def _eval_id(*values: Scalar) -> str:
 
 
 def _text(node: Any) -> str:
-    """``canonical(node)`` as JSON with sorted keys and no blanks, put together from the nodes' texts."""
+    """Return ``canonical(node)`` as JSON with sorted keys and no blanks, joined from the cached texts of the nodes."""
     if not node_names(node.__class__):
         return _text_of_leaves(node.__class__, *leaf_values(node))
     return _joined(_parts(node))
 
 
 def _parts(node: Any) -> dict[str, str]:
-    """The texts of the fields of a node that has others below it."""
+    """Return the JSON texts of the fields of a node that holds other nodes."""
     parts = {name: _text(getattr(node, name)) for name in node_names(node.__class__)}
     return parts | _texts_of_leaves(node.__class__, *leaf_values(node))
 

@@ -1,6 +1,6 @@
-"""The layers of a network, described without torch: modules are built from it, and multiply-adds counted.
+"""The layers of a network, described without torch.
 
-Both read the one description, so that what is planned is what is trained.
+``networks`` builds modules from this description, and ``cost`` counts the multiply-adds of the same description.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from simclr_core.config.options import Scalar, leaf_values
 from simclr_core.config.schema import BLOCKS, BackboneConfig, PredictorConfig, ProjectorConfig, RunConfig
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
-"""Output channels of a block over its planes."""
+"""Ratio of a block's output channels to its planes."""
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution without bias, padded by half its kernel, and the BN that follows."""
+    """A convolution without bias, padded by half its kernel, followed by BN."""
 
     inputs: int  # channels
     outputs: int
@@ -28,7 +28,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Block:
-    """A residual block: convolutions one after the other, and what the shortcut does."""
+    """A residual block: convolutions in sequence, and a shortcut that is a convolution or the input itself."""
 
     main: tuple[Convolution, ...]
     shortcut: Convolution | None  # None: the input itself
@@ -36,7 +36,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Backbone:
-    """Stem, perhaps a max-pool of stride 2, and four stages of blocks."""
+    """A ResNet: the stem, optionally a max-pool of stride 2, and four stages of blocks."""
 
     stem: Convolution
     max_pool: bool
@@ -44,13 +44,13 @@ class Backbone:
 
     @property
     def num_features(self) -> int:
-        """F, the channels of the last block's output."""
+        """F, the number of output channels of the last block."""
         return self.stages[-1][-1].main[-1].outputs
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer, with a bias where no BN follows it."""
+    """A linear layer; it has a bias if no BN follows it."""
 
     inputs: int
     outputs: int
@@ -59,7 +59,7 @@ class Linear:
 
 
 def backbone_layers(config: BackboneConfig) -> Backbone:
-    """Of ``networks.resnet.ResNet``."""
+    """Describe the layers of ``networks.resnet.ResNet``."""
     return _backbone_layers(*leaf_values(config))
 
 
@@ -84,7 +84,7 @@ def _backbone_layers(*values: Scalar) -> Backbone:
 
 
 def _block(kind: str, inputs: int, planes: int, stride: int, *, always_projects: bool) -> Block:
-    """Two 3x3 convolutions, or 1x1, 3x3, 1x1; the first 3x3 has the stride, as in torchvision."""
+    """Describe a block: two 3x3 convolutions, or 1x1, 3x3, 1x1; the first 3x3 has the stride, as in torchvision."""
     outputs = planes * EXPANSION[kind]
     main: tuple[Convolution, ...]
     if kind == "basic":
@@ -96,17 +96,17 @@ def _block(kind: str, inputs: int, planes: int, stride: int, *, always_projects:
 
 
 def num_features(config: BackboneConfig) -> int:
-    """F, the channels of the backbone's output."""
+    """Return F, the number of channels of the backbone's output."""
     return backbone_layers(config).num_features
 
 
 def projection_dim(config: ProjectorConfig, num_features: int) -> int:
-    """D: the columns of z."""
+    """Return D, the number of columns of z."""
     return num_features if config.kind == "none" else config.dim
 
 
 def projector_layers(config: ProjectorConfig, num_features: int) -> tuple[Linear, ...]:
-    """Of ``networks.heads.build_projector``: features (B, F) -> z (B, D)."""
+    """Describe the layers of ``networks.heads.build_projector``: features (B, F) -> z (B, D)."""
     if config.kind == "none":
         return ()
     layers = []
@@ -124,7 +124,7 @@ def embedding_names(num_layers: int) -> tuple[str, ...]:
 
 
 def predictor_layers(config: PredictorConfig, dim: int) -> tuple[Linear, ...]:
-    """Of ``networks.heads.build_predictor``: z (B, D) -> p (B, D)."""
+    """Describe the layers of ``networks.heads.build_predictor``: z (B, D) -> p (B, D)."""
     if config.kind == "none":
         return ()
     hidden = Linear(dim, config.hidden_dim, "affine" if config.hidden_batch_norm else "none", relu=True)
@@ -132,13 +132,13 @@ def predictor_layers(config: PredictorConfig, dim: int) -> tuple[Linear, ...]:
 
 
 def output_layers(config: RunConfig) -> tuple[Linear, ...]:
-    """The linear layer on z that a method trains, if it has one: z (B, D) -> (B, outputs)."""
+    """Describe the linear layer on z that the method trains, z (B, D) -> (B, outputs); empty if the method has none."""
     dim = projection_dim(config.projector, num_features(config.backbone))
     return (Linear(dim, config.method.num_outputs),) if config.method.num_outputs else ()
 
 
 def convolutions(backbone: Backbone, size: int) -> Iterator[tuple[Convolution, int]]:
-    """Every convolution, with the side of its output in pixels, for images of ``size`` pixels a side."""
+    """Yield every convolution and the side of its output in pixels, for images of ``size`` pixels a side."""
     side = -(-size // backbone.stem.stride)
     yield backbone.stem, side
     side = -(-side // 2) if backbone.max_pool else side

@@ -1,8 +1,8 @@
-"""What each method can be set to: one dataclass a method, chosen by ``method.name``.
+"""The settings of each method: one dataclass per method, chosen by ``method.name``.
 
-A dataclass here also says what the harness must know of a method without loading torch: how many views of an image
-the method sees, which passes through the network a step makes, and which configurations it refuses. The network and
-the objective are in ``simclr_core/methods/``, at the place that ``module`` names.
+A dataclass also says what the harness must know about a method without torch: how many views of an image a step needs,
+which passes through the network a step makes, and which configurations the method refuses. ``module`` names the class
+in ``simclr_core/methods/`` that holds the network and the objective.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Pass(NamedTuple):
-    """A pass of some views of every image through the network."""
+    """One pass through the network of some views of every image."""
 
     views: int  # views of an image that go through
     trains: bool = True  # a backward pass follows
@@ -29,7 +29,7 @@ class Pass(NamedTuple):
 
 @dataclass
 class MethodConfig:
-    """What all methods have. A subclass is a method: ``@register`` makes it one."""
+    """The settings that all methods have. A subclass decorated with ``@register`` is a method."""
 
     module: ClassVar[str]  # ``module:class`` of the method's network and objective
     needs_labels: ClassVar[bool] = False
@@ -49,26 +49,26 @@ class MethodConfig:
 
     @property
     def num_outputs(self) -> int:
-        """Columns of a linear layer that the method trains on z; 0 where it has none."""
+        """Number of outputs of the linear layer that the method trains on z; 0 if the method has no such layer."""
         return 0
 
     def problems(self, config: RunConfig) -> list[str]:  # noqa: ARG002 - most methods refuse nothing
-        """What the method does not allow in a configuration whose fields are valid one by one."""
+        """List what the method refuses in a configuration whose fields are valid one by one."""
         return []
 
     def data_problems(self, name: str, num_classes: int) -> list[str]:  # noqa: ARG002 - most methods see no labels
-        """What the method does not allow in a data set, given by its name and its number of classes."""
+        """List what the method refuses in a data set with this name and number of classes."""
         return []
 
 
 METHODS: dict[str, type[MethodConfig]] = {}
-"""The methods by name, in the order in which they were registered."""
+"""All methods by name, in the order of registration."""
 
 Kind = TypeVar("Kind", bound=type[MethodConfig])
 
 
 def register(kind: Kind) -> Kind:
-    """Make a dataclass a method, under the default of its ``name``."""
+    """Register a dataclass as the method that the default of its field ``name`` names."""
     METHODS[kind().name] = kind
     return kind
 
@@ -84,7 +84,7 @@ _NT_XENT = {"loss": ("nt_xent",)}
 @register
 @dataclass
 class SimCLRConfig(MethodConfig):
-    """Agreement of two views against the other views of the batch (Chen et al. 2020)."""
+    """SimCLR (Chen et al. 2020): two views of an image agree, compared with the other views of the batch."""
 
     module = "simclr_core.methods.simclr:SimCLR"
 
@@ -103,7 +103,7 @@ class SimCLRConfig(MethodConfig):
 @register
 @dataclass
 class SimSiamConfig(MethodConfig):
-    """Each view's prediction matches the other view's projection, which takes no gradient (Chen and He 2021)."""
+    """SimSiam (Chen and He 2021): the prediction from each view matches the projection of the other view."""
 
     module = "simclr_core.methods.simsiam:SimSiam"
 
@@ -121,7 +121,7 @@ class SimSiamConfig(MethodConfig):
 
     @property
     def num_views(self) -> int:
-        """Two pairs where ``asymmetric_2x`` makes up for the direction that ``asymmetric`` leaves out."""
+        """Four for ``asymmetric_2x``: a second pair of views replaces the direction that ``asymmetric`` omits."""
         return 4 if self.symmetry == "asymmetric_2x" else 2
 
     @property
@@ -143,7 +143,7 @@ class SimSiamConfig(MethodConfig):
         return (Pass(half), Pass(half, trains=not self.stop_gradient, from_z=True), *snapshot)
 
     def problems(self, config: RunConfig) -> list[str]:  # noqa: ARG002 - the method's own fields say it all
-        """The targets of Sec. 5.2 are both views' other projection, without gradient."""
+        """Refuse settings of Sec. 5.2 without a stop-gradient, or with more than one pair of views."""
         if self.target == "batch" and not self.alternates:
             return []
         setting = "method.target = 'moving_average'" if self.target != "batch" else "method.alternation_steps"
@@ -158,7 +158,7 @@ class SimSiamConfig(MethodConfig):
 @register
 @dataclass
 class SupervisedConfig(MethodConfig):
-    """Cross entropy against the labels, the baseline beside the methods that see none (SimCLR Table 1, App. B.3)."""
+    """Supervised training: cross entropy against the labels, the baseline of SimCLR's Table 1 and App. B.3."""
 
     module = "simclr_core.methods.supervised:Supervised"
     needs_labels = True
@@ -168,16 +168,16 @@ class SupervisedConfig(MethodConfig):
 
     @property
     def num_views(self) -> int:
-        """One view: nothing is compared with another view."""
+        """One, because no view is compared with another view."""
         return 1
 
     @property
     def num_outputs(self) -> int:
-        """One a class."""
+        """One output per class."""
         return self.num_classes
 
     def data_problems(self, name: str, num_classes: int) -> list[str]:
-        """The classes to learn are those that there are."""
+        """Refuse a data set whose number of classes differs from ``num_classes``."""
         if num_classes == self.num_classes:
             return []
         return [f"method.num_classes = {self.num_classes}: {name} has {num_classes} classes"]

@@ -1,8 +1,8 @@
-"""The mechanism under the configuration: fields with valid values, reading and overriding by dotted key, messages.
+"""The mechanism of the configuration: fields with valid values, reading and overriding by dotted key, error messages.
 
-A configuration is a tree of dataclass nodes. A field whose metadata have ``variants`` holds a node of one of several
-classes, which the node's own field ``name`` tells apart. A field may matter only under certain values of its node's
-other fields: it declares them with ``only``. What names a run is made from the tree in ``identity``.
+A configuration is a tree of dataclass nodes. If the metadata of a field have ``variants``, the field holds a node of
+one of several classes, and the node's own field ``name`` says which class. A field may be in use only under certain
+values of other fields of its node; the field declares these values with ``only``. ``identity`` computes the ids.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 from formats.names import expected, nearest
 
 LARGEST = {int: 2**31 - 1, float: 1e38}
-"""Of a number whose field gives no bound of its own: what float32 and tables hold."""
+"""Bounds of numbers whose field declares no upper bound: the largest that float32 and the result tables can hold."""
 LARGEST_SEED = 2**63 - 1
-"""What a table's column of integers holds."""
+"""The largest seed, which a table's integer column can hold."""
 Scalar = bool | int | float | str
 Conditions = Mapping[str, Container[Scalar]]
 Node = TypeVar("Node")
 
 
 class ConfigError(ValueError):
-    """Everything that is wrong with a configuration, one line each, in ``problems``."""
+    """Everything that is wrong with a configuration, one line per fault, in ``problems``."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -55,11 +55,12 @@ def option(
     only: Conditions | None = None,
     neutral: Scalar | None = None,
 ) -> Any:
-    """A field with its valid values, and the values of its node's other fields under which it is in use.
+    """Declare a field: its default, its valid values, and the values of other fields under which it is in use.
 
     ``numbered`` begins further choices, which end in a number: ``head_`` allows ``head_1`` to ``head_999``.
     A number without ``high`` is bounded by ``LARGEST``. ``neutral`` is the value that reproduces runs made before the
-    field existed; ``identity`` leaves it out.
+    field existed; with that value ``identity`` leaves the field out. ``only`` maps names of other fields of the node to
+    the values under which this field is in use.
     """
     high = LARGEST.get(type(default)) if high is None else high
     metadata = {"choices": choices, "numbered": numbered, "low": low, "high": high, "only": only or {}}
@@ -67,12 +68,12 @@ def option(
 
 
 def holds(node: Any, conditions: Conditions) -> bool:
-    """Whether the node's fields have one of the values that the conditions name."""
+    """Whether every named field of the node has one of the values given for it."""
     return all(getattr(node, name) in values for name, values in conditions.items())
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
-    """Every leaf as (dotted key, value), used or not."""
+    """Yield every leaf as (dotted key, value), including fields that are not in use."""
     for f in fields(node):
         value = getattr(node, f.name)
         if is_dataclass(value):
@@ -82,7 +83,7 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
 
 
 def keys_of(kind: type) -> tuple[str, ...]:
-    """The dotted keys of all leaves that a node of this class can have, of whatever variants."""
+    """Return the dotted keys of all leaves of a class of nodes, for all variants."""
     return tuple(dict.fromkeys(_keys(kind, _variants(kind))))
 
 
@@ -100,14 +101,14 @@ def _keys(kind: type, variants: tuple[type, ...]) -> tuple[str, ...]:  # noqa: A
 
 
 def _classes_of(f: Field[Any]) -> tuple[type, ...]:
-    """The classes of nodes that a field may hold; none for a leaf."""
+    """Return the classes of nodes that a field may hold; empty for a leaf."""
     if "variants" in f.metadata:
         return tuple(f.metadata["variants"].values())
     return () if f.default_factory is MISSING else (f.default_factory().__class__,)
 
 
 def _coerce(value: object, f: Field[Any], key: str) -> Scalar:
-    """``value`` as the field's type (1 and 1.0 are the same number); ConfigError if it has no such reading."""
+    """Return ``value`` as the field's type (1 and 1.0 are the same number); raises ConfigError for another type."""
     kind = type(f.default)
     if kind is bool and isinstance(value, bool):
         return value
@@ -151,12 +152,12 @@ def _listed(f: Field[Any]) -> list[str]:
 
 
 def _number(bound: float) -> str:
-    """A bound in full if it is an integer: 2147483647, and not 2.14748e+09."""
+    """Format a bound; integers in full: 2147483647, not 2.14748e+09."""
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def valid_values(kind: type, key: str) -> str:
-    """In words, what a leaf of a class of nodes takes, by its dotted key: choices, or ``an integer from 1 to 9``."""
+    """Describe the valid values of a leaf by its dotted key: the choices, or ``an integer from 1 to 9``."""
     f = _leaves(kind, key)[0]
     if chooses(kind, key):
         return ", ".join(_field(kind, key.partition(".")[0]).metadata["variants"])
@@ -168,7 +169,7 @@ def valid_values(kind: type, key: str) -> str:
 
 
 def _leaves(kind: type, key: str) -> list[Field[Any]]:
-    """The fields that a dotted key may mean, one for each variant that has it; none for an unknown key."""
+    """Return the fields that a dotted key may mean, one per variant that has the key; empty for an unknown key."""
     *parents, name = key.split(".")
     classes: tuple[type, ...] = (kind,)
     for parent in parents:
@@ -178,31 +179,31 @@ def _leaves(kind: type, key: str) -> list[Field[Any]]:
 
 @functools.cache
 def leaf_fields(kind: type) -> tuple[Field[Any], ...]:
-    """The fields of a class of nodes that hold values."""
+    """Return the fields of a class of nodes that hold values."""
     return tuple(f for f in fields(kind) if f.default_factory is MISSING)
 
 
 @functools.cache
 def node_names(kind: type) -> tuple[str, ...]:
-    """The names of those that hold nodes."""
+    """Return the names of the fields of a class of nodes that hold nodes."""
     return tuple(f.name for f in fields(kind) if f.default_factory is not MISSING)
 
 
 def node_class(kind: type, name: str, content: Mapping[str, Any]) -> type:
-    """The class of the node ``name`` with this content; KeyError for a variant that is not known."""
+    """Return the class of the node ``name`` that has this content; raises KeyError for an unknown variant."""
     f = _field(kind, name)
     found: type = f.metadata["variants"][content["name"]] if "variants" in f.metadata else _classes_of(f)[0]
     return found
 
 
 def leaf_values(node: Any) -> tuple[Scalar, ...]:
-    """The values of its leaf fields, which tell all that can be told of a node without those below it."""
+    """Return the values of the node's own leaf fields, in the order of ``leaf_fields``."""
     return _reader(node.__class__)(node)
 
 
 @functools.cache
 def _reader(kind: type) -> Callable[[Any], tuple[Scalar, ...]]:
-    """Planning a grid of thousands of cells is for the most part reading fields; an attrgetter does so in one call."""
+    """Return a function that reads all leaf fields in one call; reading fields takes most of a grid's planning time."""
     names = [f.name for f in leaf_fields(kind)]
     if len(names) == 1:  # of one name, an attrgetter gives the bare value
         return lambda node: (getattr(node, names[0]),)
@@ -210,7 +211,7 @@ def _reader(kind: type) -> Callable[[Any], tuple[Scalar, ...]]:
 
 
 def field_problems(node: Any, prefix: str = "") -> list[str]:
-    """What is wrong with a node and those below it, field by field."""
+    """List the invalid values of a node and of the nodes below it, field by field."""
     below = (field_problems(getattr(node, name), f"{prefix}{name}.") for name in node_names(node.__class__))
     return [*itertools.chain.from_iterable(below), *_leaf_problems(node.__class__, prefix, *leaf_values(node))]
 
@@ -222,11 +223,11 @@ def _leaf_problems(kind: type, prefix: str, *values: Scalar) -> tuple[str, ...]:
 
 
 def override(config: Node, values: Mapping[str, object]) -> Node:
-    """A copy with dotted keys set, each coerced to its field's type; not validated otherwise.
+    """Return a copy with dotted keys set, each value converted to its field's type; valid ranges are not checked.
 
-    A new ``name`` of a node of variants chooses the class: fields that both classes have keep their values. A key of
-    another variant than the chosen one has to have a value of its field's type, and changes nothing.
-    Raises ConfigError naming every unknown key, with the nearest valid ones, and every value of the wrong type.
+    A new ``name`` of a node with variants changes the node's class; the fields that both classes have keep their
+    values. A key that only another variant has must have a value of its field's type, and changes nothing. Raises
+    ConfigError for all unknown keys, with the nearest valid keys, and for all values of the wrong type.
     """
     kind: type = config.__class__
     valid = keys_of(kind)
@@ -245,7 +246,7 @@ def override(config: Node, values: Mapping[str, object]) -> Node:
 
 
 def read_value(kind: type, key: str, value: object) -> Scalar:
-    """``value`` as the type of the leaf ``key``, whichever variant has it; ConfigError if it is none of its values."""
+    """Return ``value`` as the type of the leaf ``key``, in any variant; raises ConfigError for an invalid value."""
     if chooses(kind, key):
         return _choice(_field(kind, key.partition(".")[0]), value, key)
     found = _leaves(kind, key)
@@ -258,7 +259,7 @@ def read_value(kind: type, key: str, value: object) -> Scalar:
 
 
 def chooses(kind: type, key: str) -> bool:
-    """Whether a dotted key is the name of a node of variants."""
+    """Whether a dotted key is the ``name`` of a node with variants, and so chooses the node's class."""
     node, _, name = key.partition(".")
     return name == "name" and any(f.name == node and "variants" in f.metadata for f in fields(kind))
 

@@ -1,4 +1,4 @@
-"""Where and how a run executes: everything that does not change the experiment, and so is in no id."""
+"""Where and how a run executes: settings that do not change the experiment and are part of no id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simclr_core.config.options import ConfigError, field_problems, option
 
 
 def user_path(text: str | Path) -> Path:
-    """A path that may begin with ``~``; raises ConfigError where that home directory is not known."""
+    """Return a path whose ``~`` is expanded; raises ConfigError if that home directory is not known."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -21,9 +21,9 @@ def user_path(text: str | Path) -> Path:
 
 
 def user_folder(variable: str, below_home: str) -> Path | None:
-    """This project's folder in ``$variable``, or else in a folder of the user's home; None for a user without a home.
+    """Return this project's folder in ``$variable``, else below the user's home; None for a user without a home.
 
-    A user may be without one in a container: there is no ``HOME``, and no entry for the user's id.
+    In a container a user may have no home: neither ``HOME`` nor an entry for the user's id exists.
     """
     try:
         return Path(os.environ.get(variable) or Path.home() / below_home) / "simclr-ablations"
@@ -32,18 +32,18 @@ def user_folder(variable: str, below_home: str) -> Path | None:
 
 
 def slurm_gave_gpus(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process belongs to a job to which SLURM gave GPUs on this node, asked for in whatever words."""
+    """Whether SLURM allocated GPUs on this node to the job of this process, whichever option asked for them."""
     listed = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS")  # "0" is the first of them
     return bool(listed) or environ.get("SLURM_GPUS_ON_NODE", "") not in ("", "0")
 
 
 class TrainingStopped(Exception):  # noqa: N818 - it is no error
-    """The training ended between two steps because it was asked to; a checkpoint holds all that was done."""
+    """The training stopped between two steps, on request; a checkpoint holds everything up to that step."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: ``phase`` is load, pretrain or evaluate; images_per_s counts every view of an image."""
+    """How far a run is. ``phase`` is load, pretrain or evaluate; images_per_s counts every view of an image."""
 
     phase: str
     step: int
@@ -70,23 +70,23 @@ class RuntimeConfig:
 
     @property
     def data_path(self) -> Path:
-        """Where the image folders lie."""
+        """The folder of the data sets."""
         return user_path(self.data_dir)
 
     @property
     def cache_path(self) -> Path | None:
-        """Where decoded images are kept, by default under ``$XDG_CACHE_HOME`` or ``~/.cache``; None without a home."""
+        """The folder of decoded images, by default below ``$XDG_CACHE_HOME`` or ``~/.cache``; None without a home."""
         return user_path(self.cache_dir) if self.cache_dir else user_folder("XDG_CACHE_HOME", ".cache")
 
 
 def problems_of_runtime(runtime: RuntimeConfig) -> list[str]:
-    """What is wrong with it, whatever the machine has."""
+    """List what is wrong with a runtime configuration on any machine."""
     problem = device_problem(runtime.device)
     return field_problems(runtime, "runtime.") + ([f"runtime.device = {problem}"] if problem else [])
 
 
 def device_problem(name: str) -> str:
-    """A name that is none of a device's, and what was expected; "" for one that could be."""
+    """Return what is wrong with the name of a device; "" for a name that a device may have."""
     if re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", name):
         return ""
     return f"{name!r}: expected auto, cpu, cuda, or one GPU as in cuda:1{nearest(name, ['auto', 'cpu', 'cuda'])}"

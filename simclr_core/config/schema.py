@@ -1,4 +1,4 @@
-"""Everything that changes a result, as plain dataclasses, and what a valid combination is."""
+"""Everything that changes a result, as plain dataclasses, and the rules for valid combinations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simclr_core.config.options import LARGEST_SEED, Above, ConfigError, field_p
 from simclr_core.config.protocols import PROTOCOLS
 
 TRANSFORMATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
-"""The seven transformations of SimCLR's Fig. 5, in its order."""
+"""The seven transformations of SimCLR's Fig. 5, in the order of that figure."""
 BLOCKS = {
     10: ("basic", (1, 1, 1, 1)),
     18: ("basic", (2, 2, 2, 2)),
@@ -19,14 +19,14 @@ BLOCKS = {
     101: ("bottleneck", (3, 4, 23, 3)),
     152: ("bottleneck", (3, 8, 36, 3)),
 }
-"""The ResNets by depth: the kind of block, and how many there are in each of the four stages."""
+"""ResNet depth -> (kind of block, number of blocks in each of the four stages)."""
 DEPTHS = tuple(BLOCKS)
 _WIDEST = 1_000_000  # of a layer, in units: far more than fits in a GPU
 
 
 @dataclass
 class DataConfig:
-    """What is learnt from. Where the files lie is not here: it does not change the result."""
+    """The data set. The place of its files is not included, because it does not change the result."""
 
     name: str = "photos"  # built in; cifar10, cifar100, stl10: torchvision's; any other: a folder <data_dir>/<name>
     version: int = option(1, low=1)
@@ -110,10 +110,10 @@ class ViewsConfig:
 
 @dataclass
 class BackboneConfig:
-    """A ResNet; ``features`` is its pooled output (the papers' f, h).
+    """A ResNet; ``features`` is its pooled output (f or h in the papers).
 
-    ``original`` is the layout of SimCLR's released code: a projection shortcut in every stage's first block, its
-    padding of the max-pool, its initialisation.
+    The layout ``original`` is that of SimCLR's released code: a projection shortcut in the first block of every stage,
+    TensorFlow's padding of the max-pool, Keras' initialisation.
     """
 
     depth: int = option(50, low=10)  # 10 (one basic block a stage), 18, 34, 50, 101, 152
@@ -184,7 +184,7 @@ class OptimizerConfig:
 
 @dataclass
 class TrainingConfig:
-    """Length, batch and arithmetic. ``epochs`` 0 is the untrained network, the reference line of the figures."""
+    """Length, batch size and arithmetic. ``epochs`` 0 is the untrained network, the reference line of the figures."""
 
     epochs: int = option(100, low=0, high=1_000_000)
     step_count: str = option(
@@ -200,7 +200,7 @@ class TrainingConfig:
 
 @dataclass
 class RunConfig:
-    """One experiment: all that determines its result."""
+    """One experiment: everything that determines its result."""
 
     data: DataConfig = field(default_factory=DataConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
@@ -219,7 +219,7 @@ _SGD = {"protocol": ("linear_sgd", "fine_tune")}
 
 @dataclass
 class EvalConfig:
-    """One evaluation of a pre-trained backbone, identified apart from the pre-training that it reads."""
+    """One evaluation of a pre-trained network; its id does not depend on the pre-training."""
 
     protocol: str = option("linear", choices=PROTOCOLS)
     embedding: str = option("features", choices=("features", "z"), numbered="head_")  # head_1: after that layer of g
@@ -246,7 +246,7 @@ class EvalConfig:
 
 
 def problems_of(config: RunConfig) -> list[str]:
-    """All that is wrong with a configuration, field by field and between fields; empty if it can run."""
+    """List everything that is wrong with a configuration, in single fields and between fields; empty if it can run."""
     problems = field_problems(config)
     if config.backbone.depth not in DEPTHS:
         expected = ", ".join(map(str, DEPTHS))
@@ -300,7 +300,7 @@ def _view_problems(config: RunConfig) -> list[str]:
 
 
 def validate(config: RunConfig) -> RunConfig:
-    """The same configuration; raises ConfigError with all that is wrong."""
+    """Return the configuration; raises ConfigError with everything that is wrong with it."""
     if problems := problems_of(config):
         raise ConfigError(problems)
     return config

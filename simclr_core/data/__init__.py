@@ -1,1 +1,1 @@
-"""Where images and labels come from: built in, torchvision's sets, folders, streams."""
+"""The sources of images and labels: built in, torchvision's sets, folders, streams."""

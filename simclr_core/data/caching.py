@@ -1,4 +1,4 @@
-"""Arrays kept between runs in the cache folder. It is a convenience: no run fails because nothing can be kept."""
+"""Arrays that are kept between runs in the cache folder. No run fails if the cache cannot be written."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Array = npt.NDArray[Any]
 def cached_array(
     folder: Path | None, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, build: Callable[[], Array]
 ) -> Array:
-    """The array kept as ``name`` in ``folder``; built and kept if there is none, or one that is damaged or misshapen.
+    """Return the array cached as ``name`` in ``folder``; build and cache it if it is missing, damaged or misshapen.
 
-    It is written beside its place and renamed into it, so two processes may build the same one at once. Where there
-    is no folder, or nothing can be written to it, that is said on stderr, once in a process.
+    The file is written under a temporary name and then renamed, so two processes may build the same array at once. If
+    there is no folder, or the folder cannot be written to, one line on stderr says so, once per process.
     """
     if folder is None:
         _tell("no folder to keep decoded images in: HOME is not set, and the user has no entry that names one")

@@ -1,4 +1,4 @@
-"""What lies in a split's class folders: images, things that should be images and cannot be, and other files."""
+"""The content of a split's class folders: images, entries that should be images but cannot be read, and other files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMATS = {
     "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf"),
     "AVIF": (".avif",),
 }
-"""Those that are read, by Pillow's names: the common ones, not the dozens that nobody has looked at for years."""
+"""The image formats that are read, by Pillow's names, with their file extensions: the common ones only."""
 SUFFIXES = tuple(suffix for of_format in FORMATS.values() for suffix in of_format)
 _OTHER_IMAGES = (
     *(".heic", ".heif", ".jxl", ".svg", ".svgz", ".tga", ".dib", ".ico", ".icns", ".psd", ".xcf", ".pcx", ".dds"),
@@ -31,10 +31,11 @@ SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Split:
-    """``classes``: names of the image files of each class, sorted, by class, sorted.
+    """The files of a split.
 
-    ``unusable``: a line for everything that is meant as an image, or holds some, and cannot be read. ``others``: paths
-    of what is no image by its name, hidden files among them.
+    ``classes``: class -> names of its image files, both sorted. ``unusable``: one line for every entry that should be
+    an image, or that holds images, and cannot be read. ``others``: paths of files whose names are not those of images,
+    hidden files included.
     """
 
     classes: dict[str, list[str]] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class Split:
 
 
 def list_split(folder: Path) -> Split:
-    """What ``folder`` and its class folders hold; empty if there is no such folder. Raises OSError."""
+    """List the content of ``folder`` and its class folders; empty if ``folder`` does not exist. Raises OSError."""
     found = Split()
     if not folder.is_dir():
         return found
@@ -78,7 +79,7 @@ def _images(folder: Path, found: Split) -> list[str]:
 
 
 def _other(entry: os.DirEntry[str], found: Split, *, known: bool) -> None:
-    """A file that is ``known`` to be no image, or something that is no file: a link to nothing, a pipe."""
+    """Record a file that is ``known`` to be no image, or an entry that is not a file: a broken link, a pipe."""
     if known:
         found.others.append(entry.path)
     elif entry.is_symlink():
@@ -98,13 +99,13 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def named(what: str, names: Sequence[str], plural: str = "") -> str:
-    """``class ant``, ``classes ant, bee``, or of many the first and how many more there are."""
+    """Return ``class ant``, ``classes ant, bee``, or for many names the first ones and the number of the others."""
     shown = ", ".join(names[:SHOWN_PROBLEMS])
     more = f" and {len(names) - SHOWN_PROBLEMS} more" if len(names) > SHOWN_PROBLEMS else ""
     return f"{what if len(names) == 1 else plural or what + 's'} {shown}{more}"
 
 
 def shown(problems: Sequence[str], where: Path, what: str) -> list[str]:
-    """The first problems, and a line that says how many more of ``what`` there are."""
+    """Return the first problems, and one line with the number of further ``what``."""
     more = len(problems) - SHOWN_PROBLEMS
     return [*problems[:SHOWN_PROBLEMS], *([f"{where}: {more} more {what}"] if more > 0 else [])]

@@ -1,8 +1,8 @@
-"""The content that the runs of a store rest on, by name and version of the data: ``<store>/.data``.
+"""The fingerprints of the images that the runs of a store were trained on, by name and version: ``<store>/.data``.
 
-It is kept with the runs and not with the user: two projects may each have a folder ``toy``. ``photos`` and
-torchvision's sets are not kept: their content comes with a package or by a checksum, and what resizing makes of it may
-differ in a last bit between processors.
+Fingerprints are kept with the runs and not with the user, because two projects may each have a folder ``toy``.
+``photos`` and torchvision's sets have no fingerprint here: a package or a checksum guarantees their content, and
+resizing may change their last bit between processors.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _FILE = "content.json"
 
 
 def check_content(store: Path, folder: Path, data: DataConfig, fingerprint: str) -> None:
-    """Keep the fingerprint of what ``folder`` holds with ``store``, or compare it with the one that is kept there.
+    """Store the fingerprint of the content of ``folder`` with ``store``, or compare it with the stored one.
 
-    The first run wins where several start at once. In a store from before there was such a record, what its results
-    tell is kept first. Raises DataError for content other than that which the runs rest on.
+    If several runs start at once, the first one stores its fingerprint. In a store that is older than such records, the
+    fingerprints in its results are stored first. Raises DataError if the content differs from what the runs were
+    trained on.
     """
     if data.name in BUILT_IN:
         return
@@ -50,7 +51,11 @@ def check_content(store: Path, folder: Path, data: DataConfig, fingerprint: str)
 
 
 def _place(data: DataConfig) -> Path:
-    """A stream's fingerprint is of another kind than that of pixels, and without unreadable files another one."""
+    """Return the path of the record's file below ``.data``.
+
+    Streams have records of their own, because their fingerprints do not include pixels; so do streams that skip
+    unreadable files.
+    """
     reading = f"{data.image_size}px"
     if data.reading == "stream":
         reading = "stream" if data.unreadable == "error" else "stream_readable"
@@ -58,7 +63,7 @@ def _place(data: DataConfig) -> Path:
 
 
 def _put(folder: Path, files: dict[str, list[str]]) -> None:
-    """Make ``folder`` with these fingerprints, whole or not at all, unless another process has been quicker."""
+    """Write the record with these fingerprints, whole or not at all, unless another process has written it first."""
     prepared = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     prepared.mkdir(parents=True)
     try:
@@ -82,7 +87,7 @@ def _told_by_results(store: Path) -> dict[str, list[str]]:
 
 
 def _of_run(run_dir: Path) -> Iterator[tuple[DataConfig, Any]]:
-    """What a run was trained on, and what its evaluations transfer to."""
+    """Return what a run was trained on, and the data sets that its evaluations transfer to."""
     try:
         own = from_canonical(DataConfig, read_json(run_dir / "spec.json")["config"]["data"])
         yield own, read_json(run_dir / "result.json").get("data_fingerprint")

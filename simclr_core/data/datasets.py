@@ -53,11 +53,10 @@ NORMALIZATIONS = {
 class Dataset:
     """A training set and a test set with the same classes.
 
-    ``pretrain`` is what is pre-trained on: stl10's unlabelled images, of any other data set the object ``train``.
-    ``fingerprint``: SHA-256 of the classes, images and labels; where images are read as a stream, of the names and
-    lengths of their files in place of pixels. ``train_files``: the training images' paths under <data_dir>/<name>,
-    empty if they are no files. ``num_skipped``: unreadable images left out, by split, with links to nothing and folders
-    that lie among images.
+    ``pretrain``: the images to pre-train on, stl10's unlabelled images, for other data sets the object ``train``.
+    ``fingerprint``: SHA-256 of the classes, images and labels; for streams, names and lengths of the files replace the
+    pixels. ``train_files``: paths of the training images under <data_dir>/<name>, empty if the images are not files.
+    ``num_skipped``: split -> number of unreadable images left out, including broken links and folders among images.
     """
 
     name: str
@@ -71,14 +70,14 @@ class Dataset:
 
 
 def load_dataset(config: DataConfig, data_dir: Path, cache_dir: Path | None, *, progress: bool = True) -> Dataset:
-    """The data set ``config.name``: ``photos``, one of torchvision's, or a folder of images.
+    """Load the data set ``config.name``: ``photos``, one of torchvision's, or a folder of images.
 
-    A folder is <data_dir>/<name>/{train,test}/<class>/*, with ``val`` where there is no ``test``. Read into memory,
-    its images have ``config.image_size``; pixels are decoded once and then come from ``cache_dir``, if there is one.
-    Read as a stream, they have any size, and headers alone are read here, once. With ``unreadable: skip`` every image
-    is decoded once to find those that cannot be; they are named on stderr and left out. With ``error``, those that
-    are found are named in a DataError: all of them here, or for a stream the first when it is come to. Files that are
-    no images by their names are passed over, and counted on stderr.
+    A folder is <data_dir>/<name>/{train,test}/<class>/*, with ``val`` if there is no ``test``. In memory, its images
+    must have ``config.image_size``; they are decoded once and later read from ``cache_dir``, if there is one. As a
+    stream, images may have any size, and only their headers are read here, once. With ``unreadable: skip`` every image
+    is decoded once to find unreadable ones, which are named on stderr and left out. With ``error``, a DataError names
+    unreadable images: all of them here, or for a stream the first one when it is reached. Files whose names are not
+    those of images are skipped, and counted on stderr.
 
     Raises DataError with everything that is wrong: a missing folder, unreadable images, sizes other than
     ``config.image_size``, classes that differ between train and test.
@@ -96,7 +95,7 @@ def load_dataset(config: DataConfig, data_dir: Path, cache_dir: Path | None, *, 
 
 
 def transferred_to(name: str, own: DataConfig) -> DataConfig:
-    """The data set ``name`` as an evaluation reads it of a network that was pre-trained on ``own``."""
+    """Return the configuration by which an evaluation of a network pre-trained on ``own`` reads the set ``name``."""
     reading = "memory" if name in BUILT_IN else own.reading
     return DataConfig(name=name, image_size=own.image_size, reading=reading, whole_images=own.whole_images)
 
@@ -127,7 +126,7 @@ def _from_folder(config: DataConfig, data_dir: Path, cache_dir: Path | None, *, 
 
 
 def _note_others(folder: ImageFolder) -> None:
-    """One line on stderr if there are files that are no images by their names."""
+    """Print one line on stderr if there are files whose names are not those of images."""
     if folder.others:
         shown = ", ".join(str(Path(path).relative_to(folder.root)) for path in folder.others[:SHOWN_PROBLEMS])
         more = ", ..." if len(folder.others) > SHOWN_PROBLEMS else ""
@@ -136,7 +135,7 @@ def _note_others(folder: ImageFolder) -> None:
 
 
 def _warn(folder: ImageFolder, unreadable: Mapping[str, Sequence[int]]) -> None:
-    """One line on stderr for each split with images that are skipped."""
+    """Print one line on stderr for each split with skipped images."""
     for split, rows in unreadable.items():
         unusable = folder.unusable[split]
         if num_skipped := len(rows) + len(unusable):
@@ -149,7 +148,7 @@ def _warn(folder: ImageFolder, unreadable: Mapping[str, Sequence[int]]) -> None:
 
 
 def _content_key(name: str, folder: ImageFolder, cache_dir: Path | None, split: str) -> str:
-    """Of the pixels of a split: by what its files hold, not by where they lie, and by what decodes them."""
+    """Return the cache key of a split's pixels: a hash of the content of its files and of what decodes them."""
     if cache_dir is None:
         return ""
     listing = f"{name}-{split}-{folder.listing_key(split)}-contents.npy"
@@ -187,9 +186,9 @@ def _in_memory(name: str, classes: tuple[str, ...], splits: dict[str, ImageSet])
 
 
 def pretrain_indices(config: DataConfig, num_train: int) -> Tensor:
-    """Positions, ascending, of the training images that are pre-trained on: all, or a uniform draw without labels.
+    """Return the positions, ascending, of the training images to pre-train on: all, or a uniform draw without labels.
 
-    Raises DataError if there are fewer images than asked for.
+    Raises DataError if the data set has fewer images than requested.
     """
     if config.train_images > num_train:
         raise DataError([f"data.train_images = {config.train_images}: {config.name} has {num_train} training images"])
@@ -200,10 +199,10 @@ def pretrain_indices(config: DataConfig, num_train: int) -> Tensor:
 
 
 def label_indices(labels: Tensor, num_labels: int, label_seed: int) -> Tensor:
-    """Positions, ascending, of the images whose labels an evaluation may see: all, or as many of each class.
+    """Return the positions, ascending, of the images whose labels an evaluation may use: all, or a balanced choice.
 
-    Class counts differ by one at most (while every class has images left), and a smaller choice is part of a larger
-    one with the same seed. Raises DataError if there are fewer labels than asked for.
+    Class counts differ by at most one (while every class has images left), and a smaller choice is part of a larger
+    choice with the same seed. Raises DataError if the data set has fewer labels than requested.
     """
     if num_labels > len(labels):
         raise DataError([f"num_labels = {num_labels}: there are {len(labels)} labelled training images"])
@@ -218,12 +217,12 @@ def label_indices(labels: Tensor, num_labels: int, label_seed: int) -> Tensor:
 
 
 def to_float(images_u8: Tensor) -> Tensor:
-    """uint8 0-255 to float32 in [0, 1]."""
+    """Convert uint8 0-255 to float32 in [0, 1]."""
     return images_u8.float().div_(255)
 
 
 def normalise(images: Tensor, normalization: str) -> Tensor:
-    """``imagenet`` and ``cifar10`` subtract a mean and divide by a standard deviation; ``none`` changes nothing."""
+    """Subtract the mean and divide by the standard deviation (``imagenet``, ``cifar10``); ``none`` changes nothing."""
     if normalization == "none":
         return images
     mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in NORMALIZATIONS[normalization])

@@ -1,4 +1,4 @@
-"""One image file: its size from the header, its pixels, a crop of it; and what is said when it cannot be read."""
+"""Decoding of one image file: its size from the header, its pixels, a crop of it, and errors of unreadable files."""
 
 from __future__ import annotations
 
@@ -20,29 +20,28 @@ from simclr_core.data.class_folders import FORMATS
 from simclr_core.data.errors import DataError
 
 _AS_PILLOW_HAS_IT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
-"""Modes that Pillow turns into RGB of 8 bits without a loss but that of transparency."""
+"""Modes that Pillow converts to 8-bit RGB without a loss other than transparency."""
 _GRAY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _GRAY_16_AS_32 = ("PNG", "PPM")
-"""Formats whose gray of 16 bits Pillow reads as integers of 32 (PNG: in older versions)."""
+"""Formats whose 16-bit gray Pillow reads as 32-bit integers (PNG: in older versions)."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 _PADDING_GRAY = (128, 128, 128)
-"""What libjpeg fills in for the blocks that a JPEG file does not hold."""
+"""The colour that libjpeg fills in for the missing blocks of a JPEG file."""
 
 
 def image_extent(path: Path) -> tuple[int, int]:
-    """Height and width in pixels, from the header alone; an EXIF rotation is not applied. Raises DataError."""
+    """Return height and width in pixels from the header; an EXIF rotation is not applied. Raises DataError."""
     with _opened(path) as image:
         return image.height, image.width
 
 
 def decode(path: Path, side: int = 0) -> Tensor:
-    """The image as uint8 (3, H, W), stored channels last; gray, palette and CMYK become RGB.
+    """Decode an image to uint8 (3, H, W), stored channels last; gray, palette and CMYK become RGB.
 
-    Gray of 16 bits is scaled from the full range that its format has. Transparency is dropped: pixels keep the colour
-    that the file gives them. Of several frames or pages the first is read, and EXIF rotation is ignored.
-    DataError if it cannot be read, if its mode does not say what is black and white (integers of 32 bits, floats) or
-    is LAB, if it ends early (what is missing would be gray), or if it is not ``side`` pixels square where ``side`` is
-    given.
+    16-bit gray is scaled from the full range of its format. Transparency is dropped: pixels keep the colour in the
+    file. Of several frames or pages the first is read; EXIF rotation is ignored. Raises DataError if the file cannot be
+    read, if its mode is LAB or does not define black and white (32-bit integers, floats), if the file ends early
+    (missing pixels would be gray), or if the image is not ``side`` pixels square where ``side`` is given.
     """
     with _opened(path) as image:
         if side and image.size != (side, side):
@@ -55,13 +54,13 @@ def decode(path: Path, side: int = 0) -> Tensor:
 
 
 def resized_crop(image: Tensor, box: list[int], size: int, interpolation: str) -> Tensor:
-    """uint8 (3, H, W) cut to ``box`` (top, left, height, width) and resized with antialiasing to (3, size, size)."""
+    """Cut uint8 (3, H, W) to ``box`` (top, left, height, width) and resize with antialiasing to (3, size, size)."""
     resized: Tensor = vision.resized_crop(image, *box, [size, size], InterpolationMode(interpolation), antialias=True)
     return resized
 
 
 def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """uint8 (H, W, 3)."""
+    """Return the pixels as uint8 (H, W, 3)."""
     image.load()
     image.info.pop("transparency", None)  # Pillow warns that it is dropped
     if image.mode in _AS_PILLOW_HAS_IT:
@@ -101,7 +100,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of ``FORMATS`` that this Pillow has a decoder for."""
+    """Return the ``FORMATS`` that this Pillow can decode."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
@@ -109,8 +108,8 @@ def _formats() -> tuple[str, ...]:
 def _ends_early(path: Path, image: Image.Image, pixels: np.ndarray) -> bool:
     """Whether the end marker of a baseline JPEG comes before its last block.
 
-    Pillow reports a file that just stops, but not one that is closed by a marker too soon. Zeros in the marker's
-    place are decoded as blocks, so they show in the pixels if, and only if, blocks are missing.
+    Pillow reports a file that is cut off, but not a file that a marker ends too soon. If zeros replace the marker, they
+    are decoded as blocks, so they appear in the pixels if and only if blocks are missing.
     """
     if image.format != "JPEG" or image.info.get("progressive"):
         return False

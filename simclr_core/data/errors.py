@@ -1,4 +1,4 @@
-"""What is wrong with a data set, as one exception."""
+"""The exception for faults of a data set."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class DataError(ValueError):
-    """Everything that is wrong with a data set, one line each, in ``problems``.
+    """Everything that is wrong with a data set, one line per fault, in ``problems``.
 
-    They can be printed and written to files whatever bytes the names of files hold.
+    The lines can be printed and written to files, whatever bytes the names of files contain.
     """
 
     def __init__(self, problems: list[str]) -> None:
@@ -19,5 +19,5 @@ class DataError(ValueError):
 
 
 def printable(text: str) -> str:
-    """The text with bytes that are no UTF-8 escaped, which Python has as surrogates in names of files."""
+    """Return the text with bytes that are not UTF-8 escaped; in names of files Python represents them as surrogates."""
     return _SURROGATE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)

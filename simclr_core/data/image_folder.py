@@ -1,4 +1,4 @@
-"""A folder of images, <data_dir>/<name>/{train,test}/<class>/*: its listing, its fingerprint, its pixels."""
+"""A folder of images, <data_dir>/<name>/{train,test}/<class>/*: its list of files, its fingerprint, its pixels."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from simclr_core.data.errors import DataError
 from simclr_core.data.listing import SPLITS, list_folder
 
 DECODING = 1
-"""Raised when the same files would give other pixels."""
+"""Version of the decoding; raise it when the same files would give other pixels."""
 GIVE_UP = 1000
-"""Unusable images after which no more are looked at: this is not the folder that was meant."""
+"""Number of unusable images after which the search ends: this is not the intended folder."""
 CHUNK = 100
-"""Images looked at by one thread before it reports."""
+"""Number of images that one thread reads before it reports."""
 
 
 @dataclass(frozen=True)
 class ImageFolder:
     """The images of both splits; ``files`` holds (class number, path under ``root``), by class, then by name.
 
-    ``unusable``: by split, a line for everything that is meant as an image, or holds some, and is not in ``files``.
-    ``others``: paths of files that are no images by their names.
+    ``unusable``: split -> one line for every entry that should be an image, or that holds images, and is not in
+    ``files``. ``others``: paths of files whose names are not those of images.
     """
 
     root: Path
@@ -48,18 +48,18 @@ class ImageFolder:
     progress: bool
 
     def labels(self, split: str) -> list[int]:
-        """The class number of every image."""
+        """Return the class number of every image of a split."""
         return [label for label, _ in self.files[split]]
 
     def listing_key(self, split: str) -> str:
-        """16 hexadecimal digits that change when a file is added, removed, renamed, moved or written."""
+        """Return 16 hexadecimal digits that change if a file is added, removed, renamed, moved or written."""
         digest = hashlib.sha256(os.fsencode(self.root.resolve()))
         for (_, name), stats in zip(self.files[split], self._stats[split], strict=True):
             digest.update(os.fsencode(name) + b"\0%d\0%d\0%d\n" % stats)
         return digest.hexdigest()[:16]
 
     def contents(self, split: str) -> npt.NDArray[np.uint8]:
-        """SHA-256 (N, 32) of every file; DataError naming those that cannot be read."""
+        """Return the SHA-256 (N, 32) of every file; raises DataError naming the files that cannot be read."""
         out = np.zeros((len(self.files[split]), 32), dtype=np.uint8)
 
         def keep(row: int, path: Path) -> None:
@@ -73,7 +73,7 @@ class ImageFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the classes and of the names, lengths in bytes and labels of all files, not of their pixels."""
+        """SHA-256 of the classes and of the names, lengths in bytes and labels of all files, without their pixels."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for split in SPLITS:
             digest.update(f"{split}\n".encode())
@@ -82,7 +82,7 @@ class ImageFolder:
         return digest.hexdigest()
 
     def pixels(self, split: str) -> npt.NDArray[np.uint8]:
-        """All images as uint8 (N, 3, S, S); DataError naming those that cannot be read or have another size."""
+        """Return all images as uint8 (N, 3, S, S); raises DataError naming unreadable or wrongly sized images."""
         size = self.image_size
         shape = (len(self.files[split]), 3, size, size)
         try:
@@ -99,7 +99,7 @@ class ImageFolder:
         return out
 
     def extents(self, split: str) -> npt.NDArray[np.int32]:
-        """Height and width (N, 2) of every image, from its header; DataError naming those without a readable one."""
+        """Return height and width (N, 2) of every image from its header; raises DataError naming unreadable headers."""
         out = np.zeros((len(self.files[split]), 2), dtype=np.int32)
 
         def keep(row: int, path: Path) -> None:
@@ -109,7 +109,7 @@ class ImageFolder:
         return out
 
     def readable_extents(self, split: str) -> npt.NDArray[np.int32]:
-        """As ``extents``, but each image is decoded in full, and one that cannot be has 0, 0."""
+        """Return what ``extents`` returns, but decode every image; an image that cannot be decoded gets 0, 0."""
         out = np.zeros((len(self.files[split]), 2), dtype=np.int32)
 
         def keep(row: int, path: Path) -> None:
@@ -119,7 +119,7 @@ class ImageFolder:
         return out
 
     def problem(self, split: str, row: int) -> str:
-        """What is wrong with an image that is unreadable."""
+        """Return what is wrong with an unreadable image."""
         path = self.root / self.files[split][row][1]
         try:
             decode(path)
@@ -128,7 +128,7 @@ class ImageFolder:
         return f"{path}: was not readable when it was checked"
 
     def without(self, unreadable: dict[str, list[int]]) -> ImageFolder:
-        """The folder without these rows of each split; DataError if a class is left with no image."""
+        """Return the folder without these rows of each split; raises DataError if a class has no image left."""
         files = {}
         for split, rows in unreadable.items():
             left_out = set(rows)
@@ -144,16 +144,16 @@ class ImageFolder:
 
     @cached_property
     def _stats(self) -> dict[str, list[tuple[int, int, int]]]:
-        """Length in bytes and times of writing and of change, in nanoseconds, of every file.
+        """Return length in bytes and times of writing and of change, in nanoseconds, of every file.
 
-        A copy can keep the time of writing of what it replaces; its time of change is its own.
+        A copy can keep the time of writing of the file that it replaces; its time of change is its own.
         """
         with _told():
             found = {split: [(self.root / name).stat() for _, name in self.files[split]] for split in SPLITS}
         return {split: [(s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats] for split, stats in found.items()}
 
     def _look(self, split: str, label: str, look: Callable[[int, Path], None], give_up: float = math.inf) -> list[str]:
-        """Calls ``look`` with every row and path, in threads; what it raised as DataError, in the order of the rows."""
+        """Call ``look`` with every row and path, in threads; raise its exceptions as one DataError, ordered by row."""
         files = self.files[split]
 
         def chunk(start: int) -> list[str]:
@@ -187,10 +187,10 @@ class ImageFolder:
 
 
 def scan(name: str, data_dir: Path, image_size: int, *, progress: bool, skip: bool = False) -> ImageFolder:
-    """Lists the images of <data_dir>/<name>; DataError if the folder is missing or is not laid out as expected.
+    """List the images of <data_dir>/<name>; raises DataError if the folder is missing or has another layout.
 
-    Where ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
-    What is meant as an image, or holds some, and cannot be read is an error unless ``skip``.
+    If ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set. An
+    entry that should be an image, or that holds images, and cannot be read is an error unless ``skip``.
     """
     found = list_folder(name, data_dir)
     if problems := found.problems + ([] if skip else found.unusable_lines):
@@ -200,7 +200,7 @@ def scan(name: str, data_dir: Path, image_size: int, *, progress: bool, skip: bo
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What the system says of a file or folder, as a DataError."""
+    """Turn the system's error for a file or folder into a DataError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Labelled images that training and evaluations read alike: ``Images``, and those held in memory."""
+"""Labelled images with one interface for training and evaluations: ``Images``, and images held in memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from simclr_core.data.decoding import resized_crop
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-"""Rows (B,) of the images to come and their boxes, integers (B, V, 4): top, left, height and width in source pixels."""
+"""Rows (B,) of the next images and their boxes, integers (B, V, 4): top, left, height and width in source pixels."""
 
 
 class Images(Protocol):
     """N labelled images, S pixels a side once they are read.
 
-    ``labels``: int64 (N,), positions in the data set's ``classes``, -1 where there is none. ``sizes``: int64 (N, 2),
-    heights and widths in source pixels; None where all are S x S.
-    The generators read ahead, and with ``num_workers`` they hold processes: close them (``contextlib.closing``).
+    ``labels``: int64 (N,), positions in the data set's ``classes``, -1 if an image has no label. ``sizes``: int64 (N,
+    2), heights and widths in source pixels; None if all images are S x S. The generators read ahead, and with
+    ``num_workers`` they own processes: close them (``contextlib.closing``).
     """
 
     @property
@@ -32,7 +32,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def whole(self, rows: Tensor, batch_size: int, num_workers: int = 0) -> Generator[Tensor, None, None]:
-        """The images of ``rows`` as evaluations see them, uint8 (b, 3, S, S) with b at most ``batch_size``."""
+        """Yield the images of ``rows`` as evaluations see them, uint8 (b, 3, S, S) with b at most ``batch_size``."""
         ...
 
     def crops(
@@ -51,21 +51,21 @@ class Images(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images in memory: uint8 (N, 3, S, S), and ``labels``, int64 (N,). They need no worker processes."""
+    """Images in memory: uint8 (N, 3, S, S), and ``labels``, int64 (N,). No worker processes are needed."""
 
     images: Tensor
     labels: Tensor
 
     @property
     def sizes(self) -> None:
-        """All images have the one size."""
+        """None, because all images have the same size."""
         return
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def whole(self, rows: Tensor, batch_size: int, num_workers: int = 0) -> Generator[Tensor, None, None]:  # noqa: ARG002
-        """The images of ``rows`` as they are, uint8 (b, 3, S, S)."""
+        """Yield the images of ``rows`` unchanged, uint8 (b, 3, S, S)."""
         for part in rows.split(batch_size):
             yield self.images[part]
 

@@ -1,4 +1,4 @@
-"""What a data set holds, as its name or the names of its files tell: nothing is decoded, and no torch is loaded."""
+"""What a data set holds, by its name or by the names of its files. Decodes nothing and loads no torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simclr_core.data.listing import list_folder
 
 @dataclass(frozen=True)
 class Inventory:
-    """How many classes and images there are, or in ``problems``, one line each, why there is no data set.
+    """The numbers of classes and images of a data set, or in ``problems``, one line each, why there is none.
 
-    ``num_pretrain``: images to pre-train on; ``num_labelled``: training images that have a label; ``files``: the paths
-    of these under the data set's folder, none if they are no files. ``unusable``: a line for everything that is meant
-    as an image and cannot be read, as its name tells.
+    ``num_pretrain``: number of images to pre-train on; ``num_labelled``: number of training images that have a label;
+    ``files``: their paths under the data set's folder, empty if they are not files. ``unusable``: one line for every
+    entry that should be an image but, by its name or kind, cannot be read.
     """
 
     name: str
@@ -35,11 +35,11 @@ BUILT_IN = {
     "cifar100": Inventory("cifar100", 100, NUM_IMAGES["cifar100"], NUM_IMAGES["cifar100"]),
     "stl10": Inventory("stl10", 10, NUM_IMAGES["stl10"], 5_000),  # pre-trained on are the unlabelled images
 }
-"""The data sets that are made or fetched, every copy of them the same; all other names are those of folders."""
+"""The data sets whose every copy is the same, because they are generated or downloaded; all other names are folders."""
 
 
 def inventory(name: str, data_dir: Path) -> Inventory:
-    """Of a built-in data set, or of the folder <data_dir>/<name>."""
+    """Return the inventory of a built-in data set, or of the folder <data_dir>/<name>."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     listing = list_folder(name, data_dir)
@@ -50,12 +50,12 @@ def inventory(name: str, data_dir: Path) -> Inventory:
 
 
 def is_here(name: str, data_dir: Path) -> bool:
-    """Whether there is something to look at."""
+    """Whether the data set can be inspected on this machine."""
     return name in BUILT_IN or (data_dir / name).is_dir()
 
 
 def training_problems(config: RunConfig, found: Inventory) -> list[str]:
-    """What forbids the pre-training of a configuration on what its data set holds, one line each."""
+    """List what forbids the pre-training of a configuration on this data set."""
     if found.problems:
         return list(found.problems)
     data, method, training = config.data, config.method, config.training

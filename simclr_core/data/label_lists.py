@@ -16,14 +16,14 @@ _SHOWN = 5
 
 
 class LabelList(NamedTuple):
-    """``rows``: positions in the training set, ascending. ``sha256``: of the list's file."""
+    """A label subset. ``rows``: positions in the training set, ascending. ``sha256``: hash of the list's file."""
 
     rows: tuple[int, ...]
     sha256: str
 
 
 def find_label_list(name: str, folder: Path) -> Path:
-    """The file ``name``: in the data set's folder, else as a path; DataError if it is in neither place."""
+    """Return the file ``name`` in the data set's folder, else as a path; raises DataError if neither exists."""
     places = (folder / name, user_path(name))
     for place in places:
         if place.is_file():
@@ -32,10 +32,11 @@ def find_label_list(name: str, folder: Path) -> Path:
 
 
 def labels_from_list(path: Path, files: Sequence[str]) -> LabelList:
-    """The training images that a list names, one a line: by file name (``n04235860_14959.JPEG``), or with its class.
+    """Return the training images that a list names, one per line, by file name or with the class.
 
-    ``files``: paths of the training images, such as ``train/n04235860/n04235860_14959.JPEG``. DataError counts what
-    is not among them, what is named twice, and what is the name of several files.
+    ``files``: paths of the training images, such as ``train/n04235860/n04235860_14959.JPEG``; a line may be
+    ``n04235860_14959.JPEG``. Raises DataError with the numbers of names that are not among ``files``, that occur twice,
+    and that several files have.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The files of a folder of images, <data_dir>/<name>/{train,test}/<class>/*, by name: none is opened."""
+"""The files of a folder of images, <data_dir>/<name>/{train,test}/<class>/*, by name; no file is opened."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SPLITS = ("train", "test")
 class Listing:
     """The images of both splits, and everything that is wrong with their layout, one line each, in ``problems``.
 
-    ``files`` holds (class number, path under ``root``), by class, then by name. ``unusable``: by split, a line for
-    everything that is meant as an image, or holds some, and is not in ``files``. ``others``: paths of files that are
-    no images by their names.
+    ``files``: split -> (class number, path under ``root``), by class, then by name. ``unusable``: split -> one line for
+    every entry that should be an image, or that holds images, and is not in ``files``. ``others``: paths of files whose
+    names are not those of images.
     """
 
     root: Path
@@ -29,14 +29,14 @@ class Listing:
 
     @property
     def unusable_lines(self) -> list[str]:
-        """Those of both splits."""
+        """The lines of ``unusable`` of both splits."""
         return [line for split in SPLITS for line in self.unusable[split]]
 
 
 def list_folder(name: str, data_dir: Path) -> Listing:
-    """Lists the images of <data_dir>/<name>.
+    """List the images of <data_dir>/<name>.
 
-    Where ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
+    If ``test`` has no class folders, as in ImageNet, whose test labels are not public, ``val`` is the test set.
     """
     root = data_dir / name
     try:

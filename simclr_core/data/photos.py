@@ -1,9 +1,9 @@
-"""The built-in data set: patches of 17 photographs that scikit-image and scikit-learn carry in their packages.
+"""The built-in data set: patches of 17 photographs that the packages scikit-image and scikit-learn contain.
 
-Class = photograph, image = a square patch of it, its side uniform in 20-45 % of the photograph's shorter side (less
-where that does not fit), resized with antialiasing, its hue rotated, mixed with a tint and its contrast changed, each
-drawn per image: colour tells the instance, not the class. Training patches come from the left 70 % of every
-photograph, test patches from the rest. It demonstrates; it is no benchmark.
+The class is the photograph. An image is a square patch of it with a side uniform in 20-45 % of the photograph's shorter
+side (less if that does not fit), resized with antialiasing; the hue is rotated, a tint is mixed in and the contrast is
+changed, each drawn per image, so that colour identifies the image and not the class. Training patches come from the
+left 70 % of every photograph, test patches from the rest. The set serves demonstrations and is not a benchmark.
 """
 
 from __future__ import annotations
@@ -42,41 +42,41 @@ PHOTOGRAPHS = {
     "retina": ("skimage.data", "retina.jpg"),
     "rocket": ("skimage.data", "rocket.jpg"),
 }
-"""Class -> the package and the file, read from there: ``skimage.data`` would look on the network for some."""
+"""Class -> package and file. The files are read directly, because ``skimage.data`` would download some of them."""
 
 NUM_IMAGES = {"train": 8192, "test": 2048}
 TRAIN_WIDTH = 0.7
 SIDES = (0.2, 0.45)
-"""Of the photograph's shorter side."""
+"""Range of a patch's side, as a fraction of the photograph's shorter side."""
 TINTS = (0.1, 0.5)
-"""Weight of a uniformly drawn colour."""
+"""Range of the weight of the tint, a uniformly drawn colour."""
 CONTRASTS = (0.5, 1.5)
 RECIPE = 1
-"""Raised when the same seed would give other patches."""
+"""Version of the data set; raise it when the same seed would give other patches."""
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The data set at a size in pixels; the same patches every time."""
+    """The data set at a size in pixels; the patches are always the same."""
 
     image_size: int
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The photographs' names, in alphabetical order."""
+        """The names of the photographs, in alphabetical order."""
         return tuple(PHOTOGRAPHS)
 
     def labels(self, split: str) -> list[int]:
-        """Class numbers, in turn, so that class sizes differ by one at most."""
+        """Return class numbers in rotation, so that class sizes differ by one at most."""
         return [row % len(PHOTOGRAPHS) for row in range(NUM_IMAGES[split])]
 
     def key(self, split: str) -> str:
-        """16 hexadecimal digits that change with the size, the recipe and the versions of the packages in use."""
+        """Return 16 hexadecimal digits that change with the size, ``RECIPE`` and the versions of the packages."""
         versions = [metadata.version(name) for name in ("scikit-image", "scikit-learn", "pillow", "torch")]
         return hashlib.sha256(repr((self.image_size, RECIPE, split, versions)).encode()).hexdigest()[:16]
 
     def pixels(self, split: str) -> npt.NDArray[np.uint8]:
-        """All patches of a split as uint8 (N, 3, S, S)."""
+        """Return all patches of a split as uint8 (N, 3, S, S)."""
         size = self.image_size
         count = NUM_IMAGES[split]
         draws = torch.rand(count, 3, generator=generator(0, NAME, split, "boxes"), dtype=torch.float64).tolist()
@@ -97,7 +97,7 @@ def _read(package: str, file: str) -> Image.Image:
 
 
 def _box(extent: tuple[int, int], split: str, draw: list[float]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom, in pixels, of a patch of its split's part of a photograph; draws in [0, 1)."""
+    """Return left, top, right and bottom, in pixels, of a patch in its split's part; ``draw`` is in [0, 1)."""
     width, height = extent
     border = round(TRAIN_WIDTH * width)
     start, end = (0, border) if split == "train" else (border, width)
@@ -108,7 +108,7 @@ def _box(extent: tuple[int, int], split: str, draw: list[float]) -> tuple[float,
 
 
 def _recolor(images: Tensor, source: torch.Generator) -> Tensor:
-    """Hue rotated by any angle, then mixed with a colour, then the contrast changed, all drawn per image."""
+    """Rotate the hue by any angle, then mix in a colour, then change the contrast, all drawn per image."""
     turns, weights, contrasts, *tint = torch.rand(6, len(images), generator=source)
     images = adjust_hue(images, turns)
     weight = (TINTS[0] + (TINTS[1] - TINTS[0]) * weights)[:, None, None, None]

@@ -1,7 +1,7 @@
-"""CIFAR-10, CIFAR-100 and STL-10, read by torchvision from <data_dir> in the layout that it gives them there.
+"""CIFAR-10, CIFAR-100 and STL-10, read by torchvision from <data_dir> in torchvision's layout.
 
-A set that is not there is fetched. CIFAR's files are Python pickles, which could run code as they are loaded:
-torchvision compares the MD5 of every file with its own list before it opens one, and refuses all others.
+A set that is missing is downloaded. CIFAR's files are Python pickles, which could run code when they are loaded:
+torchvision compares the MD5 of every file with its own list before it opens the file, and refuses all other files.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from simclr_core.data.images import ImageSet
 
 SETS = {"cifar10": CIFAR10, "cifar100": CIFAR100, "stl10": STL10}
 TIMEOUT_S = 20.0
-"""Of silence from the network, after which a set counts as out of reach."""
+"""Seconds without an answer from the network after which the download fails."""
 _RESIZED_TOGETHER = 1000
 
 
 def load(name: str, data_dir: Path, image_size: int) -> tuple[tuple[str, ...], dict[str, ImageSet]]:
-    """The classes, and the images of ``train`` and ``test``; for stl10 of ``unlabeled`` too, with labels of -1.
+    """Return the classes, and the images of ``train`` and ``test``; for stl10 also of ``unlabeled``, with labels -1.
 
-    At any size: images of another than the set's own (CIFAR 32, STL-10 96 pixels) are resized with antialiasing.
-    Raises DataError if the set is not there and cannot be fetched, is damaged, or does not fit in memory.
+    If ``image_size`` differs from the set's own (CIFAR 32, STL-10 96 pixels), images are resized with antialiasing.
+    Raises DataError if the set is missing and cannot be downloaded, is damaged, or does not fit in memory.
     """
     kind: Any = SETS[name]
     if not (data_dir / kind.base_folder).exists():
@@ -74,14 +74,14 @@ def _labels(part: Any) -> Tensor:
 
 
 def _files(name: str) -> list[tuple[str, str | None]]:
-    """The files of a set with their MD5; torchvision has none for STL-10's class names."""
+    """Return the files of a set with their MD5; torchvision has no MD5 for STL-10's class names."""
     kind: Any = SETS[name]
     described = (kind.class_names_file, None) if name == "stl10" else (kind.meta["filename"], kind.meta["md5"])
     return [*kind.train_list, *kind.test_list, described]
 
 
 def _fetch(name: str, data_dir: Path) -> None:
-    """Unpacks the set's archive, from ``data_dir`` or else from the network, and renames the folder into place."""
+    """Unpack the set's archive, from ``data_dir`` or from the network, and rename the folder into place."""
     kind: Any = SETS[name]
     folder = data_dir / kind.base_folder
     try:
@@ -107,7 +107,7 @@ def _fetch(name: str, data_dir: Path) -> None:
 
 @contextmanager
 def _network_timeout() -> Iterator[None]:
-    """Bounds the waiting: torchvision sets no timeout, and a silent network would hold a run for ever."""
+    """Limit the waiting for the network: torchvision sets no timeout, and a silent network would block a run."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
     try:

@@ -1,1 +1,1 @@
-"""Operations on batches of images, with parameters of their own for every image."""
+"""Operations on batches of images, each image with its own parameters."""

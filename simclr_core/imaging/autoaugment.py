@@ -1,6 +1,7 @@
-"""AutoAugment (SimCLR Table 1) with torchvision's policies and operations, and draws that come from outside.
+"""AutoAugment (SimCLR Table 1) with torchvision's policies and operations; the caller provides the random draws.
 
-torchvision fills what a rotation, a shear or a translation uncovers with black; the policies' authors used gray.
+torchvision fills the area that a rotation, a shear or a translation uncovers with black; the authors of AutoAugment
+used gray.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ _NEVER, _ALWAYS = 2.0, -1.0
 
 
 def draw_autoaugment(count: int, source: torch.Generator) -> dict[str, Tensor]:
-    """``policy`` (count,), one of 25 pairs of operations; ``chances`` and ``signs`` (count, 2) of its two.
+    """Draw ``policy`` (count,), one of 25 pairs of operations, and ``chances`` and ``signs`` (count, 2) of the two.
 
-    An operation is applied if its chance, uniform in [0, 1), does not exceed the policy's probability; an operation
-    with a direction takes it from the sign, 0 (negative) or 1.
+    An operation is applied if its chance, uniform in [0, 1), does not exceed the policy's probability. The sign, 0
+    (negative) or 1, gives the direction of operations that have one.
     """
     return {
         "policy": (25 * uniform(count, source)).long(),
@@ -31,9 +32,10 @@ def draw_autoaugment(count: int, source: torch.Generator) -> dict[str, Tensor]:
 
 
 def autoaugment(images: Tensor, name: str, policy: Tensor, chances: Tensor, signs: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in [0, 1] rounded to whole numbers 0-255 and changed, each by its own row of the draws.
+    """Round images (B, 3, H, W) in [0, 1] to whole numbers 0-255 and transform each image by its own row of the draws.
 
-    ``name``: imagenet or cifar10. Images that share a policy, what of it applies, and the signs go through it as one.
+    ``name``: imagenet or cifar10. Images with the same policy, the same applied operations and the same signs are
+    transformed in one call.
     """
     augment: Any = AutoAugment(AutoAugmentPolicy(name))
     probabilities = torch.tensor([[p for _, p, _ in pair] for pair in augment.policies], dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""Where crops are: the two laws of random boxes, and the central box of an evaluation.
+"""Boxes of crops: two distributions of random boxes, and the central box of an evaluation.
 
-A box is top, left, height, width in whole pixels of the image that it is cut from. Sizes are integers (num_images, 2),
-heights and widths; each image's box depends on its own size and on its place among the images.
+A box is top, left, height and width in whole pixels of the source image. Sizes are integers (num_images, 2), heights
+and widths; the box of an image depends on the size of the image and on its position among the images.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 from simclr_core.config.schema import TENSORFLOW_LEAST_AREA
 
 ASPECTS = (3 / 4, 4 / 3)
-"""Least and greatest width over height."""
+"""The smallest and the largest ratio of width to height."""
 TORCHVISION_TRIES = 10
 TENSORFLOW_TRIES = 100
 EVALUATION_SHARE = 0.875
 
 
 def uniform(count: int, source: torch.Generator) -> Tensor:
-    """float64 (count,) in [0, 1)."""
+    """Draw float64 (count,) uniformly from [0, 1)."""
     return torch.rand(count, generator=source, dtype=torch.float64)
 
 
@@ -40,7 +40,8 @@ def draw_boxes(
 def _draw_torchvision(sizes: Tensor, min_area: float, max_area: float, source: torch.Generator) -> Tensor:
     """Area uniform, aspect log-uniform, sides rounded, the first of ten tries that fits; all places equally likely.
 
-    If no try fits: the largest central box whose aspect is in the range, which is the whole of a square image.
+    The first of ten tries that fits is taken. If no try fits, the box is the largest central box whose aspect is in the
+    range, which is the whole of a square image.
     """
     num_images = len(sizes)
     area, aspect = uniform(2 * num_images * TORCHVISION_TRIES, source).view(2, num_images, TORCHVISION_TRIES)
@@ -109,12 +110,12 @@ def _tallest(aspect: Tensor, height: Tensor, width: Tensor, largest: Tensor) -> 
 
 
 def _largest(sizes: Tensor) -> Tensor:
-    """float64 (num_images, 2): height and width, not rounded, of the largest box whose aspect is in the range."""
+    """Return height and width, float64 (num_images, 2), not rounded, of the largest box with an aspect in the range."""
     height, width = sizes.double().unbind(1)
     return torch.stack([torch.min(height, width / ASPECTS[0]), torch.min(width, height * ASPECTS[1])], dim=1)
 
 
 def centre_box(height: int, width: int) -> tuple[int, int, int, int]:
-    """The square in the middle whose side is .875 of the image's shorter side, as SimCLR's code evaluates."""
+    """Return the central square whose side is .875 of the shorter side of the image, as in SimCLR's evaluation code."""
     side = round(EVALUATION_SHARE * min(height, width))
     return (height - side + 1) // 2, (width - side + 1) // 2, side, side

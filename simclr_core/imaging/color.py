@@ -1,9 +1,9 @@
-"""Colour operations on float32 images (B, 3, H, W), each image with its own parameters; none changes its argument.
+"""Colour operations on float32 images (B, 3, H, W), each image with its own parameters; arguments stay unchanged.
 
-Two libraries give different meanings to the same names. torchvision's contrast and saturation mix an image with its
-gray version; TensorFlow's contrast is about each channel's own mean, and its saturation scales the S of HSV. Gray and
-hue agree. All but ``grayscale`` clip to [0, 1], as either does after every operation of a jitter. A bicubic crop that
-overshoots comes in unclipped, as in SimCLR's code.
+torchvision and TensorFlow use the same names for different operations. torchvision's contrast and saturation mix an
+image with its gray version; TensorFlow's contrast scales the distance from each channel's mean, and its saturation
+scales the S of HSV. Gray and hue are the same in both. All operations except ``grayscale`` clip to [0, 1], as both
+libraries do after every operation of a jitter. The input may exceed [0, 1] after a bicubic crop, as in SimCLR's code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TINY = 1e-12
 
 
 def to_gray(images: Tensor) -> Tensor:
-    """(B, 1, H, W): the luma weights .2989, .587, .114."""
+    """Return the gray image (B, 1, H, W) with the luma weights .2989, .587, .114."""
     red, green, blue = images.unbind(1)
     gray = red * GRAY_WEIGHTS[0]
     gray.add_(green, alpha=GRAY_WEIGHTS[1]).add_(blue, alpha=GRAY_WEIGHTS[2])
@@ -27,40 +27,41 @@ def to_gray(images: Tensor) -> Tensor:
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """Three equal channels."""
+    """Return the gray image as three equal channels."""
     return to_gray(images).expand_as(images).contiguous()
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Times ``factor`` (B,): torchvision's, and the one of SimCLR's code since its second version."""
+    """Multiply by ``factor`` (B,): torchvision's brightness, and SimCLR's since the second version of its code."""
     return (images * per_image(factor, images)).clamp_(0, 1)
 
 
 def shift_brightness(images: Tensor, delta: Tensor) -> Tensor:
-    """Plus ``delta`` (B,): the brightness of the paper's own runs (``simclrv1`` in the code)."""
+    """Add ``delta`` (B,): the brightness of the runs in SimCLR's paper (``simclrv1`` in the code)."""
     return (images + per_image(delta, images)).clamp_(0, 1)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from the mean of the gray image by ``factor`` (B,): torchvision's."""
+    """Scale the distance from the mean of the gray image by ``factor`` (B,): torchvision's contrast."""
     return _blend(images, to_gray(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def adjust_channel_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from each channel's mean by ``factor`` (B,): TensorFlow's."""
+    """Scale the distance from each channel's mean by ``factor`` (B,): TensorFlow's contrast."""
     return _blend(images, images.mean((2, 3), keepdim=True), factor)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from the gray image by ``factor`` (B,): torchvision's."""
+    """Scale the distance from the gray image by ``factor`` (B,): torchvision's saturation."""
     return _blend(images, to_gray(images), factor)
 
 
 def adjust_hsv_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """The S of HSV times ``factor`` (B,), at most 1: TensorFlow's.
+    """Multiply the S of HSV by ``factor`` (B,), up to 1: TensorFlow's saturation.
 
-    S is (V - min) / V, and hue and V stay: every channel's distance from V, the largest one, changes by the same
-    ratio, which is ``factor`` or, where S would pass 1, the one that brings the smallest channel to 0.
+    S is (V - min) / V, and hue and V stay the same. The distance of every channel from V, the largest channel,
+    therefore changes by the same ratio: ``factor``, or the ratio that brings the smallest channel to 0 where S would
+    exceed 1.
     """
     value = images.amax(1, keepdim=True)
     chroma = value - images.amin(1, keepdim=True)
@@ -74,10 +75,10 @@ def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """The hue of HSV rotated by ``turn`` (B,), in turns.
+    """Rotate the hue of HSV by ``turn`` (B,), in turns.
 
-    Value and chroma stay, so a channel is value - chroma * depth(distance), where the distance, at most half a turn,
-    is from the hue to the channel's complement, and depth falls from 1 within a sixth of a turn to 0 at a third.
+    Value and chroma stay the same, so a channel is value - chroma * depth(distance). The distance, at most half a turn,
+    is between the hue and the complement of the channel; depth falls from 1 within a sixth of a turn to 0 at a third.
     """
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
@@ -95,10 +96,11 @@ def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
 def color_jitter(
     images: Tensor, order: Tensor, factors: Tensor, definition: str = "torchvision", brightness: str = "multiply"
 ) -> Tensor:
-    """All four colour operations, in each image's own ``order``, a permutation of 0-3 (B, 4).
+    """Apply all four colour operations to each image in its own ``order``, a permutation of 0-3 (B, 4).
 
-    0 is brightness, 1 contrast, 2 saturation, 3 hue; so are the columns of ``factors`` (B, 4), the last in turns.
-    ``definition``, torchvision or tensorflow, is of contrast and saturation; ``brightness`` multiply or add.
+    0 is brightness, 1 contrast, 2 saturation, 3 hue; the columns of ``factors`` (B, 4) have the same meaning, hue in
+    turns. ``definition`` (torchvision or tensorflow) chooses contrast and saturation; ``brightness`` is multiply or
+    add.
     """
     contrast, saturation = {
         "torchvision": (adjust_contrast, adjust_saturation),
@@ -132,9 +134,9 @@ def color_jitter(
 
 
 def _blend_any(images: Tensor, operation: Tensor, factor: Tensor) -> None:
-    """In place, torchvision's operations 0 to 2, to the last bit: a blend with black, with the mean or with the gray.
+    """Apply torchvision's operations 0 to 2 in place, equal to the last bit: blends with black, mean or gray.
 
-    One pass over all images does them, which is a tenth faster than one after the other.
+    One pass over all images is a tenth faster than one pass per operation.
     """
     gray = to_gray(images)
     other = gray.mean((1, 2, 3), keepdim=True) * per_image((1 - factor) * (operation == 1), images)
@@ -143,16 +145,16 @@ def _blend_any(images: Tensor, operation: Tensor, factor: Tensor) -> None:
 
 
 def equalize(images: Tensor) -> Tensor:
-    """Each channel's histogram flattened, on whole numbers 0-255: torchvision's and Pillow's."""
+    """Flatten the histogram of each channel, on whole numbers 0-255, as torchvision and Pillow do."""
     whole: Tensor = equalize_image(to_uint8(images))
     return whole.float().div_(255)
 
 
 def solarize(images: Tensor) -> Tensor:
-    """Values of .5 and above to 1 minus themselves."""
+    """Replace values v of .5 and above by 1 - v."""
     return torch.where(images >= 0.5, 1 - images, images)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """[0, 1] to the nearest whole numbers 0-255."""
+    """Scale [0, 1] to 0-255 and round to the nearest whole number."""
     return images.mul(255).round_().to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Cropping and resizing, each image of a batch by its own box (see ``boxes``), and the view of an evaluation."""
+"""Cropping and resizing, each image of a batch with its own box (see ``boxes``), and the view of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn.functional import embedding_bag, grid_sample
 from simclr_core.imaging.boxes import centre_box
 
 TABLE_STEPS = 1024
-"""TensorFlow looks bicubic weights up in a table with so many steps between two pixels."""
+"""TensorFlow tabulates bicubic weights at this number of steps between two pixels."""
 
 
 def crop_resize(
@@ -37,7 +37,7 @@ def _resize_bilinear(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def _sample_places(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
-    """(B, size): the pixels' centres of a resized stretch, where an axis of ``extent`` pixels goes from -1 to 1."""
+    """Return the pixel centres (B, size) of a resized interval, on an axis from -1 to 1 for ``extent`` pixels."""
     start, last = start[:, None].float(), (start + length - 1)[:, None].float()
     steps = torch.arange(size, device=start.device) + 0.5
     centres = (start + steps * length[:, None] / size - 0.5).clamp(start, last)
@@ -51,9 +51,9 @@ def _resize_bicubic(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def _mix_rows(images: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
-    """Images (B, L, ...) to (B, size, ...): every row a weighted sum of four of the L rows.
+    """Map images (B, L, ...) to (B, size, ...): every output row is a weighted sum of four of the L rows.
 
-    A bag of embeddings is just that, and several times faster than gathering.
+    ``embedding_bag`` computes such sums several times faster than gathering.
     """
     num_images, length, *rest = images.shape
     first = length * torch.arange(num_images, device=images.device)
@@ -64,11 +64,11 @@ def _mix_rows(images: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
 
 
 def _bicubic_taps(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """(B, size, 4) twice: the pixels that a resized stretch is made from, and their weights.
+    """Return the source pixels of every pixel of a resized interval and the weights of these pixels, (B, size, 4) each.
 
-    Keys' cubic with a = -.5 at distances rounded as TensorFlow's table has them; taps outside the stretch weigh
-    nothing, and the others then sum to 1. float32 in its order of operations: at a rounding's edge another would fall
-    to the other side.
+    The kernel is Keys' cubic with a = -.5, at distances rounded as in TensorFlow's table. Taps outside the interval
+    have weight 0, and the other weights are normalised to sum 1. The arithmetic is float32 in TensorFlow's order of
+    operations, because another order can round to the next entry of the table.
     """
     scale = length[:, None].float() / size
     places = (torch.arange(size, device=start.device) + 0.5) * scale - 0.5
@@ -112,15 +112,15 @@ def _keys_cubic(distance: Tensor) -> Tensor:
 
 
 def evaluation_view(images: Tensor, size: int) -> Tensor:
-    """SimCLR's evaluation of larger images: float32 (B, 3, H, W) in [0, 1] to (B, 3, size, size).
+    """Map float32 images (B, 3, H, W) in [0, 1] to (B, 3, size, size) as SimCLR's evaluation of larger images does.
 
-    The middle, .875 of the shorter side, resized in one bicubic step, then clipped (tf2/data_util.py,
+    The central square with .875 of the shorter side is resized in one bicubic step, then clipped (tf2/data_util.py,
     ``preprocess_for_eval``). Images of 32 pixels are evaluated whole instead.
     """
     return centre_crop_resize(images, size).clamp_(0, 1)
 
 
 def centre_crop_resize(images: Tensor, size: int) -> Tensor:
-    """``evaluation_view`` before it is clipped (tf2/data_util.py, ``center_crop``)."""
+    """Compute ``evaluation_view`` without the final clipping (tf2/data_util.py, ``center_crop``)."""
     box = torch.tensor([centre_box(*images.shape[2:])], device=images.device)
     return crop_resize(images, box.expand(len(images), -1), size, "bicubic")

@@ -1,4 +1,4 @@
-"""Filters over neighbouring pixels, on float32 images (B, 3, H, W) in [0, 1]; none changes its argument."""
+"""Filters over neighbouring pixels, on float32 images (B, 3, H, W) in [0, 1]; arguments stay unchanged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn.functional import grid_sample, pad
 from simclr_core.imaging.color import to_gray
 
 SOBEL_BOUND = 4 * math.sqrt(2)
-"""No gradient magnitude of values in [0, 1] exceeds it under the unnormalised 3x3 Sobel kernels."""
+"""Upper bound of the gradient magnitude of values in [0, 1] under the unnormalised 3x3 Sobel kernels."""
 
 
 def blur_radius(size: int) -> int:
-    """Pixels either side of the middle: a kernel of about a tenth of the side (23 taps at 224, 3 at 32, 1 below 20).
+    """Return the radius in pixels of a blur kernel of about a tenth of the side: 23 taps at 224, 3 at 32, 1 below 20.
 
     SimCLR App. A, tf2/data_util.py (``random_blur``).
     """
@@ -23,7 +23,7 @@ def blur_radius(size: int) -> int:
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, radius: int, border: str = "reflect") -> Tensor:
-    """A Gaussian of ``sigma`` (B,) pixels cut at ``radius``, its taps summing to 1.
+    """Blur with a Gaussian of ``sigma`` (B,) pixels, cut at ``radius`` and normalised to sum 1.
 
     ``border``: ``reflect``, or ``zero``, which darkens the frame as SimCLR's code does.
     """
@@ -41,11 +41,11 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int, border: str = "ref
 
 
 def motion_blur(images: Tensor, angle: Tensor, radius: int) -> Tensor:
-    """The mean of 2 ``radius`` + 1 samples, a pixel apart, along a line through each pixel.
+    """Average 2 ``radius`` + 1 samples, one pixel apart, along a line through each pixel.
 
-    ``angle`` (B,) is in turns: 0 is along a row, a quarter along a column. Samples are bilinear, and the border's
-    pixels go on outside. SimCLR App. B.2 names motion blur without any parameter: length, angle and kernel are this
-    project's.
+    ``angle`` (B,) is in turns: 0 is along a row, a quarter along a column. Samples are bilinear; outside the image the
+    border's pixels are repeated. SimCLR App. B.2 names motion blur without parameters: length, angle and kernel are
+    this project's choice.
     """
     height, width = images.shape[2:]
     radians = (2 * math.pi * angle.double()).to(images)[:, None, None]
@@ -61,7 +61,10 @@ def motion_blur(images: Tensor, angle: Tensor, radius: int) -> Tensor:
 
 
 def sobel(images: Tensor) -> Tensor:
-    """Gradient magnitude of the gray image over its upper bound, as three equal channels; borders replicated."""
+    """Return the gradient magnitude of the gray image divided by its upper bound, as three equal channels.
+
+    Border pixels are replicated.
+    """
     gray = pad(to_gray(images), (1, 1, 1, 1), mode="replicate")
     smooth_down = gray[:, :, :-2] + 2 * gray[:, :, 1:-1] + gray[:, :, 2:]
     smooth_across = gray[..., :-2] + 2 * gray[..., 1:-1] + gray[..., 2:]

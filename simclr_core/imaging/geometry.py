@@ -1,9 +1,9 @@
-"""The simplest transformations as batched tensor operations, and how an operation reaches some images of a batch.
+"""Simple geometric transformations of batches, and the application of an operation to some images of a batch.
 
-Here and in ``crops``, ``color`` and ``filters``, images are float32 (B, 3, H, W) in [0, 1], and so are the results,
-except where a bicubic crop overshoots. No operation draws anything, and none but ``change_some`` changes its argument.
-Parameters have one row an image, on the CPU or on the images' device: those that choose between images (orders,
-turns) stay on the CPU best, where looking at them does not wait for a GPU.
+Here and in ``crops``, ``color`` and ``filters``, arguments and results are float32 images (B, 3, H, W) in [0, 1]; only
+a bicubic crop may exceed this range. No operation draws random numbers, and only ``change_some`` changes its argument.
+Parameters have one row per image, on the CPU or on the images' device. Parameters that choose between images (orders,
+turns) are best on the CPU, where reading them does not wait for a GPU.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch import Tensor
 
 
 def on_some(images: Tensor, chosen: Tensor, operation: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
-    """``operation`` on the images where ``chosen``, booleans (B,), is true, with their rows of the parameters."""
+    """Apply ``operation`` to the images where ``chosen``, booleans (B,), is true, with their rows of the parameters."""
     return change_some(images.clone(), chosen, operation, *parameters)
 
 
 def change_some(images: Tensor, chosen: Tensor, operation: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
-    """``on_some`` in place."""
+    """Apply ``operation`` as ``on_some`` does, but in place."""
     rows = chosen.nonzero().squeeze(1)
     if len(rows):
         own = [parameter.index_select(0, rows.to(parameter.device)) for parameter in parameters]
@@ -30,17 +30,17 @@ def change_some(images: Tensor, chosen: Tensor, operation: Callable[..., Tensor]
 
 
 def per_image(parameter: Tensor, images: Tensor) -> Tensor:
-    """(B,) as (B, 1, 1, 1), of the images' type and on their device."""
+    """Reshape (B,) to (B, 1, 1, 1), with the images' type and on their device."""
     return parameter.to(images)[:, None, None, None]
 
 
 def hflip(images: Tensor, flip: Tensor) -> Tensor:
-    """Mirrors left and right where ``flip``, booleans (B,), says so."""
+    """Mirror left and right where ``flip``, booleans (B,), is true."""
     return on_some(images, flip, lambda chosen: chosen.flip(3))
 
 
 def cutout(images: Tensor, boxes: Tensor) -> Tensor:
-    """Mid-gray (.5) inside the boxes, integers (B, 4) of top, left, bottom, right, the last two excluded."""
+    """Set the pixels inside the boxes, integers (B, 4) of top, left, bottom, right (exclusive), to mid-gray (.5)."""
     top, left, bottom, right = boxes.to(images.device)[:, :, None].unbind(1)
     y = torch.arange(images.shape[2], device=images.device)
     x = torch.arange(images.shape[3], device=images.device)
@@ -49,12 +49,12 @@ def cutout(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def add_noise(images: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Plus ``sigma`` (B,) times the images' own standard normal ``noise`` (B, 3, H, W)."""
+    """Add ``sigma`` (B,) times standard normal ``noise`` (B, 3, H, W)."""
     return (noise * per_image(sigma, images)).add_(images).clamp_(0, 1)
 
 
 def rotate(images: Tensor, quarter_turns: Tensor) -> Tensor:
-    """Counter-clockwise by ``quarter_turns``, integers (B,) of 0-3, without interpolation; square images."""
+    """Rotate square images counter-clockwise by ``quarter_turns``, integers (B,) of 0-3, without interpolation."""
     images = images.clone()
     for turns in (1, 2, 3):
         change_some(images, quarter_turns == turns, lambda chosen, k=turns: torch.rot90(chosen, k, (2, 3)))

@@ -1,4 +1,4 @@
-"""The objectives, one file a method; which one a configuration means is in ``simclr_core.config.methods``."""
+"""The methods, one file each; ``simclr_core.config.methods`` says which class a configuration uses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from simclr_core.networks.network import Network
 
 
 def build_method(config: RunConfig, num_images: int) -> Method:
-    """The method of a configuration, initialised from torch's current random state, for a run on so many images."""
+    """Build the method of a configuration for ``num_images`` images, initialised from torch's current random state."""
     return _method(config)(config, num_images)
 
 
 def build_network(config: RunConfig) -> Network:
-    """The network alone, which evaluations and exports fill from a checkpoint."""
+    """Build the network alone; evaluations and exports fill it from a checkpoint."""
     return _method(config).build_network(config)
 
 

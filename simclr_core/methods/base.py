@@ -1,4 +1,4 @@
-"""What the training loop asks of a method: the network that it trains, and what it makes of a batch."""
+"""The interface between the training loop and a method: batches, steps, hooks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from simclr_core.config.schema import RunConfig
 from simclr_core.networks.network import Network
 
 Embed = Callable[[], tuple[Tensor, Tensor]]
-"""Features (N, F) and z (N, D) of all images that the run trains on, by the network in eval mode, on the CPU."""
+"""Returns features (N, F) and z (N, D) of all training images, from the network in eval mode, on the CPU."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """This process's share of a step: b images in V views."""
+    """This process's share of a step: b images, each in V views."""
 
     step: int
     indices: Tensor  # int64 (b,): positions in the pre-training set
@@ -27,7 +27,7 @@ class Batch:
 
 
 class Step(NamedTuple):
-    """What a method makes of a batch."""
+    """The result of a method's step."""
 
     loss: Tensor  # scalar, the mean over this process's share
     projections: list[Tensor]  # z (b, D) of views, whose spread is logged
@@ -35,16 +35,16 @@ class Step(NamedTuple):
 
 
 class Method(nn.Module):
-    """An objective, and all that a training of it has to remember.
+    """An objective with its network and its state.
 
-    ``net`` is trained, evaluated and exported. Whatever else a method registers as a module, a parameter or a buffer
-    (copies by moving average, queues, prototypes, memories) is saved with every checkpoint, comes back to the bit when
-    a training goes on, and is left out of the last checkpoint. A subclass gives ``step``, and the other hooks where it
-    needs them.
+    ``net`` is trained, evaluated and exported. Everything else that a method registers as a module, a parameter or a
+    buffer (copies by moving average, queues, prototypes, memories) is saved with every checkpoint, restored to the bit
+    when a training resumes, and left out of the last checkpoint. A subclass defines ``step``, and other hooks as
+    needed.
     """
 
     def __init__(self, config: RunConfig, num_images: int) -> None:
-        """``num_images``: how many images the run trains on."""
+        """Build the network; ``num_images`` is the number of images that the run trains on."""
         super().__init__()
         self.config: Any = config.method
         self.num_images = num_images
@@ -52,22 +52,22 @@ class Method(nn.Module):
 
     @staticmethod
     def build_network(config: RunConfig) -> Network:
-        """The network of a configuration, initialised from torch's current random state."""
+        """Build the network of a configuration, initialised from torch's current random state."""
         return Network(config)
 
     def network(self) -> Network:
-        """What evaluations and exports see."""
+        """Return the network that evaluations and exports use."""
         return self.net
 
     def step(self, batch: Batch) -> Step:
-        """The loss of a batch, from which the gradients come."""
+        """Return the loss of a batch, whose gradients the loop computes, with projections and logs."""
         raise NotImplementedError
 
     def after_step(self, batch: Batch) -> None:
-        """Called after the optimiser's step."""
+        """Update state after the optimiser's step; by default nothing happens."""
 
     def start_epoch(self, epoch: int, embed: Embed) -> Tensor | None:  # noqa: ARG002 - most methods need nothing here
-        """Called before the first step of an epoch, and not again when a training goes on within one.
+        """Prepare an epoch before its first step; not called again when a training resumes within the epoch.
 
         May return the order of the epoch, int64 (n,): positions in the pre-training set, n at most ``num_images``.
         """
@@ -75,13 +75,13 @@ class Method(nn.Module):
 
     @property
     def prepares_epochs(self) -> bool:
-        """Whether ``start_epoch`` does anything: batches are then made no further ahead than the epoch's end."""
+        """Whether the subclass defines ``start_epoch``; batches are then prepared only up to the end of the epoch."""
         return type(self).start_epoch is not Method.start_epoch
 
     def phase(self, step: int) -> Hashable:  # noqa: ARG002 - in most methods all steps are alike
-        """What kind of step this is, where steps differ: a queue becomes active, prototypes thaw."""
+        """Return what kind of step this is, if steps differ: a queue becomes active, prototypes start to train."""
         return None
 
     def diagnostics(self, projections: Sequence[Tensor]) -> dict[str, float]:  # noqa: ARG002 - few methods have any
-        """What else is logged of ``Step.projections``, gathered from all processes, by the name of the metric."""
+        """Return further metrics by name, computed from ``Step.projections`` of all processes."""
         return {}

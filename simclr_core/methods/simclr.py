@@ -13,16 +13,16 @@ from simclr_core.processes.distributed import gather, world
 
 
 class SimCLR(Method):
-    """Agreement of two views against the other views of the batch (Algorithm 1).
+    """Two views of an image agree, compared with the other views of the batch (Algorithm 1).
 
-    With a predictor (SimSiam Sec. 6.2) the predictions are the anchors and the projections the keys that they are
-    compared with; ``stop_gradient`` holds the keys fixed.
+    With a predictor (SimSiam Sec. 6.2) the predictions are the anchors and the projections are the keys;
+    ``stop_gradient`` detaches the keys.
     """
 
     config: SimCLRConfig
 
     def step(self, batch: Batch) -> Step:
-        """The loss of two views; the keys come from all processes."""
+        """Return the loss of two views; the keys are those of all processes."""
         z_1, z_2 = self.net.project(batch.views)
         p_1, p_2 = self.net.predict([z_1, z_2])
         keys_1, keys_2 = gather(z_1), gather(z_2)
@@ -33,7 +33,7 @@ class SimCLR(Method):
         return Step(self.config.loss_scale * loss, [z_1, z_2])
 
     def diagnostics(self, projections: Sequence[Tensor]) -> dict[str, float]:
-        """Contrastive accuracy in percent and entropy in nats (Table 5), where the loss has a temperature for them."""
+        """Return contrastive accuracy in percent and entropy in nats (Table 5), if the loss has a temperature."""
         if self.config.loss == "margin_triplet":
             return {}
         z_1, z_2 = projections

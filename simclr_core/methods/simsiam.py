@@ -23,10 +23,10 @@ _DISTANCES = {"cosine": negative_cosine, "cross_entropy": cross_entropy_similari
 
 
 class SimSiam(Method):
-    """Each view's prediction matches the other view's projection, which takes no gradient (Algorithm 1).
+    """The prediction from each view matches the projection of the other view, without its gradient (Algorithm 1).
 
-    ``symmetric`` averages over the views (Eq. 2); ``asymmetric`` predicts from view 1 alone, and ``asymmetric_2x`` does
-    so for two pairs of views (Sec. 4.6).
+    ``symmetric`` averages over both views (Eq. 2); ``asymmetric`` predicts from view 1 only; ``asymmetric_2x`` predicts
+    from view 1 of two pairs of views (Sec. 4.6).
     """
 
     config: SimSiamConfig
@@ -44,7 +44,7 @@ class SimSiam(Method):
             self.snapshot.predictor = nn.Identity()
 
     def step(self, batch: Batch) -> Step:
-        """The mean loss of the pairs of views, and the projections of the last pair."""
+        """Return the mean loss over the pairs of views, and the projections of the last pair."""
         losses, projections = [], []
         for first in range(0, len(batch.views), 2):
             pair = batch.views[first : first + 2]
@@ -62,7 +62,7 @@ class SimSiam(Method):
         return loss
 
     def _targets(self, batch: Batch, pair: list[Tensor], projections: list[Tensor]) -> list[Tensor]:
-        """What the predictions of view 1 and of view 2 are to match, (b, D) each."""
+        """Return the targets (b, D) of the predictions from view 1 and from view 2."""
         z_1, z_2 = projections
         if self.average is not None:
             return self.average.update(batch.indices, z_1.detach(), z_2.detach())
@@ -72,10 +72,10 @@ class SimSiam(Method):
 
     @torch.no_grad()
     def _snapshot_targets(self, step: int, pair: list[Tensor]) -> list[Tensor]:
-        """By the network as it was at the last multiple of ``snapshot_steps`` (Sec. 5.2, Table).
+        """Return targets from the network as it was at the last multiple of ``snapshot_steps`` (Sec. 5.2, Table).
 
-        The paper leaves open which views and which BN the targets come from. Here they are the very views of the step,
-        in train mode: a snapshot at every step is SimSiam to the bit.
+        The paper does not say which views and which BN mode the targets come from. Here they come from the views of the
+        step, in train mode, so that a snapshot at every step equals SimSiam to the bit.
         """
         assert self.snapshot is not None
         if step % self.snapshot_steps == 0:
@@ -86,11 +86,12 @@ class SimSiam(Method):
 
 
 class MovingAverage(nn.Module):
-    """eta <- momentum * eta + (1 - momentum) * z for each image (Sec. 5.2, "expectation over augmentations").
+    """A running target per image: eta <- momentum * eta + (1 - momentum) * z (Sec. 5.2).
 
-    A view's target mixes the image's memory with the projection of the other view; the memory then takes the mean of
-    both projections. An image seen for the first time has no memory: its target is the other view's projection.
-    The order of averaging before normalising is ours; the paper does not give it.
+    The paper calls this "expectation over augmentations". The target of a view mixes the image's memory with the
+    projection of the other view; then the memory mixes in the mean of both projections. An image seen for the first
+    time has no memory: its target is the projection of the other view. The paper does not say whether to average before
+    normalising; this project averages first.
     """
 
     memory: Tensor
@@ -104,7 +105,7 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, indices: Tensor, z_1: Tensor, z_2: Tensor) -> list[Tensor]:
-        """Targets (b, D) for view 1 and view 2 of the images at ``indices``; remembers them in every process."""
+        """Return targets (b, D) for view 1 and view 2 of the images at ``indices``; update all processes' memory."""
         old = self.memory[indices]
         weight = self.momentum * self.seen[indices].to(z_1)[:, None]
         targets = [torch.lerp(z_2, old, weight), torch.lerp(z_1, old, weight)]

@@ -12,7 +12,7 @@ from simclr_core.networks.network import Network
 
 
 class ClassifyingNetwork(Network):
-    """With a linear layer on z: z (B, D) -> logits (B, C). With ``projector.kind`` none, z are the features."""
+    """A network with a linear layer on z: z (B, D) -> logits (B, C). ``projector.kind`` none: z are the features."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
@@ -20,10 +20,10 @@ class ClassifyingNetwork(Network):
 
 
 class Supervised(Method):
-    """Cross entropy of a linear layer on z against the labels of the pre-training set, on one view.
+    """Cross entropy of a linear layer on z against the labels of the training images, on one view.
 
-    Views, backbone, batches and optimiser are those of the other methods, so that a column of labels and one without
-    differ in the objective alone.
+    Views, backbone, batches and optimiser are those of the other methods, so that a supervised cell and a
+    self-supervised cell differ only in the objective.
     """
 
     config: SupervisedConfig
@@ -31,11 +31,11 @@ class Supervised(Method):
 
     @staticmethod
     def build_network(config: RunConfig) -> Network:
-        """The classifier is drawn after the rest of the network."""
+        """Build the network; the classifier is initialised after the other layers."""
         return ClassifyingNetwork(config)
 
     def step(self, batch: Batch) -> Step:
-        """The cross entropy of the one view."""
+        """Return the cross entropy of the one view."""
         (z,) = self.net.project(batch.views)
         loss = functional.cross_entropy(self.net.classifier(z), batch.labels)
         return Step(self.config.loss_scale * loss, [z])

@@ -1,1 +1,1 @@
-"""Backbones, heads, and the layers that they are made of."""
+"""Backbones, heads, and their layers."""

@@ -1,8 +1,8 @@
-"""Batch normalisation over the images that the configuration says, however many processes share them.
+"""Batch normalisation over the images that the configuration names, for any number of processes.
 
-``global``: the statistics of the joined batch of all processes. ``per_device``: those of each
-``device_batch_size`` images, whether a process has as many or stands for several such devices. One process with
-``global``, or with a single device, keeps torch's own layers.
+``global``: statistics over the joined batch of all processes. ``per_device``: statistics over each
+``device_batch_size`` images; a process may have one such group or several. One process with ``global``, or with a
+single group, keeps torch's own layers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from simclr_core.processes.distributed import gather, world
 
 
 def set_batch_norm_extent(network: nn.Module, training: TrainingConfig) -> None:
-    """Give the BN layers below ``network`` the extent of ``training.batch_norm``; its state dict keeps its keys.
+    """Set the extent of the BN layers below ``network`` to ``training.batch_norm``; the keys of the state dict stay.
 
-    Raises ConfigError if a process would have a part of a device.
+    Raises ConfigError if the batch of a process is not a multiple of the device batch size.
     """
     if training.batch_norm == "global":
         synchronise_batch_norm(network)
@@ -44,7 +44,7 @@ def set_batch_norm_extent(network: nn.Module, training: TrainingConfig) -> None:
 
 
 def synchronise_batch_norm(network: nn.Module) -> None:
-    """Let the BN layers below ``network`` normalise over all processes' rows; alone, a process keeps what it has."""
+    """Make the BN layers below ``network`` normalise over the rows of all processes; a lone process changes nothing."""
     if world().size > 1:
         _convert(network, SynchronisedBatchNorm)
 
@@ -58,7 +58,7 @@ def _convert(network: nn.Module, kind: Callable[[_BatchNorm], _BatchNorm]) -> No
 
 
 class _Converted(_BatchNorm):
-    """Another layer's parameters, buffers and mode; running statistics in eval mode as ever."""
+    """BN with the parameters, buffers and mode of another layer; in eval mode it uses running statistics."""
 
     def __init__(self, norm: _BatchNorm) -> None:
         assert norm.momentum is not None  # no layer here averages over all its past
@@ -79,7 +79,7 @@ class _Converted(_BatchNorm):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, momentum: float) -> None:
-        """Move the running statistics towards ``mean`` and the unbiased ``var``, unless they are to be left alone."""
+        """Update the running statistics with ``mean`` and the unbiased ``var``, unless tracking is off."""
         if not self.track_running_stats:
             return
         assert self.running_mean is not None
@@ -91,9 +91,9 @@ class _Converted(_BatchNorm):
 
 
 class SynchronisedBatchNorm(_Converted):
-    """BN over the joined rows of all processes, which may have different numbers of them: (B, C, ...), any device.
+    """BN over the joined rows of all processes, whose numbers of rows may differ: (B, C, ...), on any device.
 
-    Torch's own ``SyncBatchNorm`` refuses CPU tensors. Statistics are float32, or float64 for such input.
+    Torch's own ``SyncBatchNorm`` refuses CPU tensors. Statistics are float32, or float64 for float64 input.
     """
 
     def _normalise_batch(self, x: Tensor) -> Tensor:
@@ -104,10 +104,10 @@ class SynchronisedBatchNorm(_Converted):
 
 
 class _Normalise(torch.autograd.Function):
-    """Batch normalisation over processes, with the joined batch's mean, biased variance and number of values.
+    """Batch normalisation over processes, with mean, biased variance and number of values of the joined batch.
 
-    The gradients of weight and bias are the process's own share of them: ``average_gradients`` brings them together
-    with all others.
+    The gradients of weight and bias are the process's own share; ``average_gradients`` combines the shares with all
+    other gradients.
     """
 
     @staticmethod
@@ -147,7 +147,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel of (B, C, ...), float32, or float64 for such input."""
+    """Return mean and biased variance of each channel of (B, C, ...): float32, or float64 for float64 input."""
     x, dims = _exact(x), [0, *range(2, x.ndim)]
     if x.device.type != "cpu":
         var, mean = torch.var_mean(x, dims, correction=0)
@@ -161,11 +161,11 @@ def _exact(tensor: Tensor) -> Tensor:
 
 
 class PerDeviceBatchNorm(_Converted):
-    """BN over each ``device_batch_size`` images by themselves, a process standing for ``num_devices`` of them.
+    """BN over each ``device_batch_size`` images separately; a process holds ``num_devices`` such groups.
 
-    Rows come view after view, and image after image within a view: a device has the same images of every view. The
-    running statistics are the mean over all devices of all processes. So the result depends on the devices, not on
-    how many processes they share. (DistributedDataParallel would keep those of process 0.)
+    Rows are ordered by view and then by image, so that a group has the same images of every view. The running
+    statistics are the mean over all groups of all processes. The result therefore depends on the groups and not on the
+    number of processes. (DistributedDataParallel would keep the statistics of process 0.)
     """
 
     def __init__(self, norm: _BatchNorm, num_devices: int, device_batch_size: int) -> None:

@@ -11,13 +11,13 @@ from simclr_core.config.schema import PredictorConfig, ProjectorConfig
 
 
 def build_projector(config: ProjectorConfig, num_features: int) -> nn.Module:
-    """The projection head g: features (B, F) -> z (B, D).
+    """Build the projection head g: features (B, F) -> z (B, D).
 
-    ``nonlinear`` is Linear-BN-ReLU layers of ``hidden_dim`` (the feature width if 0), then Linear-BN without ReLU:
-    SimCLR Sec. 2.1 with the BN of the released code (``LinearLayer``), SimSiam Sec. 3 with ``no_affine`` as in its
-    released code. ``linear`` keeps the last layer, ``none`` returns the features (SimCLR Fig. 8). A linear layer
-    has a bias where no BN follows it. ``init`` is torch's, or ``normal``: weights of standard deviation .01, biases 0
-    (SimCLR's released ``LinearLayer``; SimSiam App. A warns of it).
+    ``nonlinear``: Linear-BN-ReLU layers of ``hidden_dim`` (0: the feature width), then Linear-BN without ReLU, as in
+    SimCLR Sec. 2.1 with the BN of the released code (``LinearLayer``), or as in SimSiam Sec. 3 with the ``no_affine``
+    of its released code. ``linear``: the last layer alone. ``none``: the features are z (SimCLR Fig. 8). A linear layer
+    has a bias if no BN follows it. ``init`` is torch's, or ``normal``: weights of standard deviation .01, biases 0
+    (SimCLR's released ``LinearLayer``; SimSiam App. A warns against it).
     """
     layers = _modules(projector_layers(config, num_features))
     if config.init == "normal":
@@ -30,10 +30,10 @@ def build_projector(config: ProjectorConfig, num_features: int) -> nn.Module:
 
 
 def build_predictor(config: PredictorConfig, dim: int) -> nn.Module:
-    """SimSiam's prediction MLP h (Sec. 3): z (B, D) -> p (B, D); BN and ReLU on the hidden layer alone by default.
+    """Build SimSiam's prediction MLP h (Sec. 3): z (B, D) -> p (B, D); by default BN and ReLU on the hidden layer only.
 
-    Table 3 takes the hidden BN away (a), or adds one to the output (d). Without ``trained`` the parameters stay at
-    their random initialisation (Table 1b); the hidden BN still follows its batches.
+    Table 3 removes the hidden BN (a) or adds a BN to the output (d). Without ``trained`` the parameters stay at their
+    random initialisation (Table 1b); the running statistics of the hidden BN are still updated.
     """
     layers = _modules(predictor_layers(config, dim))
     return nn.Sequential(*layers).requires_grad_(config.trained) if layers else nn.Identity()
@@ -77,6 +77,6 @@ def _modules(described: Sequence[Linear]) -> list[nn.Module]:
 def z_std(z: Tensor) -> Tensor:
     """Collapse diagnostic of SimSiam Fig. 2: standard deviation over rows of z / |z|, mean over channels.
 
-    1/sqrt(D) for directions spread evenly over the sphere, 0 for a constant output. z (B, D) -> scalar.
+    z (B, D) -> scalar: 1/sqrt(D) if the directions are spread evenly over the sphere, 0 for a constant output.
     """
     return nn.functional.normalize(z.detach().float(), dim=1).std(dim=0, correction=0).mean()

@@ -1,4 +1,4 @@
-"""The network that a method trains and evaluations read: backbone, projector and predictor.
+"""The network that a method trains and that evaluations read: backbone, projector and predictor.
 
 B images in a batch, F features, D projection.
 """
@@ -29,10 +29,9 @@ class Network(nn.Module):
         self.predictor = build_predictor(config.predictor, self.dim)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) -> features (B, F) in float32.
+        """Map images (B, 3, H, W) to features (B, F) in float32.
 
-        The backbone computes in bfloat16 only while it trains and the configuration says so: evaluations see the
-        float32 network.
+        The backbone computes in bfloat16 only in train mode and if the configuration says so; evaluations use float32.
         """
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16 and self.training):
@@ -66,17 +65,17 @@ class Network(nn.Module):
         return widths[-1] if widths else self.backbone.num_features
 
     def project(self, views: Sequence[Tensor]) -> list[Tensor]:
-        """Views (B, 3, H, W) of one size -> z (B, D) of each.
+        """Map views (B, 3, H, W) of one size to z (B, D) of each view.
 
-        ``joint`` passes all views at once, so that BN's statistics mix the views (SimCLR's released code);
-        ``separate`` passes one view after the other (SimSiam's).
+        ``joint`` passes all views through the network at once, so that BN's statistics mix the views (SimCLR's released
+        code); ``separate`` passes one view after the other (SimSiam's).
         """
         if self.joint and len(views) > 1:
             return list(self.projector(self.features(torch.cat(list(views)))).chunk(len(views)))
         return [self.projector(self.features(view)) for view in views]
 
     def predict(self, projections: Sequence[Tensor]) -> list[Tensor]:
-        """Z (B, D) of each view -> p (B, D), in as many passes as the views went; z where there is no predictor."""
+        """Map z (B, D) of each view to p (B, D), jointly or separately as ``project``; without a predictor, p is z."""
         if isinstance(self.predictor, nn.Identity):
             return list(projections)
         if self.joint and len(projections) > 1:

@@ -1,4 +1,4 @@
-"""ResNets with torchvision's names, and the depths, widths, stems and layouts that the ablations vary.
+"""ResNets with torchvision's parameter names, and the depths, widths, stems and layouts that the ablations vary.
 
 B images, F features (512 x expansion x width multiplier).
 """
@@ -18,15 +18,15 @@ from simclr_core.networks.convolution import Convolution
 class ResNet(nn.Module):
     """Stem, four stages, global mean: images (B, 3, H, W) -> features (B, F).
 
-    Module names are torchvision's, so that a width-1 ImageNet-stem state dict loads into
-    ``torchvision.models.resnet*`` apart from ``fc``. The width multiplier scales every channel count (SimCLR
-    Fig. 7), unlike torchvision's ``width_per_group``, which widens the bottleneck's inner convolution alone.
-    Stems: ``imagenet`` 7x7 stride 2 and max-pool; ``cifar`` 3x3 stride 1 (SimCLR App. B.9, SimSiam App. D);
-    ``small`` 3x3 stride 2, for runs of seconds on a CPU.
+    Parameter names are torchvision's, so that the state dict of a network with width 1 and the ImageNet stem loads into
+    ``torchvision.models.resnet*`` apart from ``fc``. The width multiplier scales the number of channels everywhere
+    (SimCLR Fig. 7), unlike torchvision's ``width_per_group``, which widens only the inner convolution of a bottleneck.
+    Stems: ``imagenet`` 7x7 stride 2 and max-pool; ``cifar`` 3x3 stride 1 (SimCLR App. B.9, SimSiam App. D); ``small``
+    3x3 stride 2, for runs of seconds on a CPU.
 
-    The layout ``original`` is that of SimCLR's released code (``resnet.py``): every stage's first block has a
-    projection shortcut, in depths below 50 the first stage's too; the max-pool pads as TensorFlow does; convolutions
-    begin as truncated normals of variance 1 / fan-in.
+    The layout ``original`` is that of SimCLR's released code (``resnet.py``): the first block of every stage has a
+    projection shortcut, for depths below 50 also in the first stage; the max-pool pads as TensorFlow does; convolutions
+    are initialised with truncated normals of variance 1 / fan-in.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -75,7 +75,7 @@ class Block(nn.Module):
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """The BN before the sum: with a gamma of 0 the block begins as its shortcut."""
+        """The BN before the sum; with gamma 0 the block initially computes its shortcut."""
         norm = self.get_submodule(f"bn{self._num_convolutions}")
         assert isinstance(norm, nn.BatchNorm2d)
         return norm
@@ -97,7 +97,7 @@ def _convolution(described: layers.Convolution) -> Convolution:
 
 
 class SameMaxPool2d(nn.Module):
-    """3x3 stride 2 with TensorFlow's SAME padding: at the bottom and right alone where a side is even."""
+    """3x3 max-pool of stride 2 with TensorFlow's SAME padding: bottom and right only, if a side is even."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
@@ -107,11 +107,11 @@ class SameMaxPool2d(nn.Module):
 
 
 def _he_normal(convolution: nn.Conv2d) -> None:
-    """torchvision's: normal of variance 2 / fan-out."""
+    """Initialise as torchvision does: a normal of variance 2 / fan-out."""
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _lecun_normal(convolution: nn.Conv2d) -> None:
-    """Keras' default ``VarianceScaling``: a normal cut at two standard deviations, of variance 1 / fan-in then."""
+    """Initialise as Keras' ``VarianceScaling``: a normal of variance 1 / fan-in, cut at two standard deviations."""
     std = 1 / math.sqrt(convolution.weight[0].numel()) / 0.87962566103423978  # std of a unit normal cut at -2 and 2
     nn.init.trunc_normal_(convolution.weight, std=std, a=-2 * std, b=2 * std)

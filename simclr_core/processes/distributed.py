@@ -1,10 +1,11 @@
-"""Several processes, one run: they share every batch, and compute what one process would on the whole of it.
+"""Several processes train one run: they share every batch and compute what one process would compute.
 
-Each process draws the same order of images and the same parameters of views, and takes its slice of the global batch
-(``World.slice_of``). What depends on other processes' images goes through here: keys of a contrastive loss
-(``gather``), gradients (``average_gradients``), batch statistics (``batch_norm``). Alone, a process does none of it.
+Each process draws the same order of images and the same view parameters, and takes its slice of the global batch
+(``World.slice_of``). Values that depend on the images of other processes are exchanged here: the keys of a contrastive
+loss (``gather``), gradients (``average_gradients``), batch statistics (``batch_norm``). A lone process exchanges
+nothing.
 
-Process 0 alone writes files, shows progress and evaluates; the others end after training.
+Process 0 alone writes files, shows progress and evaluates; the other processes end after the training.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _BUCKET = 2**23  # gradients summed at a time: 32 MiB in float32
 
 @dataclass(frozen=True)
 class World:
-    """The processes that work on one run together, seen from one of them, and the device that it computes on."""
+    """The processes that train one run, as seen by one of them, and the device of this process."""
 
     rank: int = 0
     size: int = 1
@@ -44,11 +45,11 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files, shows progress and evaluates."""
+        """Whether this process writes files, shows progress and evaluates."""
         return self.rank == 0
 
     def slice_of(self, global_batch_size: int) -> slice:
-        """This process's images of a batch; the slices of all ranks in order are the batch.
+        """Return this process's slice of a batch; the slices of all ranks in order make up the batch.
 
         Raises ConfigError if the processes cannot share the batch equally.
         """
@@ -68,18 +69,18 @@ _meetings = itertools.count()
 
 
 def world() -> World:
-    """The processes that ``joined`` has brought together, or this one alone."""
+    """Return the processes that ``joined`` has connected, or this process alone."""
     return _joined[-1] if _joined else World()
 
 
 @contextlib.contextmanager
 def joined(device: str, launched: Launched | None = None) -> Iterator[World]:
-    """Connect the processes that a launcher started, and always part from them at the end.
+    """Connect the processes that a launcher started, and disconnect them at the end of the block.
 
-    ``device`` is that of the runtime configuration. GPUs are connected by NCCL, CPUs by Gloo. An exception that
-    leaves the block parts too, so that no process waits for this one: with Gloo the others' connections break at
-    once. NCCL notices after half an hour, if the launcher does not end the others before that, as torchrun does, and
-    srun with ``--kill-on-bad-exit``. Raises ConfigError if the launcher's variables or the device make no sense.
+    ``device`` is the device of the runtime configuration. GPUs are connected by NCCL, CPUs by Gloo. An exception that
+    leaves the block disconnects too, so that no process waits for this one: with Gloo the connections of the others
+    break at once. NCCL notices after half an hour, unless the launcher ends the others before, as torchrun does, and
+    srun with ``--kill-on-bad-exit``. Raises ConfigError if the launcher's variables or the device are invalid.
     """
     launched = Launched.from_environment() if launched is None else launched
     new = World(launched.rank, launched.size, _pick_device(device, launched))
@@ -118,10 +119,10 @@ def _connected(launched: Launched, device: torch.device) -> Iterator[None]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a name as ``RuntimeConfig`` has it.
+    """Return the device that ``RuntimeConfig.device`` names.
 
-    ``auto`` takes a GPU where there is one, or where SLURM gave one to this job: it is not left idle without a word.
-    Raises ConfigError for a name that is none, and for a device that torch does not see.
+    ``auto`` takes a GPU if torch sees one or if SLURM gave this job one, so that an allocated GPU never stays idle
+    unnoticed. Raises ConfigError for a name that is no device's, and for a device that torch does not see.
     """
     if problem := device_problem(name):
         raise ConfigError([f"runtime.device = {problem}"])
@@ -144,10 +145,10 @@ def device_of(name: str) -> torch.device:
 
 @functools.cache
 def _store(launched: Launched) -> Store:
-    """Where the processes tell each other their addresses, for as long as this one lives.
+    """Return the store through which the processes exchange their addresses; it lives as long as this process.
 
-    A process may join for one run after the other. torchrun's store outlives them all, so that a second meeting would
-    find the addresses of the first: each has a prefix of its own.
+    A process may train several runs in turn. torchrun's store outlives them, so that the processes of the second run
+    would find the addresses of the first; each run therefore has its own prefix.
     """
     host = f"[{launched.address}]" if ":" in launched.address else launched.address
     url = f"tcp://{host}:{launched.port}"
@@ -189,11 +190,11 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The rows of all processes in rank order: (B, ...) -> (processes * B, ...), as many from each.
+    """Return the rows of all processes in rank order: (B, ...) -> (processes * B, ...), as many from each process.
 
-    Its gradient is the sum over processes of what each of them passes back for these rows. Losses that are means
-    over a process's own anchors, with the keys of all, then have gradients whose mean over processes is that of the
-    mean over all anchors.
+    The gradient of the rows of a process is the sum of what all processes pass back for them. If the loss of each
+    process is the mean over its own anchors, with the keys of all processes, then the mean of the gradients over the
+    processes is the gradient of the mean over all anchors.
     """
     if world().size == 1:
         return tensor
@@ -202,17 +203,17 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def anywhere(condition: bool) -> bool:
-    """Whether the condition holds in any process: the same answer in all of them."""
+    """Whether the condition holds in any process; all processes get the same answer."""
     if world().size == 1:
         return condition
     return bool(gather(torch.tensor([condition], device=world().device)).any())
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over processes; parameters without one, the same in all, are passed over.
+    """Replace every gradient by its mean over the processes; parameters without a gradient are skipped.
 
-    After the backward pass and in a fixed order, unlike DistributedDataParallel, which orders its buckets anew after
-    a first step: a resumed run would add up in another order than one that was never interrupted.
+    The sum runs after the backward pass and in a fixed order. DistributedDataParallel changes the order of its buckets
+    after the first step, so that a resumed run would sum in another order than a run that was never interrupted.
     """
     if world().size == 1:
         return
@@ -226,7 +227,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Consecutive tensors of about ``_BUCKET`` elements in all."""
+    """Group consecutive tensors into lists of about ``_BUCKET`` elements in all."""
     bucket: list[Tensor] = []
     for tensor in tensors:
         bucket.append(tensor)
@@ -238,7 +239,7 @@ def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def agree(settings: Mapping[str, object]) -> None:
-    """Compare ``settings`` over processes; raises ConfigError in all of them with every setting that differs."""
+    """Compare ``settings`` over the processes; raises ConfigError in all of them, naming every setting that differs."""
     if world().size == 1:
         return
     everyone: list[Any] = [None] * world().size
@@ -256,9 +257,10 @@ def agree(settings: Mapping[str, object]) -> None:
 
 
 def from_main(function: Callable[[], T]) -> T:
-    """What ``function`` returns in process 0, in every process; what it raises there is raised in all of them.
+    """Return in every process what ``function`` returns in process 0; an exception there is raised in all processes.
 
-    For what one process must look at for all, such as files, which others may see later or not at all.
+    Use this for anything that one process must read for all, such as files that other hosts may see later or not at
+    all.
     """
     if world().size == 1:
         return function()

@@ -1,17 +1,17 @@
-"""Which of how many processes this one is, as its launcher says: torchrun, submitit or SLURM's srun.
+"""The rank of this process and the number of processes, as the launcher says: torchrun, submitit or SLURM's srun.
 
-The launcher starts every process with the same command and tells them apart by environment variables. Read in this
-order:
+The launcher starts every process with the same command and gives each its own environment variables. They are read in
+this order:
 
 - ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``: torchrun, and submitit's ``TorchDistributedEnvironment().export()``. They
-  win over SLURM's: torchrun started by srun has more processes than the SLURM step has tasks.
-- ``SLURM_PROCID``, ``SLURM_STEP_NUM_TASKS``, ``SLURM_LOCALID``: a step of several tasks, which srun alone starts.
-  ``SLURM_NTASKS`` decides nothing. A batch script and an interactive allocation have it too, with the number of
-  tasks that were asked for and not started, so that one process would wait for others that never come.
+  take precedence over SLURM's: torchrun started by srun has more processes than the SLURM step has tasks.
+- ``SLURM_PROCID``, ``SLURM_STEP_NUM_TASKS``, ``SLURM_LOCALID``: a step of several tasks, which only srun starts.
+  ``SLURM_NTASKS`` is not read: a batch script and an interactive allocation have it too, with the number of tasks
+  that were requested but not started, so that one process would wait for others that never come.
 - none of them: this process is alone.
 
-Several processes meet at ``MASTER_ADDR`` and ``MASTER_PORT``. Where these are not set, a SLURM step meets at its
-first host, and at a port made from the numbers of job and step.
+Several processes meet at ``MASTER_ADDR`` and ``MASTER_PORT``. If these are not set, a SLURM step meets at its first
+host, at a port computed from the numbers of job and step.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _FIRST_PORT, _NUM_PORTS = 20_000, 12_000  # below Linux' ephemeral ports, which 
 
 @dataclass(frozen=True)
 class Launched:
-    """One process of those that a launcher started for a run.
+    """One of the processes that a launcher started for a run.
 
-    ``rank`` counts over all ``size`` processes, ``local_rank`` over those of this machine; they meet at ``address``
-    and ``port``.
+    ``rank`` counts over all ``size`` processes, ``local_rank`` over the processes of this machine; the processes meet
+    at ``address`` and ``port``.
     """
 
     rank: int = 0
@@ -44,7 +44,7 @@ class Launched:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Launched:
-        """Read the launcher's variables; raises ConfigError with all that is missing or contradictory."""
+        """Read the launcher's variables; raises ConfigError with everything that is missing or contradictory."""
         names = _names(environ)
         if not names:
             return cls()
@@ -68,7 +68,7 @@ class Launched:
 
 
 def _names(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The variables that say rank, size and local rank; none for a process that is alone."""
+    """Return the names of the variables for rank, size and local rank; empty for a lone process."""
     if any(name in environ for name in _TORCH):
         return _TORCH
     return _SLURM if environ.get("SLURM_STEP_NUM_TASKS", "1") != "1" else ()
@@ -107,7 +107,7 @@ def _meeting_place(environ: Mapping[str, str], problems: list[str]) -> tuple[str
 
 
 def first_host(node_list: str) -> str:
-    """``gpu007`` of SLURM's ``gpu[007-010,12],cpu3``: the host of task 0."""
+    """Return the host of task 0: ``gpu007`` for SLURM's ``gpu[007-010,12],cpu3``."""
     first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", node_list)
     assert first is not None
     return re.sub(r"\[([^\],-]*)[^\]]*\]", r"\1", first.group())

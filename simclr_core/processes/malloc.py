@@ -1,4 +1,4 @@
-"""Freed memory stays with the process that trains."""
+"""Setting of the C library's allocator: freed memory stays with the process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let the C library reuse what tensors leave behind, where it is glibc; elsewhere nothing changes.
+    """Make glibc keep the memory that tensors free; with another C library nothing changes.
 
-    Each step frees what the next one needs again. glibc gives large blocks back to the system at once, and every page
-    that comes anew is filled with zeros first: a tenth to a quarter of a step on a CPU. A process then holds the most
-    that it ever needed, until it ends.
+    Each step frees memory that the next step needs again. glibc returns large blocks to the system at once, and the
+    system fills every new page with zeros, which takes a tenth to a quarter of a step on a CPU. With this setting a
+    process holds the most memory that it ever needed, until it ends.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,1 +1,1 @@
-"""The training loop, its batches and optimisers, and what it writes as it goes."""
+"""The training loop, its batches, optimisers and checkpoints, and the files of training curves."""

@@ -1,6 +1,6 @@
-"""Checkpoints that are whole or not there: atomic, with a checksum of their content, the one before kept.
+"""Checkpoints: written whole or not at all, with a checksum of their content; the previous one is kept.
 
-A checkpoint is a dictionary of plain numbers, words and tensors, and is read with ``weights_only=True``.
+A checkpoint is a dictionary of numbers, strings and tensors, and is read with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ State = dict[str, Any]
 
 
 def save(run_dir: Path, state: State) -> None:
-    """Write ``state`` as the newest checkpoint; what was the newest becomes the previous one.
+    """Write ``state`` as the newest checkpoint; the newest one so far becomes the previous one.
 
-    Raises NoSpaceError where the disk is full, and leaves both as they were.
+    Raises NoSpaceError if the disk is full, and leaves both files unchanged.
     """
     write(run_dir / NAME, state, previous=run_dir / PREVIOUS)
 
@@ -43,7 +43,7 @@ def write(path: Path, state: State, previous: Path | None = None) -> str:
 
 
 def load(run_dir: Path) -> State | None:
-    """The newest checkpoint that is whole, else the previous one, else None."""
+    """Return the newest checkpoint if it is whole, else the previous one, else None."""
     for name in (NAME, PREVIOUS):
         if (state := read(run_dir / name)) is not None:
             return state
@@ -51,7 +51,7 @@ def load(run_dir: Path) -> State | None:
 
 
 def read(path: Path) -> State | None:
-    """The content of a checkpoint file, on the CPU; None if there is none, or one that is torn or was changed."""
+    """Return the content of a checkpoint file, on the CPU; None if the file is missing, damaged or changed."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
@@ -71,12 +71,12 @@ def is_whole(content: Any) -> bool:
 
 
 def drop_previous(run_dir: Path) -> None:
-    """Remove the previous checkpoint: the newest is the last of its run."""
+    """Remove the previous checkpoint, at the end of a run."""
     (run_dir / PREVIOUS).unlink(missing_ok=True)
 
 
 def checksum(content: Any) -> str:
-    """SHA-256 of a nested structure: its keys in order, the bits of its tensors, the text of all else.
+    """Return the SHA-256 of a nested structure: keys in order, bits of tensors, text of other values.
 
     Raises TypeError for content that ``weights_only=True`` would not read.
     """

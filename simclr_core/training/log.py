@@ -1,4 +1,4 @@
-"""What a training run writes while it goes: metrics.jsonl, timing.jsonl and, if asked, TensorBoard scalars."""
+"""The curves that a training writes: metrics.jsonl, timing.jsonl and, on request, TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TIMING = "timing.jsonl"
 
 
 class Curves:
-    """The curves of a run directory from a step on; lines after that step, and a torn last one, are cut off.
+    """Writes the curves of a run directory from a step on; later lines, and a damaged last line, are removed.
 
-    metrics.jsonl holds functions of the run alone, timing.jsonl what depends on the machine.
+    metrics.jsonl holds functions of the run alone; timing.jsonl holds what depends on the machine.
     """
 
     def __init__(self, run_dir: Path, step: int, *, tensorboard: bool) -> None:
@@ -28,7 +28,7 @@ class Curves:
         self._writer = _tensorboard_writer(run_dir, step) if tensorboard else None
 
     def add(self, metrics: dict[str, Any], images_per_s: float) -> None:
-        """One line of either file; ``metrics`` holds ``step``."""
+        """Append one line to each file; ``metrics`` contains ``step``."""
         step = metrics["step"]
         append_jsonl(self._run_dir / METRICS, metrics)
         timing = {"step": step, "time": time.time(), "images_per_s": images_per_s, "host": socket.gethostname()}
@@ -42,7 +42,7 @@ class Curves:
 
 
 def late_mean(run_dir: Path, name: str, num_lines: int = 5) -> float | None:
-    """The mean of a logged value over the last lines of metrics.jsonl; None where no line has it.
+    """Return the mean of a logged value over the last lines of metrics.jsonl; None if no line has the value.
 
     A single batch is a small sample: contrastive accuracy over 256 candidates has a standard error of 3 points.
     """

@@ -1,4 +1,4 @@
-"""The pre-training loop, and how it goes on after an interruption as if there had been none."""
+"""The pre-training loop, and its exact resumption after an interruption."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _ASK_EVERY = 10  # steps between asking all processes whether to stop, which wai
 
 
 KnnTop1 = Callable[[Network], float | None]
-"""The kNN accuracy of a network in training, in percent; None where its features are not finite."""
+"""Returns the kNN accuracy of a network in training, in percent; None if the network's features are not finite."""
 
 EmbedAll = Callable[[Network, Tensor], tuple[Tensor, Tensor]]
-"""Features (n, F) and z (n, D) of these rows of the images that the run trains on, by a network in eval mode."""
+"""Returns features (n, F) and z (n, D) of the given training images, from a network in eval mode."""
 
 
 @dataclass
 class Training:
-    """A method in training, and all that a resume restores. Data and views follow from the seed and the step."""
+    """A method in training, with all that a resume restores; data and views follow from seed and step."""
 
     method: Method
     optimizer: torch.optim.Optimizer
@@ -55,7 +55,7 @@ class Training:
     resumes: list[dict[str, Any]] = field(default_factory=list)
 
     def state(self, *, final: bool = False) -> checkpoint.State:
-        """Plain values and tensors; ``final`` has the network alone, and nothing that only more steps would need."""
+        """Return the checkpoint as plain values and tensors; with ``final``, only what an evaluation needs."""
         return {
             "method": (self.method.network() if final else self.method).state_dict(),
             "optimizer": None if final else self.optimizer.state_dict(),
@@ -70,7 +70,7 @@ class Training:
         }
 
     def restore(self, state: checkpoint.State) -> None:
-        """Go on from a checkpoint; notes where, and whether this machine gives the same bits."""
+        """Continue from a checkpoint; record the step, and whether this machine gives the same bits."""
         if state["optimizer"] is None:  # the last checkpoint of a run that was killed before it wrote its result
             self.method.network().load_state_dict(state["method"])
         else:
@@ -96,10 +96,10 @@ def pretrain(
 ) -> Training:
     """Train ``config`` from its seed on ``images``, or from the checkpoint in ``run_dir`` if there is one.
 
-    ``knn_top1`` measures the network after every ``training.knn_epochs`` epochs and after the last step, in process 0.
-    ``embed_all`` is what methods need that look at all images before an epoch.
-    Writes metrics.jsonl, timing.jsonl and checkpoints. A loss that is no longer finite ends the training and is a
-    result, not an error. Raises TrainingStopped, after a checkpoint, once ``stop_requested`` is true in any process.
+    ``knn_top1`` measures the network in process 0 after every ``training.knn_epochs`` epochs and after the last step.
+    ``embed_all`` embeds all images for methods that prepare their epochs. Writes metrics.jsonl, timing.jsonl and
+    checkpoints. A loss that is no longer finite ends the training; this is a result, not an error. Raises
+    TrainingStopped, after a checkpoint, once ``stop_requested`` is true in any process.
     """
     start = time.perf_counter()
     batches = Batches(config, images, world, runtime.num_workers)
@@ -158,7 +158,7 @@ def pretrain(
 
 
 def build_training(config: RunConfig, batches: Batches, world: World) -> Training:
-    """The method and the optimiser of a configuration as they stand before the first step."""
+    """Build the method and the optimiser of a configuration in their state before the first step."""
     torch.manual_seed(derive(config.seed, "init"))
     method = build_method(config, batches.num_images)
     set_batch_norm_extent(method, config.training)
@@ -169,7 +169,7 @@ def build_training(config: RunConfig, batches: Batches, world: World) -> Trainin
 
 
 def _coming(training: Training, batches: Batches, num_steps: int, embed_all: EmbedAll | None) -> Iterator[Batch]:
-    """The batches that are left; a method that prepares its epochs is asked before the first batch of each."""
+    """Yield the remaining batches; a method that prepares its epochs is called before the first batch of each epoch."""
     method = training.method
     if not method.prepares_epochs:
         yield from batches.steps(training.step, num_steps)
@@ -190,7 +190,7 @@ def _coming(training: Training, batches: Batches, num_steps: int, embed_all: Emb
 def _metrics(
     training: Training, output: Step, lr: float, steps_per_epoch: int, knn_top1: KnnTop1 | None
 ) -> dict[str, Any]:
-    """A line of metrics.jsonl, over all processes; empty if the loss is no longer finite."""
+    """Return a line of metrics.jsonl, over all processes; empty if the loss is no longer finite."""
     loss = gather(output.loss.detach()[None]).mean().item()
     if not math.isfinite(loss):
         return {}
@@ -202,7 +202,7 @@ def _metrics(
 
 
 def descend(method: Method, batch: Batch) -> Step:
-    """Gradients of the mean loss over the processes; the step, with this process's loss."""
+    """Compute the gradients of the mean loss over the processes; return the step, with this process's loss."""
     output = method.step(batch)
     method.zero_grad()
     output.loss.backward()
@@ -211,17 +211,17 @@ def descend(method: Method, batch: Batch) -> Step:
 
 
 class _Meter:
-    """Steps per second since it was last read."""
+    """Measures steps per second since the last reading."""
 
     def __init__(self, step: int) -> None:
         self._step, self._time = step, time.perf_counter()
 
     def seconds(self) -> float:
-        """Since the last reading."""
+        """Return the seconds since the last reading."""
         return time.perf_counter() - self._time
 
     def rate(self, step: int) -> float:
-        """Steps per second since the last reading, which this one replaces."""
+        """Return the steps per second since the last reading, and start a new measurement."""
         now = time.perf_counter()
         rate = (step - self._step) / (now - self._time)
         self._step, self._time = step, now

@@ -1,4 +1,4 @@
-"""What the bits of a result depend on beside its configuration: a resume elsewhere is compared by it."""
+"""The properties of a machine that the bits of a result depend on; a resume compares them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simclr_core.processes.distributed import World
 
 
 def environment(world: World) -> dict[str, str]:
-    """Versions, processor, threads, device and number of the processes, as words."""
+    """Return versions, processor, threads, device and number of processes, as strings."""
     return {
         "torch": str(torch.__version__),
         "torchvision": str(torchvision.__version__),
@@ -25,7 +25,7 @@ def environment(world: World) -> dict[str, str]:
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """One line for each entry that changed; on a GPU one more, as its kernels do not promise the same bits twice."""
+    """Return one line for each entry that changed, and one for a GPU, whose kernels do not guarantee the same bits."""
     changed = [f"{key}: {before.get(key)} -> {value}" for key, value in now.items() if before.get(key) != value]
     if now["device"] != "cpu":
         changed.append("device: GPU kernels sum in no fixed order")
@@ -33,7 +33,7 @@ def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def _processor() -> str:
-    """The CPU's model name where Linux tells it."""
+    """Return the model name of the CPU, where Linux states it."""
     cpuinfo = Path("/proc/cpuinfo")
     for line in cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []:
         if line.startswith("model name"):

@@ -14,22 +14,22 @@ from simclr_core.config.schema import OptimizerConfig
 
 
 class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling (You et al. 2017), in the variants that released codes differ by.
+    """Layer-wise adaptive rate scaling (You et al. 2017), in the variants of several released codes.
 
-    With g' = g + weight_decay * w, eta the trust coefficient and mu the momentum, and trust = 1 wherever a norm that
-    it is made of is 0, or in groups with ``adapt=False``:
+    With g' = g + weight_decay * w, eta the trust coefficient and mu the momentum, and trust = 1 if one of its norms is
+    0, or in groups with ``adapt=False``:
 
     ``simclr``: trust = eta |w| / |g'|; v <- mu v + lr trust g'; w <- w - v (SimCLR ``lars_optimizer.py``).
     ``simclr_nesterov``: the same; w <- w - (mu v + lr trust g').
     ``simclr_popular``: v <- mu v + g'; trust = eta |w| / |v|; w <- w - lr trust v (the same file).
     ``byol``: trust as in ``simclr``; v <- mu v + trust g'; w <- w - lr v (BYOL's released code).
-    ``apex``: trust = eta |w| / (|g| + weight_decay |w| + 1e-8); where a norm is 0, g takes the place of g';
+    ``apex``: trust = eta |w| / (|g| + weight_decay |w| + 1e-8); where a norm is 0, g replaces g';
     then as ``byol`` (apex ``LARC(clip=False)``, for SimSiam's linear evaluation and SwAV).
-    ``solo``: as ``apex``, with trust / lr, at most 1, in the place of trust (solo-learn's ``clip_lr``): a rate below
-    the trust, such as 0, leaves the gradient as it is in the buffer.
+    ``solo``: as ``apex``, with trust / lr, at most 1, in place of trust (solo-learn's ``clip_lr``): a rate below
+    the trust, such as 0, leaves the gradient unchanged in the buffer.
 
-    In the first two the learning rate is inside the momentum buffer, unlike torch's SGD: a rate that changes acts on
-    the new gradient alone.
+    In the first two variants the learning rate is inside the momentum buffer, unlike torch's SGD: a new rate applies to
+    the new gradient only.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient; ``closure`` is not supported, as nothing here needs one."""
+        """Update every parameter that has a gradient; ``closure`` is not supported, because nothing here needs one."""
         assert closure is None
         for group in self.param_groups:
             for w in group["params"]:
@@ -87,7 +87,7 @@ class LARS(Optimizer):
 
 
 def _trust(w: Tensor, direction: Tensor, group: dict[str, Any]) -> Tensor | float:
-    """Trust coefficient times |w| over |direction|; 1 where either is 0 and in groups that are not adapted."""
+    """Return trust coefficient times |w| over |direction|; 1 if either is 0, and in groups that are not adapted."""
     if not group["adapt"]:
         return 1.0
     w_norm, length = w.norm(), direction.norm()
@@ -96,7 +96,7 @@ def _trust(w: Tensor, direction: Tensor, group: dict[str, Any]) -> Tensor | floa
 
 
 def _adapted_by_parts(w: Tensor, gradient: Tensor, decayed: Tensor, group: dict[str, Any]) -> Tensor:
-    """Trust * g' with the trust of the two variants that add up the norms of gradient and decay."""
+    """Return trust * g' with the trust of the two variants that add the norms of gradient and decay."""
     if not group["adapt"]:
         return decayed
     w_norm, g_norm = w.norm(), gradient.norm()
@@ -107,12 +107,12 @@ def _adapted_by_parts(w: Tensor, gradient: Tensor, decayed: Tensor, group: dict[
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module, constant_lr: nn.Module | None) -> Optimizer:
-    """The optimiser with the papers' parameter groups, over the parameters that take a gradient.
+    """Build the optimiser with the papers' parameter groups, over the parameters that take a gradient.
 
-    BN parameters and biases (every tensor of one dimension) take weight decay only with ``decay_norm_and_bias``
-    (SimSiam), and LARS does not adapt them (SimCLR's exclusion list), except in the variant ``apex``, which knows no
-    exclusions. Parameters of ``constant_lr`` form groups of their own, whose learning rate ``set_lr`` leaves at the
-    peak (SimSiam's predictor, Sec. 4.2).
+    BN parameters and biases (all tensors of one dimension) take weight decay only with ``decay_norm_and_bias``
+    (SimSiam). LARS does not adapt them (SimCLR's exclusion list), except in the variant ``apex``, which excludes
+    nothing. The parameters of ``constant_lr`` form separate groups whose learning rate ``set_lr`` keeps at the peak
+    (SimSiam's predictor, Sec. 4.2).
     """
     constant = {id(p) for p in constant_lr.parameters()} if constant_lr is not None else set()
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -139,21 +139,21 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module, constant_lr: nn.M
 
 
 def set_lr(optimizer: Optimizer, lr: float, peak: float) -> None:
-    """Set this step's learning rate; groups with a constant one take the peak."""
+    """Set the learning rate of this step; groups with a constant rate get the peak."""
     for group in optimizer.param_groups:
         group["lr"] = peak if group["constant_lr"] else lr
 
 
 def peak_lr(base_lr: float, scaling: str, global_batch_size: int) -> float:
-    """``linear``: base_lr * B / 256; ``sqrt``: base_lr * sqrt(B) (SimCLR App. B.1)."""
+    """Return the peak learning rate: base_lr * B / 256 (``linear``), base_lr * sqrt(B) (``sqrt``; SimCLR App. B.1)."""
     return base_lr * (global_batch_size / 256 if scaling == "linear" else math.sqrt(global_batch_size))
 
 
 def num_train_steps(num_images: int, epochs: int, global_batch_size: int, step_count: str) -> int:
-    """Optimiser steps of a run; 0 for the untrained network of 0 epochs.
+    """Return the number of optimiser steps of a run; 0 for the untrained network of 0 epochs.
 
     ``whole_epochs``: every epoch drops its last incomplete batch. ``released``: images * epochs // batch + 1, one step
-    more even where that divides (SimCLR ``model.py``, ``get_train_steps``).
+    more even if the division is exact (SimCLR ``model.py``, ``get_train_steps``).
     """
     if step_count == "whole_epochs" or epochs == 0:
         return epochs * (num_images // global_batch_size)
@@ -161,17 +161,17 @@ def num_train_steps(num_images: int, epochs: int, global_batch_size: int, step_c
 
 
 def num_warmup_steps(num_images: int, warmup_epochs: float, global_batch_size: int, step_count: str) -> int:
-    """Steps of the warm-up: of whole epochs, to the nearest; ``released``: warmup_epochs * images // batch."""
+    """Return the steps of the warm-up, rounded (whole epochs), or warmup_epochs * images // batch (``released``)."""
     if step_count == "whole_epochs":
         return round(warmup_epochs * (num_images // global_batch_size))
     return int(warmup_epochs * num_images // global_batch_size)
 
 
 def lr_at(step: int, peak: float, warmup_steps: int, num_steps: int) -> float:
-    """Learning rate at a 0-based step: linear from 0 over the warm-up, then half a cosine from the peak to 0.
+    """Return the learning rate at a 0-based step: linear from 0 over the warm-up, then half a cosine to 0.
 
-    SimCLR's released ``WarmUpAndCosineDecay``: the first warm-up step has rate 0, step ``warmup_steps`` the peak,
-    and from ``num_steps`` on it is 0.
+    As in SimCLR's released ``WarmUpAndCosineDecay``, the first warm-up step has rate 0, step ``warmup_steps`` has the
+    peak, and from ``num_steps`` on the rate is 0.
     """
     if step < warmup_steps:
         return peak * step / warmup_steps

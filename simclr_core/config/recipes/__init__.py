@@ -1,10 +1,10 @@
-"""Named recipes: one function each, a complete configuration; grids and command lines override from there.
+"""Named recipes: each is a function that returns a complete configuration, which grids and command lines override.
 
-A recipe is the paper's for a method at a scale, or a variant of that: ``released`` is what the authors' released code
-does under the command of its README. Its name is ``<method>_<scale>`` or ``<method>_<scale>_<variant>``. Where paper
-and code differ, and who takes what: docs/recipes.md. Numbers at ``demo`` and ``mini`` say something about order and
-effect, never about the papers' accuracies: data, network and length are a fraction of theirs. Nobody has run the
-recipes at ``cifar10`` and ``imagenet`` with this code yet.
+A recipe follows the paper for a method at a scale. A variant of a recipe differs from the paper: ``released`` is what
+the authors' released code does with the command of its README. The name of a recipe is ``<method>_<scale>`` or
+``<method>_<scale>_<variant>``. docs/recipes.md lists where paper and code differ, and which recipe follows which.
+Numbers at ``demo`` and ``mini`` can show orders and effects, never the papers' accuracies, because data, network and
+length are a fraction of the papers'. The recipes at ``cifar10`` and ``imagenet`` have not been run with this code yet.
 """
 
 from __future__ import annotations

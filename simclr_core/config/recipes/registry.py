@@ -1,4 +1,4 @@
-"""The recipes by method, scale and variant, and by name."""
+"""The registry of recipes: by name, and by method and scale."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from simclr_core.config.schema import RunConfig
 Build = Callable[[], RunConfig]
 
 RECIPES: dict[str, Build] = {}
-"""By name, in the order in which they were registered."""
+"""All recipes by name, in the order of registration."""
 
 BY_METHOD: dict[str, dict[str, str]] = {}
-"""Method -> scale -> name of the paper's recipe, which grids start from."""
+"""Method -> scale -> name of the recipe without a variant, which grids start from."""
 
 
 def register(method: str, scale: str, variant: str = "") -> Callable[[Build], Build]:
-    """Make a function the recipe of a method at a scale, or a variant of that recipe."""
+    """Register a function as the recipe of a method at a scale, or as a variant of that recipe."""
 
     def named(build: Build) -> Build:
         name = "_".join(filter(None, (method, scale, variant)))
@@ -32,7 +32,7 @@ def register(method: str, scale: str, variant: str = "") -> Callable[[Build], Bu
 
 
 def recipe(name: str) -> RunConfig:
-    """A fresh configuration; raises ConfigError with the nearest names for one that does not exist."""
+    """Return a new configuration; raises ConfigError with the nearest names for an unknown recipe."""
     if name not in RECIPES:
         known = ", ".join(RECIPES)
         raise ConfigError([f"recipe = {name!r}: no such recipe{nearest(name, list(RECIPES))}; known: {known}"])
@@ -40,12 +40,12 @@ def recipe(name: str) -> RunConfig:
 
 
 def recipe_name(method: str, scale: str) -> str:
-    """The name of the paper's recipe for a method at a scale; "" where there is none."""
+    """Return the name of the recipe without a variant for a method at a scale; "" if there is none."""
     return BY_METHOD.get(method, {}).get(scale, "")
 
 
 def scales_of(method: str) -> list[str]:
-    """The scales that a method has a recipe at; those of all methods for a method that has no recipe."""
+    """Return the scales at which a method has a recipe; for a method without recipes, the scales of all methods."""
     if method in BY_METHOD:
         return list(BY_METHOD[method])
     return sorted({scale for scales in BY_METHOD.values() for scale in scales})

@@ -86,10 +86,9 @@ def simclr_cifar10_released() -> RunConfig:
 def simclr_imagenet() -> RunConfig:
     """SimCLR's default (Sec. 2, App. A, B.1): ResNet-50, LARS, batch 4096, 100 epochs.
 
-    Colour as App. A lists it, in TensorFlow's definitions with additive brightness; BN in the head and its two layers
-    as the code had them then, since the paper's formula shows neither.
-    Hardware: 128 TPU v3 cores in the paper, about 1.5 hours for 100 epochs.
-    Expected: 64.5 top-1, linear (Table 1, s = 1 with blur).
+    Colour distortion follows App. A, with TensorFlow's definitions and additive brightness. The head has two layers and
+    BN as in the code of that time, because the paper's formula shows neither. Hardware: 128 TPU v3 cores in the paper,
+    about 1.5 hours for 100 epochs. Expected: 64.5 top-1, linear (Table 1, s = 1 with blur).
     """
     return RunConfig(
         data=DataConfig(name="imagenet", image_size=224, reading="stream"),

@@ -32,9 +32,9 @@ def simsiam_demo() -> RunConfig:
 def simsiam_mini() -> RunConfig:
     """SimSiam in about a minute of one CPU core: App. D's recipe on 5,000 images and a quarter-width ResNet-10.
 
-    The projector's output has no BN (row "hidden-only" of Table 3, 67.4 for 68.1), and the learning rate is high:
-    with BN there, a collapse takes longer than the run (docs/demo.md has the numbers).
-    Hardware: one CPU core without bfloat16 units, hence float32. Results: docs/results/mini.
+    The projector's output has no BN (row "hidden-only" of Table 3: 67.4 instead of 68.1), and the learning rate is
+    high, because with BN at the output a collapse takes longer than the run (docs/demo.md has the numbers). Hardware:
+    one CPU core without bfloat16 units, hence float32. Results: docs/results/mini.
     """
     return RunConfig(
         data=DataConfig(name="cifar10-jpeg", image_size=32, train_images=5000, normalization="cifar10"),
@@ -52,8 +52,8 @@ def simsiam_mini() -> RunConfig:
 def simsiam_cifar10() -> RunConfig:
     """SimSiam on CIFAR-10 (App. D): ResNet-18 with the 3x3 stem, 2-layer projector, no blur, 800 epochs.
 
-    The appendix leaves the projector's hidden width open (here D, as in most ports) and the predictor's rate.
-    Hardware: one GPU; a public reimplementation reports 11 h 46 min. Expected: 91.8 top-1, linear (Fig. D.1).
+    The appendix states neither the projector's hidden width (here D, as in most ports) nor the predictor's learning
+    rate. Hardware: one GPU; a public reimplementation reports 11 h 46 min. Expected: 91.8 top-1, linear (Fig. D.1).
     """
     return RunConfig(
         data=DataConfig(name="cifar10", image_size=32, normalization="cifar10"),

@@ -23,7 +23,7 @@ def supervised_demo() -> RunConfig:
 
 @register("supervised", "mini")
 def supervised_mini() -> RunConfig:
-    """Supervised training on the data, views and network of simclr_mini, as long as it.
+    """Supervised training on the data, views and network of simclr_mini, for the same number of epochs.
 
     The rate is the best of .1, .4 and 1 (linear 27, 37 and 35 with 2,000 labels, one seed each, after 4 epochs).
     Hardware: one CPU core, under a minute.
@@ -49,9 +49,9 @@ def supervised_cifar10() -> RunConfig:
 def supervised_imagenet() -> RunConfig:
     """The supervised column of SimCLR's Table 1: ResNet-50, 90 epochs (Fig. 7), SimCLR's views and batch.
 
-    Optimiser: the usual Nesterov SGD for large batches, .1 for every 256 images; the paper's is not printed with it.
-    Hardware: as simclr_imagenet, with one view. Expected: 75.4 top-1 with colour and blur (Table 1), 76.5 with the
-    crop alone (Table B.3), of its own classifier.
+    Optimiser: Nesterov SGD with a rate of .1 for every 256 images, usual for large batches; the paper does not print
+    its optimiser with these numbers. Hardware: as simclr_imagenet, with one view. Expected: 75.4 top-1 of the network's
+    own classifier with colour and blur (Table 1), 76.5 with the crop alone (Table B.3).
     """
     return _supervised(simclr_imagenet(), epochs=90, warmup_epochs=5, num_classes=1000)
 

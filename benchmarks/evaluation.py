@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from benchmarks.tables import Table, in_turns, speed_ratio
 from simclr_core.config.cost import forward_multiply_adds
-from simclr_core.config.recipes import simclr_mini
+from simclr_core.config.recipes.simclr import simclr_mini
 from simclr_core.config.runtime import RuntimeConfig
 from simclr_core.data import photos
 from simclr_core.data.datasets import ImageSet, label_indices, load_dataset

@@ -38,7 +38,7 @@ import json, sys, time
 from hydra import compose, initialize
 from hydra.core.config_store import ConfigStore
 from simclr_core.config.schema import RunConfig
-from simclr_core.config.recipes import simclr_mini
+from simclr_core.config.recipes.simclr import simclr_mini
 from dataclasses import asdict
 ConfigStore.instance().store(name="run", node=asdict(simclr_mini()))
 tasks = json.loads(sys.argv[1])

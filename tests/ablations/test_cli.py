@@ -153,7 +153,7 @@ BAD_GRIDS = {
     "kind: better -> kind: beter": (
         "little at scale demo: claim L1.kind: 'beter': expected one of better, top, some_better, each_better, trend,"
         " interior_optimum, equivalent, interaction, range_below, rank_agreement, collapse, no_convergence, diverges"
-        " (did you mean 'better' or 'some_better'?)"
+        " (did you mean 'better'?)"
     ),
     "not_testable: {mini: -> not_testable: {minii:": (
         "little at scale demo: claim L1.not_testable: no scale 'minii': expected one of demo, mini"
@@ -162,7 +162,7 @@ BAD_GRIDS = {
     "kind: better -> kind: [better]": (
         "little at scale demo: claim L1.kind: ['better']: expected one of better, top, some_better, each_better, trend,"
         " interior_optimum, equivalent, interaction, range_below, rank_agreement, collapse, no_convergence, diverges"
-        " (did you mean 'better' or 'some_better'?)"
+        " (did you mean 'better'?)"
     ),
     "csv: simclr_fig5_augmentation_pairs.csv -> csv: simclr_fig6.csv": (
         "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 27 names,"

@@ -314,7 +314,7 @@ def test_a_signal_while_the_first_worker_starts_is_not_its_end(tmp_path: Path) -
             import os, signal
             from ablations.local import worker
             from simclr_core.config.runtime import RuntimeConfig
-            started = worker.start(RuntimeConfig(), "fake_trainer:quick", worker.Stop())
+            started = worker.start(RuntimeConfig(), "fake_trainer:quick", worker.Stop(), None)
             os.kill(started.process.pid, signal.SIGTERM)
             assert started.connection.recv() is None, "it is ready"
             started.connection.close()

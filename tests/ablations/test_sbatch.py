@@ -244,7 +244,7 @@ def test_changes_are_found_kept_and_in_the_snapshot(repository: Path, tmp_path: 
     (repository / "src" / "simclr_core" / "config" / "schema.py").write_text("changed\n", encoding="utf-8")
     (repository / "results.csv").write_text("no code\n", encoding="utf-8")
     code = find_code()
-    assert {line.split()[-1] for line in code.changes} == {"src/simclr_core/__init__.py", "src/ablations/new.py"}
+    assert {line.split()[-1] for line in code.changes} == {"src/simclr_core/config/schema.py", "src/ablations/new.py"}
     before = run_git(repository, "status", "--porcelain")
 
     patch = tmp_path / "diff.patch"

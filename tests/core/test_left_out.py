@@ -154,7 +154,7 @@ def test_a_folder_that_may_not_be_looked_into_is_named(root: Path, load: Load, m
     scandir = os.scandir
 
     def refuse(path: str | Path) -> object:
-        if Path(path).name == "bee":
+        if Path(str(path)).name == "bee":  # rmtree lists open folders by number
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 

@@ -46,7 +46,7 @@ def whole_cluster() -> Iterator[Cluster]:
     handler = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
     try:
         cluster = Cluster(root)
-        path = os.pathsep.join([str(TESTS / "support"), str(TESTS), str(TESTS.parent)])
+        path = os.pathsep.join([str(TESTS / "support"), str(TESTS / "studies"), str(TESTS), str(TESTS.parent)])
         os.environ.update(cluster.environment, PYTHONPATH=path, OMP_NUM_THREADS="1")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a thousand tasks compile nothing anew, here as on a cluster
         yield cluster

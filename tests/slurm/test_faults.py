@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import GRID
-from test_resume import outcome
+from killed_runs import outcome
 
 from ablations.local.job import load_execute
 from ablations.local.pool import EXECUTE

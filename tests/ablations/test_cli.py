@@ -166,8 +166,8 @@ BAD_GRIDS = {
     ),
     "csv: simclr_fig5_augmentation_pairs.csv -> csv: simclr_fig6.csv": (
         "little at scale demo: paper: paper CSV simclr_fig6.csv: no such file: expected one of 27 names,"
-        " the nearest are simclr_cifar10.csv, simclr_fig7_depth_width.csv, simclr_appA_flip_blur.csv,"
-        " simclr_fig8_projection_head.csv, simclr_fig5_augmentation_pairs.csv"
+        " the nearest are simclr_cifar10.csv, simclr_fig5_augmentation_pairs.csv, simclr_fig7_depth_width.csv,"
+        " simclr_fig8_projection_head.csv, simclr_appA_flip_blur.csv"
     ),
 }
 

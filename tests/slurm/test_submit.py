@@ -180,4 +180,4 @@ def test_jobs_run_the_copy_of_the_commit(study: MakeStudy, fake_trainer: UseTrai
     copy = submission.parent / "code"
     assert (copy / ".git").exists()
     used = {Path(read_json(little.run_dir(number) / "code.json")) for number in range(len(little.specs))}
-    assert used == {copy / "ablations" / "worker.py"}
+    assert used == {copy / "ablations" / "local" / "worker.py"}

@@ -29,6 +29,8 @@ def is_gone(record: Mapping[str, Any]) -> bool | None:
         return True
     except PermissionError:  # another user's
         pass
+    if _status(record["pid"])[:1] in (["Z"], ["X"]):  # it has ended, and its parent has not asked how
+        return True
     known, found = record.get("started", ""), _started(record["pid"])
     return None if "" in (known, found) else known != found
 
@@ -41,11 +43,20 @@ def _namespace() -> str:
         return ""
 
 
+def _status(pid: int) -> list[str]:
+    """Return what the system says of a process, its state first; nothing if hidden, or if the system is not Linux."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()  # the name in parentheses may hold anything
+
+
 def _started(pid: int) -> str:
     """Return the boot and the clock tick at which a process started; "" if hidden, or if the system is not Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return f"{boot} {status.rpartition(')')[2].split()[19]}"  # the name in parentheses may hold anything
+    status = _status(pid)
+    return f"{boot} {status[19]}" if status else ""

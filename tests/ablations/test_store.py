@@ -25,7 +25,7 @@ from ablations.local.pool import unfinished
 from ablations.scheduler.holders import holders
 from ablations.scheduler.jobs import Answer, Job
 from ablations.slurm.submit import sort_runs
-from ablations.store import provenance
+from ablations.store import processes, provenance
 from ablations.store.folder import STALE_AFTER_S, Owner, RunFacts, State, Store, state
 from ablations.study.expand import expand, load_grid
 from ablations.study.spec import RunSpec
@@ -375,3 +375,15 @@ def test_where_nothing_can_be_written_the_heartbeat_still_gets_a_new_time(
     job.write_json(tmp_path / "other.json", {})
     beat._write()
     assert path.stat().st_mtime > 1.0
+
+
+def test_a_process_that_has_ended_and_was_not_asked_how_is_gone() -> None:
+    """A killed worker whose parent died too stays in the list of processes where nobody reaps it."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        record = processes.this_process() | {"pid": child.pid, "started": processes._started(child.pid)}
+        assert processes.is_gone(record) is False
+        child.kill()
+        until = time.monotonic() + 30
+        while processes.is_gone(record) is not True and time.monotonic() < until:
+            time.sleep(0.01)
+        assert processes.is_gone(record) is True
